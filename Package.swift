@@ -1,0 +1,143 @@
+// swift-tools-version: 6.3
+// SPDX-License-Identifier: Apache-2.0
+
+import PackageDescription
+
+/// What every module is compiled with.
+let strict: [SwiftSetting] = [
+    .strictMemorySafety(),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+/// The processor's hot files: every line would carry the word `unsafe`, so the module as a whole is the unsafe
+/// region, behind a small documented surface (docs/architecture.md).
+let hot: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+    .unsafeFlags(["-enforce-exclusivity=unchecked"]),
+]
+
+func module(
+    _ name: String, in folder: String, _ dependencies: [Target.Dependency], settings: [SwiftSetting] = strict
+) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Sources/\(folder)/\(name)", swiftSettings: settings)
+}
+
+/// A C header that one Swift module wraps; `package` is the Debian package that holds the library.
+func library(_ name: String, pkgConfig: String? = nil, package: String) -> Target {
+    .systemLibrary(name: name, path: "Sources/Shims/\(name)", pkgConfig: pkgConfig, providers: [.apt([package])])
+}
+
+func shim(_ name: String) -> Target {
+    .target(name: name, path: "Sources/Shims/\(name)")
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name, dependencies: dependencies, path: "Sources/Executables/\(name)", swiftSettings: strict,
+        linkerSettings: [.unsafeFlags(["-static-stdlib"])])
+}
+
+/// The tests of one module, in Tests/<module>Tests.
+func tests(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = strict) -> Target {
+    .testTarget(
+        name: "\(name)Tests", dependencies: [.byName(name: name)] + dependencies, path: "Tests/\(name)Tests",
+        swiftSettings: settings)
+}
+
+let shims: [Target] = [
+    shim("CLinux"),
+    shim("CX86Native"),
+    library("CURing", pkgConfig: "liburing", package: "liburing-dev"),
+    library("CDeflate", pkgConfig: "libdeflate", package: "libdeflate-dev"),
+    library("CZlib", pkgConfig: "zlib", package: "zlib1g-dev"),
+    library("CZstd", pkgConfig: "libzstd", package: "libzstd-dev"),
+    library("CCrypto", pkgConfig: "libcrypto", package: "libssl-dev"),
+    library("CSlirp", pkgConfig: "slirp", package: "libslirp-dev"),
+]
+
+let modules: [Target] = [
+    // Support
+    module("ByteCoding", in: "Support", []),
+    module("HostSystem", in: "Support", ["CLinux"]),
+    module("Diagnostics", in: "Support", ["HostSystem"]),
+    module("JSONCoding", in: "Support", []),
+    module("CommandLineKit", in: "Support", ["Diagnostics"]),
+    module("HostIO", in: "Support", ["HostSystem", "Diagnostics", "CLinux", "CURing"]),
+    module("Compression", in: "Support", ["CDeflate", "CZlib", "CZstd"]),
+    module("Cryptography", in: "Support", ["CCrypto"]),
+    // Contract
+    module("MachineSpec", in: "Contract", ["Diagnostics", "CommandLineKit", "JSONCoding"]),
+    module("ControlProtocol", in: "Contract", ["JSONCoding"]),
+    // Machine
+    module("GuestMemory", in: "Machine", ["HostSystem"]),
+    module("MachineModel", in: "Machine", ["HostSystem", "Diagnostics"]),
+    module("CPUInterface", in: "Machine", ["GuestMemory", "MachineModel"]),
+    // Engines
+    module(
+        "X86CPU", in: "Engines",
+        ["GuestMemory", "MachineModel", "CPUInterface", "CX86Native", "Diagnostics", "HostSystem"], settings: hot),
+    module(
+        "KVMEngine", in: "Engines",
+        ["GuestMemory", "MachineModel", "CPUInterface", "CLinux", "HostSystem", "Diagnostics"]),
+    // Storage
+    module(
+        "BlockLayer", in: "Storage",
+        ["HostSystem", "HostIO", "Diagnostics", "JSONCoding", "CommandLineKit", "ByteCoding"]),
+    module("RawImage", in: "Storage", ["BlockLayer", "HostSystem", "HostIO"]),
+    module("QCOW2Image", in: "Storage", ["BlockLayer", "ByteCoding", "Compression", "Cryptography"]),
+    module("DiskImages", in: "Storage", ["BlockLayer", "RawImage", "QCOW2Image"]),
+    // Networking
+    module("PacketPorts", in: "Networking", ["HostSystem", "HostIO", "Diagnostics"]),
+    module("UserNetwork", in: "Networking", ["PacketPorts", "CSlirp", "HostIO", "Diagnostics"]),
+    // Presentation
+    module("CharacterStreams", in: "Presentation", ["HostSystem", "HostIO", "Diagnostics"]),
+    // Devices
+    module("InterruptControllers", in: "Devices", ["MachineModel", "CPUInterface"]),
+    module("PCIBus", in: "Devices", ["MachineModel", "GuestMemory", "ByteCoding"]),
+    module(
+        "PCChipset", in: "Devices",
+        ["MachineModel", "GuestMemory", "PCIBus", "InterruptControllers", "CharacterStreams"]),
+    module("FirmwareTables", in: "Devices", ["ByteCoding", "GuestMemory"]),
+    module("BootLoading", in: "Devices", ["GuestMemory", "ByteCoding", "Diagnostics", "CPUInterface", "HostSystem"]),
+    module("Virtio", in: "Devices", ["MachineModel", "GuestMemory", "PCIBus", "ByteCoding"]),
+    module("VirtioDevices", in: "Devices", ["Virtio", "BlockLayer", "PacketPorts", "CharacterStreams", "HostIO"]),
+    // VMM
+    module(
+        "MachineRuntime", in: "VMM",
+        ["CPUInterface", "MachineModel", "GuestMemory", "HostIO", "Diagnostics", "HostSystem"]),
+    module(
+        "ControlServer", in: "VMM",
+        ["ControlProtocol", "MachineRuntime", "CharacterStreams", "JSONCoding", "CPUInterface", "Diagnostics"]),
+    module(
+        "MachineAssembly", in: "VMM",
+        [
+            "MachineSpec", "MachineRuntime", "ControlServer", "X86CPU", "KVMEngine", "InterruptControllers", "PCIBus",
+            "PCChipset", "FirmwareTables", "BootLoading", "Virtio", "VirtioDevices", "DiskImages", "UserNetwork",
+            "PacketPorts", "CharacterStreams",
+        ]),
+]
+
+let programs: [Target] = [
+    program("roost-vmm", ["MachineAssembly", "MachineSpec", "Diagnostics", "HostSystem"]),
+    program("roost-img", ["DiskImages", "Diagnostics"]),
+]
+
+var testTargets: [Target] = [
+    tests("GuestMemory")
+]
+
+// ROOST_TESTS="X86CPUTests,VirtioTests" builds only those test targets: a shorter loop while working on one module.
+if let only = Context.environment["ROOST_TESTS"]?.split(separator: ",").map(String.init), !only.isEmpty {
+    testTargets.removeAll { !only.contains($0.name) }
+}
+
+let package = Package(
+    name: "roost",
+    targets: shims + modules + programs + testTargets,
+    swiftLanguageModes: [.v6])

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A segment register with its hidden part (SDM vol. 3, "Segment Descriptors").
+public struct X86Segment: Equatable, Sendable {
+    public var selector: UInt16 = 0
+    public var base: UInt64 = 0
+    /// The last valid offset, in bytes (granularity applied).
+    public var limit: UInt32 = 0xFFFF
+    /// Descriptor bits 40...55 as they stand in the upper half shifted right by 8: type 3:0, S 4, DPL 6:5, P 7,
+    /// AVL 12, L 13, D/B 14, G 15; bit 16 is set for an unusable (null) segment.
+    public var attributes: UInt32 = 0
+
+    public init() {}
+    public init(selector: UInt16, base: UInt64, limit: UInt32, attributes: UInt32) {
+        self.selector = selector
+        self.base = base
+        self.limit = limit
+        self.attributes = attributes
+    }
+}
+
+/// GDTR or IDTR.
+public struct X86DescriptorTable: Equatable, Sendable {
+    public var base: UInt64 = 0
+    public var limit: UInt16 = 0xFFFF
+    public init(base: UInt64 = 0, limit: UInt16 = 0xFFFF) {
+        self.base = base
+        self.limit = limit
+    }
+}
+
+/// The registers of one vCPU as the loader, the monitor and the debugger see them.
+public struct X86Registers: Equatable, Sendable {
+    /// RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8...R15: the order of instruction encoding.
+    public var general = [UInt64](repeating: 0, count: 16)
+    public var rip: UInt64 = 0xFFF0
+    public var rflags: UInt64 = 2
+    public var es = X86Segment(), cs = X86Segment(), ss = X86Segment()
+    public var ds = X86Segment(), fs = X86Segment(), gs = X86Segment()
+    public var ldtr = X86Segment(), tr = X86Segment()
+    public var gdtr = X86DescriptorTable(), idtr = X86DescriptorTable()
+    public var cr0: UInt64 = 0x6000_0010
+    public var cr2: UInt64 = 0, cr3: UInt64 = 0, cr4: UInt64 = 0, cr8: UInt64 = 0
+    public var efer: UInt64 = 0
+    /// DR0...DR3, then DR6 and DR7 at 6 and 7; 4 and 5 are unused.
+    public var debug: [UInt64] = [0, 0, 0, 0, 0, 0, 0xFFFF_0FF0, 0x400]
+    /// The x87 and SSE state as FXSAVE64 lays it out: 512 bytes.
+    public var fxsave = [UInt8](repeating: 0, count: 512)
+    /// The upper halves of YMM0...YMM15: 256 bytes.
+    public var ymmHigh = [UInt8](repeating: 0, count: 256)
+    public var kernelGSBase: UInt64 = 0
+    public init() {}
+}

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+// The functions of this shim are inline; a C target needs one source file.
+#include "CLinux.h"

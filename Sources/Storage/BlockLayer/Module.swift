@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// BlockLayer: Block nodes, the graph of them, and requests against it.

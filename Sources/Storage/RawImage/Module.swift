@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// RawImage: Raw images on files and block devices.

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// ByteCoding: Little- and big-endian fields in byte buffers, with bounds checked.

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GuestMemory
+import Testing
+
+@Suite struct GuestMemoryTests {
+    func memory() throws -> GuestMemory {
+        let memory = GuestMemory()
+        try memory.addRegion(name: "low", start: 0, count: 0x2000)
+        try memory.addRegion(name: "next", start: 0x2000, count: 0x1000)
+        try memory.addRegion(name: "rom", start: 0xF000, count: 0x1000, isReadOnly: true)
+        return memory
+    }
+
+    @Test func spansAdjacentRegions() throws {
+        let memory = try memory()
+        let bytes = (0..<100).map { UInt8($0) }
+        try memory.write(bytes, at: 0x1FD0)
+        #expect(try memory.read(at: 0x1FD0, count: 100) == bytes)
+    }
+
+    @Test(arguments: [(0x3000, 1), (0x2FFF, 2), (0xFFFF_FFFF_FFFF_FFFF as UInt64, 2), (0x5000, 8)])
+    func refusesHoles(address: UInt64, count: Int) throws {
+        let memory = try memory()
+        #expect(throws: GuestMemoryError.self) { try memory.read(at: address, count: count) }
+        #expect(throws: GuestMemoryError.self) { try memory.write([UInt8](repeating: 1, count: count), at: address) }
+    }
+
+    @Test func romTakesOnlyForcedWrites() throws {
+        let memory = try memory()
+        #expect(throws: GuestMemoryError.self) { try memory.write([1], at: 0xF000) }
+        #expect(throws: GuestMemoryError.self) { try memory.store(UInt8(1), at: 0xF000) }
+        try memory.write([0x5A], at: 0xF000, force: true)
+        #expect(try memory.load(UInt8.self, at: 0xF000) == 0x5A)
+    }
+
+    @Test func integersAreLittleEndian() throws {
+        let memory = try memory()
+        try memory.store(0x0102_0304 as UInt32, at: 0x11)
+        #expect(try memory.read(at: 0x11, count: 4) == [4, 3, 2, 1])
+        #expect(try memory.load(UInt16.self, at: 0x12) == 0x0203)
+    }
+}
