@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a handler tells the run loop.
+enum Outcome: Int32 {
+    /// Go on with the next instruction of the block.
+    case next = 0
+    /// Control was transferred or the block must end: `CPUState.rip` is the offset of the next instruction.
+    case branch = 1
+    /// An exception is pending (`throw state.fault(...)`); nothing of the instruction's effects has happened, except
+    /// for the finished iterations of a repeated string instruction.
+    case fault = 2
+    /// As `branch`, and the run loop must look at what changed (halt, mode, paging, interrupts enabled) first.
+    case exit = 3
+}
+
+/// Runs one instruction, given the `State` and a pointer to the `Instruction`. The C convention makes a handler an
+/// eight-byte pointer without reference counting, which translated code calls as well.
+typealias Handler = @convention(c) (UnsafeMutableRawPointer, UnsafeRawPointer) -> Int32
+
+/// The body of a handler, which may throw a fault:
+/// `{ handle($0, $1) { state, instruction throws(CPUFault) in ...; return .next } }`.
+@inline(__always)
+func handle(
+    _ state: UnsafeMutableRawPointer, _ instruction: UnsafeRawPointer,
+    _ body: (State, UnsafePointer<Instruction>) throws(CPUFault) -> Outcome
+) -> Int32 {
+    do throws(CPUFault) {
+        return try body(
+            state.assumingMemoryBound(to: CPUState.self), instruction.assumingMemoryBound(to: Instruction.self)
+        ).rawValue
+    } catch { return Outcome.fault.rawValue }
+}
+
+/// One decoded instruction of a block. 48 bytes.
+struct Instruction {
+    var handler: Handler
+    /// The immediate, sign- or zero-extended as the instruction wants it.
+    var immediate: UInt64 = 0
+    /// Displacement of a memory operand, sign-extended; for RIP-relative operands relative to the block's start.
+    var displacement: Int64 = 0
+    /// Bytes from the block's first instruction to this one.
+    var offset: UInt16 = 0
+    /// Bytes of this instruction, 1...15.
+    var length: UInt8 = 0
+    /// Register operand: modrm.reg with REX.R (or VEX.R).
+    var reg: UInt8 = 0
+    /// Register operand of modrm.rm with REX.B; meaningless for a memory operand.
+    var rm: UInt8 = 0
+    /// Base register of a memory operand, 0...15, or `noRegister`, or `ripRegister`.
+    var base: UInt8 = Instruction.noRegister
+    /// Index register, 0...15, or `noRegister`.
+    var index: UInt8 = Instruction.noRegister
+    /// log2 of the index's factor.
+    var scale: UInt8 = 0
+    /// Segment of the memory operand, as `SegmentRegister`.
+    var segment: UInt8 = UInt8(SegmentRegister.ds)
+    /// log2 of the operand's bytes: 0...3 for integers.
+    var operandSize: UInt8 = 0
+    /// log2 of the address's bytes: 1...3.
+    var addressSize: UInt8 = 0
+    /// VEX.vvvv, 0...15.
+    var vvvv: UInt8 = 0
+    /// Opcode byte, for handlers that serve several.
+    var opcode: UInt8 = 0
+    /// Opcode map: 0 one-byte, 1 0F, 2 0F38, 3 0F3A.
+    var map: UInt8 = 0
+    var prefixes: Prefixes = []
+    /// More about the instruction that its group's handlers define.
+    var detail: UInt8 = 0
+
+    static let noRegister: UInt8 = 0xFF
+    static let ripRegister: UInt8 = 0xFE
+
+    struct Prefixes: OptionSet {
+        let rawValue: UInt16
+        static let lock = Prefixes(rawValue: 1 << 0)
+        static let repeatEqual = Prefixes(rawValue: 1 << 1)
+        static let repeatNotEqual = Prefixes(rawValue: 1 << 2)
+        /// 66.
+        static let operandSize = Prefixes(rawValue: 1 << 3)
+        /// 67.
+        static let addressSize = Prefixes(rawValue: 1 << 4)
+        /// Any REX: the byte registers 4...7 are SPL, BPL, SIL, DIL.
+        static let rex = Prefixes(rawValue: 1 << 5)
+        static let rexW = Prefixes(rawValue: 1 << 6)
+        static let vex = Prefixes(rawValue: 1 << 7)
+        /// VEX.L: 256 bits.
+        static let vexL = Prefixes(rawValue: 1 << 8)
+        /// modrm.rm is a memory operand.
+        static let memory = Prefixes(rawValue: 1 << 9)
+        static let segmentOverride = Prefixes(rawValue: 1 << 10)
+    }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import CPUInterface
+public import GuestMemory
+public import MachineModel
+
+/// One virtual processor that runs in software.
+///
+/// Its architectural state is one `CPUState` block; the methods are spread over the folders by concern: `Memory` (paging
+/// and TLBs), `Decoder`, `Interpreter` (instruction groups and the run loop), `System` (privileged state, exceptions,
+/// segmentation), `Native` (floating point and vector instructions run by the host's own units).
+public final class SoftCPU: @unchecked Sendable {
+    /// What a processor is connected to; the same for all processors of a machine but for `localController`.
+    public struct Environment {
+        /// RAM and ROM.
+        public let memory: GuestMemory
+        /// Port space.
+        public let ports: AddressSpace
+        /// Device registers in guest-physical space.
+        public let devices: AddressSpace
+        /// Features that CPUID shows.
+        public let model: CPUModel
+
+        /// Everything by name.
+        public init(memory: GuestMemory, ports: AddressSpace, devices: AddressSpace, model: CPUModel) {
+            self.memory = memory
+            self.ports = ports
+            self.devices = devices
+            self.model = model
+        }
+    }
+
+    public let index: Int
+    let environment: Environment
+    /// The processor's local APIC; set once by the machine's assembly before it runs.
+    public var localController: (any LocalInterruptController)?
+    let state: State
+
+    /// A processor in the state after RESET.
+    public init(index: Int, environment: Environment) {
+        self.index = index
+        self.environment = environment
+        state = State.allocate(capacity: 1)
+        let entries = AccessClass.count * 2 * Self.tlbSize
+        tlbs = .allocate(capacity: entries)
+        for entry in 0..<entries { (tlbs + entry).initialize(to: .invalid(at: entry % Self.tlbSize)) }
+        let fxsave = UnsafeMutableRawPointer.allocate(byteCount: 512, alignment: 64)
+        fxsave.initializeMemory(as: UInt8.self, repeating: 0, count: 512)
+        let ymm = UnsafeMutableRawPointer.allocate(byteCount: 16 * 32, alignment: 64)
+        ymm.initializeMemory(as: UInt8.self, repeating: 0, count: 16 * 32)
+        state.initialize(
+            to: CPUState(
+                readTLB: tlbs, writeTLB: tlbs + Self.tlbSize, tlbMask: UInt64(Self.tlbSize - 1), fxsave: fxsave,
+                ymm: ymm, owner: .passUnretained(self)))
+    }
+
+    deinit {
+        state.pointee.fxsave.deallocate()
+        state.pointee.ymm.deallocate()
+        state.deallocate()
+        tlbs.deallocate()
+    }
+
+    /// Entries of each TLB; a power of two.
+    static let tlbSize = 512
+    /// All TLBs in one piece: for each access class the one for reads, then the one for writes.
+    let tlbs: UnsafeMutablePointer<TLBEntry>
+}
+
+/// Which processor the guest sees: built from `-cpu` by the assembly, filtered by what this engine and host can do.
+public struct CPUModel: Sendable {
+    /// Nothing but the baseline.
+    public init() {}
+}
