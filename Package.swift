@@ -129,7 +129,11 @@ let programs: [Target] = [
 ]
 
 var testTargets: [Target] = [
-    tests("GuestMemory")
+    tests("GuestMemory"),
+    tests("ByteCoding"),
+    tests("PCIBus", ["MachineModel", "GuestMemory", "HostSystem"]),
+    tests("FirmwareTables", ["ByteCoding", "GuestMemory", "HostSystem"]),
+    tests("BootLoading", ["ByteCoding", "GuestMemory", "CPUInterface", "HostSystem"]),
 ]
 
 // ROOST_TESTS="X86CPUTests,VirtioTests" builds only those test targets: a shorter loop while working on one module.

@@ -1,3 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-
-// ByteCoding: Little- and big-endian fields in byte buffers, with bounds checked.
