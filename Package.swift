@@ -130,6 +130,7 @@ let programs: [Target] = [
 
 var testTargets: [Target] = [
     tests("GuestMemory"),
+    tests("HostIO", ["HostSystem"]),
     tests("ByteCoding"),
     tests("PCIBus", ["MachineModel", "GuestMemory", "HostSystem"]),
     tests("FirmwareTables", ["ByteCoding", "GuestMemory", "HostSystem"]),

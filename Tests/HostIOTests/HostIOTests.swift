@@ -81,7 +81,7 @@ import Testing
         }
         let path = "/tmp/roost-uring-\(getpid())"
         let file = try FileDescriptor.open(path, flags: O_RDWR | O_CREAT | O_EXCL)
-        unlink(path)
+        _ = unsafe unlink(path)
         let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 4096)
         defer { unsafe bytes.deallocate() }
         for index in 0..<4096 { unsafe bytes[index] = UInt8(truncatingIfNeeded: index) }
