@@ -131,6 +131,7 @@ let programs: [Target] = [
 var testTargets: [Target] = [
     tests("GuestMemory"),
     tests("HostIO", ["HostSystem"]),
+    tests("MachineRuntime", ["CPUInterface", "MachineModel", "HostIO", "HostSystem"]),
     tests("ByteCoding"),
     tests("PCIBus", ["MachineModel", "GuestMemory", "HostSystem"]),
     tests("FirmwareTables", ["ByteCoding", "GuestMemory", "HostSystem"]),

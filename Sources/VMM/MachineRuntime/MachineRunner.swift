@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import CPUInterface
+public import HostIO
+public import HostSystem
+public import MachineModel
+
+/// Runs one machine: the event loop, the vCPU threads, and the life cycle between them.
+///
+///     prelaunch ──cont──▶ running ◀──cont── paused | io-error | debug
+///                          │  ▲ │ ──stop──▶
+///                          │  └─┴─ reset (all devices and vCPUs, then on)
+///                          └──── power-off ──▶ shutdown (-no-shutdown) or the end
+///
+/// Life-cycle changes happen on the event loop's thread only; `request…` may be called anywhere, with or without the
+/// machine lock, and post there. While the state is not `running`, every vCPU is parked outside `VirtualCPU.run`, so
+/// its registers and the devices stand still.
+public final class MachineRunner: @unchecked Sendable {
+    /// Serialises every device model.
+    public let lock: Lock
+    public let loop: EventLoop
+    public let clock: RuntimeClock
+    /// Devices in the order of their reset. Complete before `run`.
+    public var devices: [any Device] = []
+    public private(set) var processors: [any VirtualCPU] = []
+    public var policy = LifecyclePolicy()
+    /// Puts firmware or a kernel back into memory and sets the first processor's registers, after each reset.
+    /// The machine lock is held.
+    public var loadBootImage: () -> Void = {}
+    /// Told of a power-down request: ACPI's power button. The machine lock is held.
+    public var pressPowerButton: () -> Void = {}
+
+    /// The state; written on the loop's thread, read there or with `stateLock`.
+    public private(set) var state = RunState.prelaunch
+    private var observers: [(MachineEvent) -> Void] = []
+    private var threads: [HostThread] = []
+    private var exitStatus: Int32 = 0
+    /// Guards `allowed`, `parked` and `ending`, and carries the wake-ups of the vCPU threads.
+    private let parking = Lock()
+    private var allowed = false
+    private var ending = false
+    private var outside: Set<Int> = []
+    private var hasStartedThreads = false
+    /// The processors that run while `allowed`; nil for all (a debugger's single step runs one).
+    private var selected: Int?
+
+    /// A machine without processors and devices.
+    public init(lock: Lock, loop: EventLoop, clock: RuntimeClock) {
+        self.lock = lock
+        self.loop = loop
+        self.clock = clock
+    }
+
+    /// Adds the next processor, before `run`.
+    public func add(processor: any VirtualCPU) {
+        precondition(processor.index == processors.count && !hasStartedThreads)
+        processors.append(processor)
+    }
+
+    /// Calls `observer` on the loop's thread for every event.
+    public func observe(_ observer: @escaping (MachineEvent) -> Void) { observers.append(observer) }
+
+    /// Runs the machine until it ends; on the thread that owns the event loop.
+    /// - Parameter startPaused: `-S`.
+    /// - Returns: the exit status for the process.
+    /// - Throws: the host's error when it has no room for a vCPU's thread.
+    public func run(startPaused: Bool) throws(Errno) -> Int32 {
+        lock.withLock { resetAll() }
+        outside = Set(processors.map(\.index))
+        hasStartedThreads = true
+        for processor in processors {
+            threads.append(
+                try HostThread(name: "CPU \(processor.index)/vmm") { [self] in serve(processor) })
+        }
+        if !startPaused { resume() }
+        loop.run()
+        parkAll()
+        parking.withLock {
+            ending = true
+            parking.broadcast()
+        }
+        for thread in threads { thread.join() }
+        threads = []
+        return exitStatus
+    }
+
+    // MARK: requests from anywhere
+
+    /// Resets the machine soon, or shuts it down if the policy says so.
+    public func requestReset(_ cause: ShutdownCause) {
+        loop.post { [self] in
+            if policy.resetShutsDown && cause.isFromGuest { shutDown(cause) } else { reset(cause) }
+        }
+        kickAll()
+    }
+
+    /// Powers the machine off soon.
+    public func requestShutdown(_ cause: ShutdownCause) {
+        loop.post { [self] in shutDown(cause) }
+        kickAll()
+    }
+
+    /// Ends the process soon with this status, whatever the policy: `quit`, isa-debug-exit.
+    public func requestExit(status: Int32, cause: ShutdownCause) {
+        loop.post { [self] in
+            parkAll()
+            exitStatus = status
+            notify(.shutdown(cause))
+            loop.stop()
+        }
+        kickAll()
+    }
+
+    /// Presses the power button: the guest decides what follows.
+    public func requestPowerdown() {
+        loop.post { [self] in
+            lock.withLock { pressPowerButton() }
+            notify(.powerdown)
+        }
+    }
+
+    /// Stops the vCPUs soon, for a device whose error policy is `stop`.
+    public func requestStop(_ reason: RunState) {
+        loop.post { [self] in pause(reason) }
+        kickAll()
+    }
+
+    // MARK: on the loop's thread
+
+    /// Stops all vCPUs and the clock; on return nothing of the guest runs. Does nothing if it does not run.
+    public func pause(_ reason: RunState = .paused) {
+        guard state == .running else {
+            if state != .prelaunch, reason != .paused { state = reason }
+            return
+        }
+        parkAll()
+        lock.withLock { clock.stop() }
+        state = reason
+        notify(.stopped)
+    }
+
+    /// Lets the vCPUs and the clock go on.
+    public func resume() {
+        guard state != .running, state != .shutdown else { return }
+        state = .running
+        lock.withLock { clock.start() }
+        parking.withLock {
+            allowed = true
+            selected = nil
+            parking.broadcast()
+        }
+        // QEMU reports RESUME for the first start as well.
+        notify(.resumed)
+    }
+
+    /// Lets one vCPU go on alone, for a debugger's step.
+    public func resume(only index: Int) {
+        guard state != .running else { return }
+        state = .running
+        lock.withLock { clock.start() }
+        parking.withLock {
+            allowed = true
+            selected = index
+            parking.broadcast()
+        }
+    }
+
+    /// Puts every device and vCPU into the state of power-on.
+    public func reset(_ cause: ShutdownCause) {
+        let wasRunning = state == .running
+        parkAll()
+        lock.withLock { resetAll() }
+        notify(.reset(cause))
+        if wasRunning {
+            parking.withLock {
+                allowed = true
+                parking.broadcast()
+            }
+        } else if state == .shutdown || state == .internalError {
+            state = .paused
+        }
+    }
+
+    private func shutDown(_ cause: ShutdownCause) {
+        guard state != .shutdown else { return }
+        notify(.shutdown(cause))
+        if policy.shutdownPauses, cause != .hostQMPQuit, cause != .hostSignal {
+            pause(.shutdown)
+        } else {
+            parkAll()
+            loop.stop()
+        }
+    }
+
+    private func resetAll() {
+        for device in devices { device.reset() }
+        for processor in processors { processor.reset() }
+        loadBootImage()
+    }
+
+    private func notify(_ event: MachineEvent) {
+        for observer in observers { observer(event) }
+    }
+
+    private func kickAll() {
+        for processor in processors { processor.kick() }
+    }
+
+    /// Returns when every vCPU thread is outside `VirtualCPU.run`. The machine lock is not held: a vCPU may need it to
+    /// get out.
+    private func parkAll() {
+        guard hasStartedThreads else { return }
+        parking.lock()
+        allowed = false
+        parking.unlock()
+        kickAll()
+        parking.lock()
+        while outside.count < processors.count { parking.wait() }
+        parking.unlock()
+    }
+
+    // MARK: on the vCPUs' threads
+
+    private func serve(_ processor: any VirtualCPU) {
+        while enter(processor.index) {
+            let exit = processor.run()
+            leave(processor.index, holding: exit)
+            handle(exit, of: processor)
+        }
+    }
+
+    private func enter(_ index: Int) -> Bool {
+        parking.withLock {
+            while !ending && !(allowed && (selected ?? index) == index) { parking.wait() }
+            if ending { return false }
+            outside.remove(index)
+            return true
+        }
+    }
+
+    private func leave(_ index: Int, holding exit: CPUExit) {
+        parking.withLock {
+            outside.insert(index)
+            // Nothing but a kick lets the guest go on before the loop's thread has decided.
+            if exit != .kicked { allowed = false }
+            parking.broadcast()
+        }
+        if exit != .kicked { kickAll() }
+    }
+
+    private func handle(_ exit: CPUExit, of processor: any VirtualCPU) {
+        let index = processor.index
+        switch exit {
+        case .kicked: break
+        case .shutdown: requestReset(.guestReset)
+        case .debug(let stop):
+            loop.post { [self] in
+                pause(.debug)
+                notify(.debug(cpu: index, MachineEvent.DebugStopReason(stop)))
+            }
+        case .failed(let text):
+            loop.post { [self] in
+                pause(.internalError)
+                report(text)
+            }
+        }
+    }
+
+    /// Told what made a vCPU fail, on the loop's thread.
+    public var report: (String) -> Void = { _ in }
+}
+
+extension MachineEvent.DebugStopReason {
+    init(_ stop: DebugStop) {
+        switch stop {
+        case .step: self = .step
+        case .breakpoint: self = .breakpoint
+        case .watchpoint(let address): self = .watchpoint(address: address)
+        }
+    }
+}

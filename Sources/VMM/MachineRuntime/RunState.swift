@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What the machine is doing; the raw values are QMP's `RunState`.
+public enum RunState: String, Sendable {
+    /// Made with `-S` and not started.
+    case prelaunch
+    case running
+    /// Stopped by `stop`, or before `cont`.
+    case paused
+    /// The guest powered off and `-no-shutdown` keeps the process.
+    case shutdown
+    /// The debugger holds the vCPUs.
+    case debug
+    /// A disk's error policy stopped the machine.
+    case ioError = "io-error"
+    /// A vCPU cannot go on.
+    case internalError = "internal-error"
+    /// The guest said that it panicked.
+    case guestPanicked = "guest-panicked"
+}
+
+/// Why the machine shuts down or resets; the raw values are QMP's `ShutdownCause`.
+public enum ShutdownCause: String, Sendable {
+    case hostError = "host-error"
+    case hostQMPQuit = "host-qmp-quit"
+    case hostQMPSystemReset = "host-qmp-system-reset"
+    case hostSignal = "host-signal"
+    case hostUI = "host-ui"
+    case guestShutdown = "guest-shutdown"
+    case guestReset = "guest-reset"
+    case guestPanic = "guest-panic"
+
+    /// QMP's `guest` member of SHUTDOWN and RESET.
+    public var isFromGuest: Bool {
+        switch self {
+        case .guestShutdown, .guestReset, .guestPanic: true
+        case .hostError, .hostQMPQuit, .hostQMPSystemReset, .hostSignal, .hostUI: false
+        }
+    }
+}
+
+/// What the machine tells its watchers; on the event loop's thread.
+public enum MachineEvent: Equatable, Sendable {
+    case stopped
+    case resumed
+    case reset(ShutdownCause)
+    case powerdown
+    case shutdown(ShutdownCause)
+    /// A vCPU stopped for the debugger.
+    case debug(cpu: Int, DebugStopReason)
+
+    /// As `CPUInterface.DebugStop`, without its payloads' module.
+    public enum DebugStopReason: Equatable, Sendable {
+        case step
+        case breakpoint
+        case watchpoint(address: UInt64)
+    }
+}
+
+/// What follows a guest's reset and power-off: `-no-reboot`, `-no-shutdown`, `-action`.
+public struct LifecyclePolicy: Equatable, Sendable {
+    /// A reset ends the machine instead.
+    public var resetShutsDown = false
+    /// A power-off stops the vCPUs and keeps the process.
+    public var shutdownPauses = false
+    /// The defaults: reset resets, power-off ends.
+    public init() {}
+}
