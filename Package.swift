@@ -98,7 +98,7 @@ let modules: [Target] = [
     // Presentation
     module("CharacterStreams", in: "Presentation", ["HostSystem", "HostIO", "Diagnostics"]),
     // Devices
-    module("InterruptControllers", in: "Devices", ["MachineModel", "CPUInterface"]),
+    module("InterruptControllers", in: "Devices", ["MachineModel", "CPUInterface", "HostSystem"]),
     module("PCIBus", in: "Devices", ["MachineModel", "GuestMemory", "ByteCoding"]),
     module(
         "PCChipset", in: "Devices",

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import HostSystem
+public import MachineModel
+
+/// Carries interrupt messages among the local APICs, the I/O APIC and devices that signal by message.
+///
+/// **Locking.** One lock, `lock`, guards the state of the bus, of every local APIC, of the I/O APIC and of the PIC:
+/// messages are sent from vCPU threads that do not hold the machine lock, and none of the critical sections is longer
+/// than a walk over the processors. The machine lock may be held when this lock is taken, never the other way round.
+/// `CPUSignals` are called with it held and must not call back into an interrupt controller.
+public final class APICBus: MessageInterruptSink, @unchecked Sendable {
+    /// See the type. Methods named `...Locked` expect it to be held.
+    let lock = Lock()
+    /// By vCPU index; fixed once the machine runs.
+    public private(set) var localAPICs: [LocalAPIC] = []
+    private var ioAPICs: [IOAPIC] = []
+    /// Answers the INTA cycle of an ExtINT.
+    private(set) var pic: DualPIC?
+    /// Where the search for the least busy processor starts, so that equal ones take turns.
+    private var lowestPriorityTurn = 0
+
+    /// A bus with nothing on it.
+    public init() {}
+
+    func attach(_ apic: LocalAPIC) { localAPICs.append(apic) }
+    func attach(_ apic: IOAPIC) { ioAPICs.append(apic) }
+    func attach(_ pic: DualPIC) { self.pic = pic }
+
+    /// Sends a message-signalled interrupt. Callable on any thread; a reserved delivery mode is dropped, as on the bus.
+    public func deliver(address: UInt64, data: UInt32) {
+        guard let message = InterruptMessage(address: address, data: data) else { return }
+        send(message)
+    }
+
+    /// Sends one message to whom it is addressed. Callable on any thread, with or without the machine lock.
+    public func send(_ message: InterruptMessage) { lock.withLock { sendLocked(message) } }
+
+    /// Drives LINT1 of every processor for a moment: the NMI button and the monitor's `nmi`.
+    public func raiseNonMaskableInterrupt() {
+        lock.withLock {
+            for apic in localAPICs {
+                apic.setPinLocked(.lint1, level: true)
+                apic.setPinLocked(.lint1, level: false)
+            }
+        }
+    }
+
+    func sendLocked(_ message: InterruptMessage) {
+        guard message.delivery != .lowestPriority else { return sendToLeastBusyLocked(message) }
+        for apic in localAPICs where apic.matchesLocked(message) { apic.acceptLocked(message) }
+    }
+
+    /// Sends to the processors that `includes` chooses: the shorthands of the ICR.
+    func sendLocked(_ message: InterruptMessage, including includes: (LocalAPIC) -> Bool) {
+        for apic in localAPICs where includes(apic) { apic.acceptLocked(message) }
+    }
+
+    /// Lowest priority: among the addressed and enabled, the one with the lowest processor priority.
+    private func sendToLeastBusyLocked(_ message: InterruptMessage) {
+        let count = localAPICs.count
+        var best: (place: Int, priority: UInt8)?
+        for step in 0..<count {
+            let place = (lowestPriorityTurn &+ step) % count
+            let apic = localAPICs[place]
+            guard apic.acceptsFixedLocked, apic.matchesLocked(message) else { continue }
+            let priority = apic.processorPriorityLocked
+            if best.map({ priority < $0.priority }) ?? true { best = (place, priority) }
+        }
+        guard let best else { return }
+        lowestPriorityTurn = best.place &+ 1
+        localAPICs[best.place].acceptLocked(message)
+    }
+
+    func endOfInterruptLocked(vector: UInt8) {
+        for apic in ioAPICs { apic.endOfInterruptLocked(vector: vector) }
+    }
+
+    /// The PIC's INT output, wired to LINT0 of every processor.
+    func setExternalRequestLocked(_ level: Bool) {
+        for apic in localAPICs { apic.setPinLocked(.lint0, level: level) }
+    }
+}
+
+/// The megabyte at 0xFEE00000 as seen from the memory bus: writes are interrupt messages.
+///
+/// The processor's own register page is answered by its local APIC before the bus is reached.
+public final class MessageWindow: RegisterWindow {
+    /// Where PCs have it.
+    public static let base: UInt64 = 0xFEE0_0000
+    /// Its length.
+    public static let count: UInt64 = 0x10_0000
+    private let sink: any MessageInterruptSink
+
+    /// A window that forwards to `sink`.
+    public init(sink: any MessageInterruptSink) { self.sink = sink }
+
+    public func read(offset: UInt64, size: Int) -> UInt64 { .max }
+
+    public func write(offset: UInt64, size: Int, value: UInt64) {
+        guard size == 4, offset & 3 == 0 else { return }
+        sink.deliver(address: Self.base &+ offset, data: UInt32(truncatingIfNeeded: value))
+    }
+}
