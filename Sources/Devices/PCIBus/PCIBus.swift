@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import MachineModel
+
+/// Takes the functions' interrupt pins to the interrupt controllers; the board's south bridge.
+public protocol PCIInterruptRouter: AnyObject {
+    /// Lines it tells apart (PIRQA and on).
+    var interruptLineCount: Int { get }
+    /// The line of a slot's pin; `pin` is 0...3 for INTA...INTD.
+    func interruptLine(slot: Int, pin: Int) -> Int
+    /// The wired-or level of a line changed.
+    func setInterruptLine(_ line: Int, level: Bool)
+}
+
+/// A device that cannot go where it was asked to.
+public struct PCIBusError: Error, Equatable, Sendable, CustomStringConvertible {
+    public let description: String
+    init(_ description: String) { self.description = description }
+}
+
+/// A PCI bus: its functions by slot, and what they reach.
+///
+/// Guarded by the machine lock once the machine runs.
+public final class PCIBus: @unchecked Sendable {
+    /// "pcie.0" or "pci.0".
+    public let name: String
+    /// The bus number in configuration addresses.
+    public let number: UInt8
+    /// Where port windows are mapped.
+    public let ports: AddressSpace
+    /// Where memory windows are mapped.
+    public let memory: AddressSpace
+    /// Where message-signalled interrupts go.
+    public let messages: any MessageInterruptSink
+    /// Told of the pins; the south bridge sets it.
+    public weak var router: (any PCIInterruptRouter)?
+    private var functions: [PCIAddress: PCIDevice] = [:]
+    /// Functions that assert each line.
+    private var assertions: [Int] = []
+
+    /// A bus without devices.
+    public init(
+        name: String, number: UInt8 = 0, ports: AddressSpace, memory: AddressSpace, messages: any MessageInterruptSink
+    ) {
+        self.name = name
+        self.number = number
+        self.ports = ports
+        self.memory = memory
+        self.messages = messages
+    }
+
+    /// All functions by address.
+    public var devices: [PCIDevice] { functions.sorted { $0.key < $1.key }.map(\.value) }
+
+    /// The function at an address.
+    public func device(at address: PCIAddress) -> PCIDevice? { functions[address] }
+
+    /// Puts a function on the bus.
+    /// - Parameter wanted: nil for function 0 of the first slot that is empty.
+    /// - Throws: the place is taken, the bus is full, or the slot's function 0 says that it is alone.
+    public func add(_ device: PCIDevice, at wanted: PCIAddress? = nil) throws(PCIBusError) {
+        let address: PCIAddress
+        if let wanted { address = wanted } else { address = try firstFree(for: device) }
+        if let other = functions[address] {
+            throw PCIBusError(
+                "PCI: slot \(address.slot) function \(address.function) not available for \(device.name), "
+                    + "in use by \(other.name),id=\(other.identifier ?? "(null)")")
+        }
+        let slot = String(address.slot, radix: 16)
+        let first = PCIAddress(packed: UInt8(address.slot << 3))
+        if address.function != 0, let head = functions[first], !head.isMultifunction {
+            throw PCIBusError(
+                "PCI: \(slot).0 indicates single function, but \(slot).\(address.function) is already populated.")
+        }
+        if address.function == 0, !device.isMultifunction,
+            let other = functions.keys.first(where: { $0.slot == address.slot })
+        {
+            throw PCIBusError(
+                "PCI: \(slot).0 indicates single function, but \(slot).\(other.function) is already populated.")
+        }
+        functions[address] = device
+        device.bus = self
+        device.address = address
+        device.updateMappings()
+    }
+
+    private func firstFree(for device: PCIDevice) throws(PCIBusError) -> PCIAddress {
+        for slot in 0..<PCIAddress.slotCount where !functions.keys.contains(where: { $0.slot == slot }) {
+            return PCIAddress(packed: UInt8(slot << 3))
+        }
+        throw PCIBusError("PCI: no slot/function available for \(device.name), all in use or reserved")
+    }
+
+    /// Takes a function off the bus.
+    public func remove(_ device: PCIDevice) {
+        guard functions[device.address] === device else { return }
+        setInterrupt(of: device, level: false)
+        device.unmapAll()
+        functions[device.address] = nil
+        device.bus = nil
+        device.removed()
+    }
+
+    /// Resets every function.
+    public func reset() {
+        for device in devices { device.reset() }
+    }
+
+    // MARK: Configuration accesses
+
+    /// Reads 1, 2 or 4 bytes of configuration space; all ones where there is no function.
+    public func readConfig(bus: UInt8, function: PCIAddress, offset: Int, size: Int) -> UInt32 {
+        guard bus == number, let device = functions[function], offset >= 0, offset < device.config.count else {
+            return .max
+        }
+        return device.readConfig(offset: offset, size: size)
+    }
+
+    /// Writes 1, 2 or 4 bytes of configuration space; dropped where there is no function.
+    public func writeConfig(bus: UInt8, function: PCIAddress, offset: Int, size: Int, value: UInt32) {
+        guard bus == number, let device = functions[function], offset >= 0, offset < device.config.count else {
+            return
+        }
+        device.writeConfig(offset: offset, size: size, value: value)
+    }
+
+    // MARK: Interrupt pins
+
+    func setInterrupt(of device: PCIDevice, level: Bool) {
+        guard level != (device.assertedLine != nil) else { return }
+        if let line = device.assertedLine {
+            device.assertedLine = nil
+            change(line, by: -1)
+        } else if let router, (1...4).contains(device.interruptPin) {
+            let line = router.interruptLine(slot: device.address.slot, pin: device.interruptPin - 1)
+            device.assertedLine = line
+            change(line, by: 1)
+        }
+    }
+
+    /// The router maps pins otherwise than before: lines that are up move along.
+    public func interruptRoutingChanged() {
+        for device in functions.values where device.assertedLine != nil {
+            setInterrupt(of: device, level: false)
+            setInterrupt(of: device, level: true)
+        }
+    }
+
+    private func change(_ line: Int, by difference: Int) {
+        guard let router, line >= 0, line < router.interruptLineCount else { return }
+        while assertions.count < router.interruptLineCount { assertions.append(0) }
+        let before = assertions[line] > 0
+        assertions[line] += difference
+        let after = assertions[line] > 0
+        if before != after { router.setInterruptLine(line, level: after) }
+    }
+}
