@@ -130,6 +130,7 @@ let programs: [Target] = [
 
 var testTargets: [Target] = [
     tests("GuestMemory"),
+    tests("InterruptControllers", ["MachineModel", "CPUInterface", "HostSystem"]),
     tests("HostIO", ["HostSystem"]),
     tests("MachineRuntime", ["CPUInterface", "MachineModel", "HostIO", "HostSystem"]),
     tests("ByteCoding"),
