@@ -50,4 +50,21 @@ public struct X86Registers: Equatable, Sendable {
     public var ymmHigh = [UInt8](repeating: 0, count: 256)
     public var kernelGSBase: UInt64 = 0
     public init() {}
+
+    /// The state after RESET (SDM vol. 3, "Processor State After Reset"): real mode at FFFF:FFF0 below 4 GiB.
+    public static var atReset: X86Registers {
+        var registers = X86Registers()
+        let data = X86Segment(selector: 0, base: 0, limit: 0xFFFF, attributes: 0x93)
+        registers.cs = X86Segment(selector: 0xF000, base: 0xFFFF_0000, limit: 0xFFFF, attributes: 0x9B)
+        registers.es = data
+        registers.ss = data
+        registers.ds = data
+        registers.fs = data
+        registers.gs = data
+        registers.ldtr = X86Segment(selector: 0, base: 0, limit: 0xFFFF, attributes: 0x82)
+        registers.tr = X86Segment(selector: 0, base: 0, limit: 0xFFFF, attributes: 0x8B)
+        // The stepping that EDX holds: any family 6 or 15 value; software only prints it.
+        registers.general[2] = 0x663
+        return registers
+    }
 }

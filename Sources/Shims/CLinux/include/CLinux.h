@@ -49,6 +49,9 @@ static inline void *roost_mmap(void *address, size_t length, int protection, int
 /// prctl(2) is variadic; names the calling thread (15 bytes are kept).
 static inline int roost_name_thread(const char *name) { return prctl(PR_SET_NAME, name, 0, 0, 0); }
 
+/// The kernel's number of the calling thread; the C library hides gettid(2) behind _GNU_SOURCE.
+static inline int roost_thread_number(void) { return (int)syscall(SYS_gettid); }
+
 /// syscall(2) is variadic; FUTEX_WAIT with a relative timeout (null for none).
 static inline long roost_futex_wait(uint32_t *word, uint32_t expected, const struct timespec *timeout) {
     return syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, timeout, 0, 0);
@@ -56,5 +59,66 @@ static inline long roost_futex_wait(uint32_t *word, uint32_t expected, const str
 static inline long roost_futex_wake(uint32_t *word, int waiters) {
     return syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, waiters, 0, 0, 0);
 }
+
+// Request numbers of /dev/kvm: macros with casts.
+static const unsigned long ROOST_KVM_GET_API_VERSION = KVM_GET_API_VERSION;
+static const unsigned long ROOST_KVM_CREATE_VM = KVM_CREATE_VM;
+static const unsigned long ROOST_KVM_CHECK_EXTENSION = KVM_CHECK_EXTENSION;
+static const unsigned long ROOST_KVM_GET_VCPU_MMAP_SIZE = KVM_GET_VCPU_MMAP_SIZE;
+static const unsigned long ROOST_KVM_CREATE_VCPU = KVM_CREATE_VCPU;
+static const unsigned long ROOST_KVM_SET_USER_MEMORY_REGION = KVM_SET_USER_MEMORY_REGION;
+static const unsigned long ROOST_KVM_GET_DIRTY_LOG = KVM_GET_DIRTY_LOG;
+static const unsigned long ROOST_KVM_SET_TSS_ADDR = KVM_SET_TSS_ADDR;
+static const unsigned long ROOST_KVM_SET_IDENTITY_MAP_ADDR = KVM_SET_IDENTITY_MAP_ADDR;
+static const unsigned long ROOST_KVM_CREATE_IRQCHIP = KVM_CREATE_IRQCHIP;
+static const unsigned long ROOST_KVM_CREATE_PIT2 = KVM_CREATE_PIT2;
+static const unsigned long ROOST_KVM_IRQ_LINE = KVM_IRQ_LINE;
+static const unsigned long ROOST_KVM_SIGNAL_MSI = KVM_SIGNAL_MSI;
+static const unsigned long ROOST_KVM_SET_GSI_ROUTING = KVM_SET_GSI_ROUTING;
+static const unsigned long ROOST_KVM_IRQFD = KVM_IRQFD;
+static const unsigned long ROOST_KVM_IOEVENTFD = KVM_IOEVENTFD;
+static const unsigned long ROOST_KVM_RUN = KVM_RUN;
+static const unsigned long ROOST_KVM_GET_REGS = KVM_GET_REGS;
+static const unsigned long ROOST_KVM_SET_REGS = KVM_SET_REGS;
+static const unsigned long ROOST_KVM_GET_SREGS = KVM_GET_SREGS;
+static const unsigned long ROOST_KVM_SET_SREGS = KVM_SET_SREGS;
+static const unsigned long ROOST_KVM_GET_FPU = KVM_GET_FPU;
+static const unsigned long ROOST_KVM_SET_FPU = KVM_SET_FPU;
+static const unsigned long ROOST_KVM_GET_XSAVE = KVM_GET_XSAVE;
+static const unsigned long ROOST_KVM_SET_XSAVE = KVM_SET_XSAVE;
+static const unsigned long ROOST_KVM_GET_XCRS = KVM_GET_XCRS;
+static const unsigned long ROOST_KVM_SET_XCRS = KVM_SET_XCRS;
+static const unsigned long ROOST_KVM_GET_MSRS = KVM_GET_MSRS;
+static const unsigned long ROOST_KVM_SET_MSRS = KVM_SET_MSRS;
+static const unsigned long ROOST_KVM_GET_MSR_INDEX_LIST = KVM_GET_MSR_INDEX_LIST;
+static const unsigned long ROOST_KVM_SET_CPUID2 = KVM_SET_CPUID2;
+static const unsigned long ROOST_KVM_GET_SUPPORTED_CPUID = KVM_GET_SUPPORTED_CPUID;
+static const unsigned long ROOST_KVM_GET_LAPIC = KVM_GET_LAPIC;
+static const unsigned long ROOST_KVM_SET_LAPIC = KVM_SET_LAPIC;
+static const unsigned long ROOST_KVM_GET_MP_STATE = KVM_GET_MP_STATE;
+static const unsigned long ROOST_KVM_SET_MP_STATE = KVM_SET_MP_STATE;
+static const unsigned long ROOST_KVM_GET_VCPU_EVENTS = KVM_GET_VCPU_EVENTS;
+static const unsigned long ROOST_KVM_SET_VCPU_EVENTS = KVM_SET_VCPU_EVENTS;
+static const unsigned long ROOST_KVM_GET_DEBUGREGS = KVM_GET_DEBUGREGS;
+static const unsigned long ROOST_KVM_SET_DEBUGREGS = KVM_SET_DEBUGREGS;
+static const unsigned long ROOST_KVM_SET_GUEST_DEBUG = KVM_SET_GUEST_DEBUG;
+static const unsigned long ROOST_KVM_TRANSLATE = KVM_TRANSLATE;
+static const unsigned long ROOST_KVM_INTERRUPT = KVM_INTERRUPT;
+static const unsigned long ROOST_KVM_NMI = KVM_NMI;
+static const unsigned long ROOST_KVM_ENABLE_CAP = KVM_ENABLE_CAP;
+static const unsigned long ROOST_KVM_SET_SIGNAL_MASK = KVM_SET_SIGNAL_MASK;
+static const unsigned long ROOST_KVM_GET_CLOCK = KVM_GET_CLOCK;
+static const unsigned long ROOST_KVM_SET_CLOCK = KVM_SET_CLOCK;
+static const unsigned long ROOST_KVM_GET_TSC_KHZ = KVM_GET_TSC_KHZ;
+static const unsigned long ROOST_KVM_SET_TSC_KHZ = KVM_SET_TSC_KHZ;
+static const unsigned long ROOST_KVM_KVMCLOCK_CTRL = KVM_KVMCLOCK_CTRL;
+static const unsigned long ROOST_KVM_MEM_READONLY = KVM_MEM_READONLY;
+static const unsigned long ROOST_KVM_MEM_LOG_DIRTY_PAGES = KVM_MEM_LOG_DIRTY_PAGES;
+static const unsigned long ROOST_KVM_IRQFD_FLAG_DEASSIGN = KVM_IRQFD_FLAG_DEASSIGN;
+static const unsigned long ROOST_KVM_IOEVENTFD_DATAMATCH = KVM_IOEVENTFD_FLAG_DATAMATCH;
+static const unsigned long ROOST_KVM_IOEVENTFD_PIO = KVM_IOEVENTFD_FLAG_PIO;
+static const unsigned long ROOST_KVM_IOEVENTFD_DEASSIGN = KVM_IOEVENTFD_FLAG_DEASSIGN;
+
+static const unsigned long ROOST_KVM_GUESTDBG_USE_HW_BP = KVM_GUESTDBG_USE_HW_BP;
 
 #endif

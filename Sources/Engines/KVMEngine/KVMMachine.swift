@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CLinux
+internal import Glibc
+public import GuestMemory
+internal import HostSystem
+public import MachineModel
+
+/// One machine of the kernel's: memory slots and the in-kernel PIC, I/O APIC, local APICs and PIT.
+public final class KVMMachine: @unchecked Sendable {
+    let system: KVMSystem
+    let file: FileDescriptor
+    let memory: GuestMemory
+    /// Where x86 keeps three pages for real mode on Intel processors: below the firmware, where nothing else lies.
+    private static let identityMapAddress: UInt64 = 0xFEFF_C000
+    private static let taskStateAddress: UInt = 0xFEFF_D000
+    private var nextRoute: UInt32 = 24
+    private var routes: [kvm_irq_routing_entry] = []
+
+    /// Makes the kernel's machine with this memory, which is complete.
+    /// - Parameter hasTimer: also the PIT in the kernel; without it the machine models its own.
+    public init(system: KVMSystem, memory: GuestMemory, hasTimer: Bool) throws(KVMUnusable) {
+        self.system = system
+        self.memory = memory
+        let number: Int32
+        do { number = try retrying { roost_ioctl(system.file.number, ROOST_KVM_CREATE_VM, 0) } } catch {
+            throw KVMUnusable(description: "KVM cannot make a machine: \(error)")
+        }
+        file = FileDescriptor(owning: number)
+        var identity = Self.identityMapAddress
+        // The kernel copies the address from this frame.
+        try check(unsafe roost_ioctl_pointer(number, ROOST_KVM_SET_IDENTITY_MAP_ADDR, &identity), "place its pages")
+        try check(roost_ioctl(number, ROOST_KVM_SET_TSS_ADDR, Self.taskStateAddress), "place its pages")
+        try check(roost_ioctl(number, ROOST_KVM_CREATE_IRQCHIP, 0), "make interrupt controllers")
+        if hasTimer {
+            var configuration = kvm_pit_config()
+            // Copied from this frame.
+            try check(unsafe roost_ioctl_pointer(number, ROOST_KVM_CREATE_PIT2, &configuration), "make a timer")
+        }
+        for (slot, region) in memory.regions.enumerated() {
+            var map = unsafe kvm_userspace_memory_region(
+                slot: UInt32(slot), flags: region.isReadOnly ? UInt32(ROOST_KVM_MEM_READONLY) : 0,
+                guest_phys_addr: region.start, memory_size: region.count,
+                userspace_addr: UInt64(UInt(bitPattern: region.base)))
+            // The region stays mapped as long as `memory`, which this object keeps.
+            try check(
+                unsafe roost_ioctl_pointer(number, ROOST_KVM_SET_USER_MEMORY_REGION, &map),
+                "map \(region.count >> 20) MiB of memory")
+        }
+        routes = Self.standardRoutes
+    }
+
+    private func check(_ status: Int32, _ action: String) throws(KVMUnusable) {
+        if status < 0 { throw KVMUnusable(description: "KVM cannot \(action): \(Errno.current)") }
+    }
+
+    // MARK: interrupts
+
+    /// Drives a global system interrupt's level. The machine lock is held.
+    public func setGSI(_ gsi: Int, level: Bool) {
+        var line = kvm_irq_level()
+        line.irq = UInt32(gsi)
+        line.level = level ? 1 : 0
+        // Copied from this frame. It fails only for a number that has no route, which then has no wire either.
+        _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_IRQ_LINE, &line)
+    }
+
+    /// GSI 0 at I/O APIC pin 2 as the MADT says, all others at their own pin, 0...15 at the PIC as well.
+    private static var standardRoutes: [kvm_irq_routing_entry] {
+        var routes: [kvm_irq_routing_entry] = []
+        func add(_ gsi: UInt32, chip: UInt32, pin: UInt32) {
+            var entry = kvm_irq_routing_entry()
+            entry.gsi = gsi
+            entry.type = UInt32(KVM_IRQ_ROUTING_IRQCHIP)
+            unsafe entry.u.irqchip.irqchip = chip
+            unsafe entry.u.irqchip.pin = pin
+            routes.append(entry)
+        }
+        for gsi in UInt32(0)..<16 where gsi != 2 {
+            add(gsi, chip: gsi < 8 ? UInt32(KVM_IRQCHIP_PIC_MASTER) : UInt32(KVM_IRQCHIP_PIC_SLAVE), pin: gsi % 8)
+        }
+        for gsi in UInt32(0)..<24 where gsi != 2 {
+            add(gsi, chip: UInt32(KVM_IRQCHIP_IOAPIC), pin: gsi == 0 ? 2 : gsi)
+        }
+        return routes
+    }
+
+    /// Makes the routes known; once before the machine runs, and for each message route that is added.
+    public func commitRoutes() throws(KVMUnusable) {
+        let header = MemoryLayout<kvm_irq_routing>.size
+        let entry = MemoryLayout<kvm_irq_routing_entry>.stride
+        let buffer = UnsafeMutableRawPointer.allocate(byteCount: header + entry * routes.count, alignment: 8)
+        defer { unsafe buffer.deallocate() }
+        // The table is a header and its entries, all inside the buffer of exactly that size.
+        var head = kvm_irq_routing()
+        head.nr = UInt32(routes.count)
+        unsafe buffer.storeBytes(of: head, as: kvm_irq_routing.self)
+        for (index, route) in routes.enumerated() {
+            unsafe (buffer + header + entry * index).storeBytes(of: route, as: kvm_irq_routing_entry.self)
+        }
+        try check(unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SET_GSI_ROUTING, buffer), "route interrupts")
+    }
+
+    /// A number that injects this message when the event file that `connect(eventFile:to:)` names is written.
+    public func addMessageRoute(address: UInt64, data: UInt32) throws(KVMUnusable) -> UInt32 {
+        var entry = kvm_irq_routing_entry()
+        entry.gsi = nextRoute
+        nextRoute += 1
+        entry.type = UInt32(KVM_IRQ_ROUTING_MSI)
+        unsafe entry.u.msi.address_lo = UInt32(truncatingIfNeeded: address)
+        unsafe entry.u.msi.address_hi = UInt32(truncatingIfNeeded: address >> 32)
+        unsafe entry.u.msi.data = data
+        routes.append(entry)
+        try commitRoutes()
+        return entry.gsi
+    }
+
+    /// Injects the interrupt of a route whenever the event file is written (irqfd).
+    public func connect(eventFile: Int32, to route: UInt32, disconnect: Bool = false) throws(KVMUnusable) {
+        var request = kvm_irqfd()
+        request.fd = UInt32(bitPattern: eventFile)
+        request.gsi = route
+        request.flags = disconnect ? UInt32(ROOST_KVM_IRQFD_FLAG_DEASSIGN) : 0
+        // Copied from this frame.
+        try check(unsafe roost_ioctl_pointer(file.number, ROOST_KVM_IRQFD, &request), "connect an event file")
+    }
+
+    /// Signals the event file, instead of leaving the guest, when the guest writes there (ioeventfd).
+    /// - Parameters:
+    ///   - count: bytes of the write, 1, 2, 4, 8, or 0 for any.
+    ///   - value: only this value signals; nil for any.
+    public func signal(
+        eventFile: Int32, onWriteTo address: UInt64, count: UInt32, value: UInt64? = nil, isPort: Bool = false,
+        remove: Bool = false
+    ) throws(KVMUnusable) {
+        var request = kvm_ioeventfd()
+        request.addr = address
+        request.len = count
+        request.fd = eventFile
+        request.datamatch = value ?? 0
+        request.flags =
+            (value == nil ? 0 : UInt32(ROOST_KVM_IOEVENTFD_DATAMATCH))
+            | (isPort ? UInt32(ROOST_KVM_IOEVENTFD_PIO) : 0) | (remove ? UInt32(ROOST_KVM_IOEVENTFD_DEASSIGN) : 0)
+        // Copied from this frame.
+        try check(unsafe roost_ioctl_pointer(file.number, ROOST_KVM_IOEVENTFD, &request), "watch an address")
+    }
+
+    // MARK: dirty pages
+
+    /// Starts or stops logging of written pages.
+    public func setDirtyLogging(_ on: Bool) throws(KVMUnusable) {
+        for (slot, region) in memory.regions.enumerated() where !region.isReadOnly {
+            var map = unsafe kvm_userspace_memory_region(
+                slot: UInt32(slot), flags: on ? UInt32(ROOST_KVM_MEM_LOG_DIRTY_PAGES) : 0,
+                guest_phys_addr: region.start, memory_size: region.count,
+                userspace_addr: UInt64(UInt(bitPattern: region.base)))
+            // As in init.
+            try check(
+                unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SET_USER_MEMORY_REGION, &map), "log dirty pages")
+        }
+    }
+
+    /// Moves the kernel's log into the regions' page flags and clears it.
+    public func collectDirtyPages() throws(KVMUnusable) {
+        for (slot, region) in memory.regions.enumerated() where !region.isReadOnly {
+            let pages = Int(region.count / GuestMemory.pageSize)
+            var bitmap = [UInt64](repeating: 0, count: (pages + 63) / 64)
+            // One bit a page, rounded up to 64 bits: the size that the kernel writes.
+            let status = unsafe bitmap.withUnsafeMutableBytes { bits in
+                var log = unsafe kvm_dirty_log()
+                unsafe log.slot = UInt32(slot)
+                unsafe log.dirty_bitmap = bits.baseAddress
+                return unsafe roost_ioctl_pointer(file.number, ROOST_KVM_GET_DIRTY_LOG, &log)
+            }
+            try check(status, "read its log of dirty pages")
+            for (word, bits) in bitmap.enumerated() where bits != 0 {
+                for bit in 0..<64 where bits & (1 << UInt64(bit)) != 0 {
+                    let page = word * 64 + bit
+                    if page < pages {
+                        // page is inside the region, which has a flag byte for each.
+                        unsafe region.pageFlags[page] |= GuestMemory.PageFlags.dirty.rawValue
+                    }
+                }
+            }
+        }
+    }
+}
+
+extension KVMMachine: MessageInterruptSink {
+    /// Injects one message (KVM_SIGNAL_MSI). Callable on any thread.
+    public func deliver(address: UInt64, data: UInt32) {
+        var message = kvm_msi()
+        message.address_lo = UInt32(truncatingIfNeeded: address)
+        message.address_hi = UInt32(truncatingIfNeeded: address >> 32)
+        message.data = data
+        // Copied from this frame. A message that no processor takes is lost, as on the bus.
+        _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SIGNAL_MSI, &message)
+    }
+}

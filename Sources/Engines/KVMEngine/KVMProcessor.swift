@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CLinux
+public import CPUInterface
+internal import Glibc
+internal import HostSystem
+public import MachineModel
+internal import Synchronization
+
+/// One vCPU that runs on the host's own processor.
+///
+/// `run` and all state changes are for the vCPU's thread, or for others while it is outside `run`.
+@safe
+public final class KVMProcessor: VirtualCPU, @unchecked Sendable {
+    public let index: Int
+    let file: FileDescriptor
+    /// The region shared with the kernel: what made it exit. Mapped as long as this object.
+    let exit: UnsafeMutablePointer<kvm_run>
+    private let mapping: MemoryMapping
+    private let machine: KVMMachine
+    private let ports: AddressSpace
+    private let devices: AddressSpace
+    private let resetState: ResetState
+    private let isKicked = Atomic<Bool>(false)
+    /// pthread_t of the thread inside `run`, 0 outside; guarded by `kickLock`.
+    private var runner: pthread_t = 0
+    private let kickLock = Lock()
+    public private(set) var hostThreadIdentifier = 0
+    public var debugPoints = DebugPoints()
+
+    /// What RESET puts back, read from the kernel when the vCPU was new.
+    private struct ResetState {
+        var registers: X86Registers
+        var multiprocessing: UInt32
+    }
+
+    /// The signal that takes a vCPU's thread out of the guest.
+    private static let kickSignal = SIGUSR1
+
+    /// The next vCPU of a machine.
+    /// - Parameter features: its CPUID, identifiers included.
+    public init(
+        machine: KVMMachine, index: Int, features: [CPUIDEntry], ports: AddressSpace, devices: AddressSpace
+    ) throws(KVMUnusable) {
+        self.index = index
+        self.machine = machine
+        self.ports = ports
+        self.devices = devices
+        do {
+            file = FileDescriptor(
+                owning: try retrying { roost_ioctl(machine.file.number, ROOST_KVM_CREATE_VCPU, UInt(index)) })
+            mapping = try MemoryMapping.map(
+                count: machine.system.runRegionSize, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED,
+                descriptor: file.number)
+        } catch { throw KVMUnusable(description: "KVM cannot make vCPU \(index): \(error)") }
+        // The kernel's region starts with this struct and is at least as large.
+        unsafe exit = mapping.base.assumingMemoryBound(to: kvm_run.self)
+        resetState = ResetState(
+            registers: .atReset,
+            multiprocessing: UInt32(index == 0 ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED))
+        let table = unsafe KVMSystem.kernelTable(features)
+        defer { unsafe table.deallocate() }
+        // A header and as many entries as it says.
+        guard unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SET_CPUID2, table) == 0 else {
+            throw KVMUnusable(description: "KVM refuses the processor's features: \(Errno.current)")
+        }
+        Self.installKickSignal
+    }
+
+    /// An empty handler: the signal only has to end KVM_RUN.
+    private static let installKickSignal: Void = {
+        var action = sigaction()
+        unsafe action.__sigaction_handler.sa_handler = { _ in }
+        // Installed once for the process; the handler does nothing.
+        unsafe sigaction(kickSignal, &action, nil)
+    }()
+
+    public func kick() {
+        isKicked.store(true, ordering: .sequentiallyConsistent)
+        kickLock.withLock {
+            // Without a thread inside, `run` sees the flag when it enters.
+            guard runner != 0 else { return }
+            unsafe exit.pointee.immediate_exit = 1
+            _ = pthread_kill(runner, Self.kickSignal)
+        }
+    }
+
+    public func run() -> CPUExit {
+        kickLock.withLock { runner = pthread_self() }
+        hostThreadIdentifier = Int(roost_thread_number())
+        applyDebugPoints()
+        defer {
+            kickLock.withLock {
+                runner = 0
+                unsafe exit.pointee.immediate_exit = 0
+            }
+        }
+        while true {
+            if isKicked.load(ordering: .sequentiallyConsistent) {
+                completePendingAccess()
+                isKicked.store(false, ordering: .sequentiallyConsistent)
+                return .kicked
+            }
+            let status = roost_ioctl(file.number, ROOST_KVM_RUN, 0)
+            if status < 0 {
+                let error = Errno.current
+                if error == .interrupted || error == .wouldBlock { continue }
+                return .failed("KVM cannot run vCPU \(index): \(error)")
+            }
+            if let exit = handleExit() { return exit }
+        }
+    }
+
+    /// The registers that an IN or a device load produced are written when KVM_RUN is entered again; doing that with
+    /// immediate_exit set leaves a state that can be looked at or saved.
+    private func completePendingAccess() {
+        unsafe exit.pointee.immediate_exit = 1
+        _ = roost_ioctl(file.number, ROOST_KVM_RUN, 0)
+        unsafe exit.pointee.immediate_exit = 0
+    }
+
+    // MARK: exits
+
+    /// Serves one exit; nil goes back into the guest.
+    private func handleExit() -> CPUExit? {
+        // The kernel filled the member of the union that the reason names.
+        switch Int32(bitPattern: unsafe exit.pointee.exit_reason) {
+        case KVM_EXIT_IO:
+            servePort()
+            return nil
+        case KVM_EXIT_MMIO:
+            serveDevice()
+            return nil
+        case KVM_EXIT_IRQ_WINDOW_OPEN, KVM_EXIT_INTR, KVM_EXIT_UNKNOWN:
+            return nil
+        case KVM_EXIT_SHUTDOWN:
+            return .shutdown
+        case KVM_EXIT_SYSTEM_EVENT:
+            return .shutdown
+        case KVM_EXIT_DEBUG:
+            return .debug(debugStop())
+        case KVM_EXIT_FAIL_ENTRY:
+            let reason = unsafe exit.pointee.fail_entry.hardware_entry_failure_reason
+            return .failed("the host's processor refuses the state of vCPU \(index) (reason 0x\(hex(reason)))")
+        case KVM_EXIT_INTERNAL_ERROR:
+            let suberror = unsafe exit.pointee.internal.suberror
+            return .failed(
+                "KVM gave up on vCPU \(index) (internal error \(suberror)): it met an instruction that it cannot emulate "
+                    + "at 0x\(hex(registers.rip)); the software CPU (-accel tcg) can")
+        case let reason:
+            return .failed("KVM left vCPU \(index) for a reason that Roost does not know (\(reason))")
+        }
+    }
+
+    private func hex(_ value: UInt64) -> String { String(value, radix: 16) }
+
+    private func servePort() {
+        let access = unsafe exit.pointee.io
+        let size = Int(access.size)
+        // The kernel places `count` items of `size` bytes inside the shared region, at an offset that it chose.
+        let data = unsafe UnsafeMutableRawPointer(exit) + Int(access.data_offset)
+        for item in 0..<Int(access.count) {
+            let place = unsafe data + item * size
+            if Int32(access.direction) == KVM_EXIT_IO_IN {
+                let value = ports.read(UInt64(access.port), size: size)
+                unsafe withUnsafeBytes(of: value.littleEndian) {
+                    unsafe place.copyMemory(from: $0.baseAddress!, byteCount: size)
+                }
+            } else {
+                var value: UInt64 = 0
+                unsafe withUnsafeMutableBytes(of: &value) {
+                    unsafe $0.baseAddress!.copyMemory(from: place, byteCount: size)
+                }
+                ports.write(UInt64(access.port), size: size, value: value)
+            }
+        }
+    }
+
+    private func serveDevice() {
+        let address = unsafe exit.pointee.mmio.phys_addr
+        let size = Int(unsafe exit.pointee.mmio.len)
+        let isWrite = unsafe exit.pointee.mmio.is_write != 0
+        // The data field holds 8 bytes, the most that one exit moves.
+        var value: UInt64 = 0
+        if isWrite {
+            unsafe withUnsafeBytes(of: exit.pointee.mmio.data) { data in
+                for byte in 0..<min(size, 8) { unsafe value |= UInt64(data[byte]) << UInt64(byte * 8) }
+            }
+            devices.write(address, size: size, value: value)
+        } else {
+            value = devices.read(address, size: size)
+            unsafe withUnsafeMutableBytes(of: &exit.pointee.mmio.data) { data in
+                for byte in 0..<min(size, 8) {
+                    unsafe data[byte] = UInt8(truncatingIfNeeded: value >> UInt64(byte * 8))
+                }
+            }
+        }
+    }
+
+    // MARK: state
+
+    public func reset() {
+        registers = resetState.registers
+        var state = kvm_mp_state(mp_state: resetState.multiprocessing)
+        // Copied from this frame.
+        _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SET_MP_STATE, &state)
+        resetModelSpecificRegisters()
+    }
+
+    public var isHalted: Bool {
+        var state = kvm_mp_state()
+        // Filled on this frame.
+        _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_GET_MP_STATE, &state)
+        return state.mp_state != UInt32(KVM_MP_STATE_RUNNABLE)
+    }
+
+    public func physicalAddress(ofLinear address: UInt64) -> UInt64? {
+        var translation = kvm_translation()
+        translation.linear_address = address
+        // Copied from and to this frame.
+        guard unsafe roost_ioctl_pointer(file.number, ROOST_KVM_TRANSLATE, &translation) == 0,
+            translation.valid != 0
+        else { return nil }
+        return translation.physical_address
+    }
+
+    /// Sends an NMI.
+    public func raiseNonMaskableInterrupt() { _ = roost_ioctl(file.number, ROOST_KVM_NMI, 0) }
+}

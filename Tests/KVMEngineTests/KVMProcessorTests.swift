@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CPUInterface
+import GuestMemory
+import HostSystem
+import KVMEngine
+import MachineModel
+import Testing
+
+/// Records what the guest writes, and ends the run on a write to offset 1.
+private final class Recorder: RegisterWindow {
+    var written: [UInt64] = []
+    var answers: UInt64 = 0x5A
+    var end: () -> Void = {}
+    func read(offset: UInt64, size: Int) -> UInt64 { answers }
+    func write(offset: UInt64, size: Int, value: UInt64) {
+        written.append(value)
+        if offset == 1 { end() }
+    }
+}
+
+/// The engine here, or nil with the reason printed: hand-made code also runs on a nested KVM without hardware.
+private func usableKVM() -> KVMSystem? {
+    do throws(KVMUnusable) { return try KVMSystem(allowNested: true) } catch {
+        print("skipped: \(error)")
+        return nil
+    }
+}
+
+@Suite(.serialized) struct KVMProcessorTests {
+    /// Runs real-mode code from the reset vector until it writes port 0xF5.
+    private func run(_ code: [UInt8], before: (KVMProcessor) -> Void = { _ in }) throws -> (
+        Recorder, Recorder, KVMProcessor
+    )? {
+        guard let system = usableKVM() else { return nil }
+        let lock = Lock()
+        let memory = GuestMemory()
+        try memory.addRegion(name: "ram", start: 0, count: 0xA0000)
+        try memory.addRegion(name: "rom", start: 0xFFFF_0000, count: 0x10000, isReadOnly: true)
+        try memory.write(code, at: 0xFFFF_0000, force: true)
+        // The reset vector: a near jump to offset 0.
+        try memory.write([0xE9, 0x0D, 0x00], at: 0xFFFF_FFF0, force: true)
+        let ports = AddressSpace(machineLock: lock)
+        let devices = AddressSpace(machineLock: lock)
+        let port = Recorder()
+        let device = Recorder()
+        ports.map(port, at: 0xF4, count: 2, name: "recorder")
+        devices.map(device, at: 0xB8000, count: 0x1000, name: "recorder")
+        let machine = try KVMMachine(system: system, memory: memory, hasTimer: false)
+        try machine.commitRoutes()
+        let processor = try KVMProcessor(
+            machine: machine, index: 0, features: try system.supportedFeatures(), ports: ports, devices: devices)
+        processor.reset()
+        port.end = { processor.kick() }
+        before(processor)
+        #expect(processor.run() == .kicked)
+        return (port, device, processor)
+    }
+
+    @Test func portsAndRegisters() throws {
+        // mov ax, 0x1234; out 0xF4, ax; in al, 0xF4; mov bl, al; out 0xF5, al; jmp self
+        let code: [UInt8] = [0xB8, 0x34, 0x12, 0xE7, 0xF4, 0xE4, 0xF4, 0x88, 0xC3, 0xE6, 0xF5, 0xEB, 0xFE]
+        guard let (port, _, processor) = try run(code) else { return }
+        #expect(port.written == [0x1234, 0x5A])
+        #expect(processor.registers.general[3] & 0xFF == 0x5A)
+        #expect(processor.registers.rip == 11)
+    }
+
+    @Test func deviceMemory() throws {
+        // mov ax, 0xB800; mov ds, ax; mov [0x10], ax; mov al, [0x20]; out 0xF5, al; jmp self
+        let code: [UInt8] = [
+            0xB8, 0x00, 0xB8, 0x8E, 0xD8, 0xA3, 0x10, 0x00, 0xA0, 0x20, 0x00, 0xE6, 0xF5, 0xEB, 0xFE,
+        ]
+        guard let (port, device, _) = try run(code) else { return }
+        #expect(device.written == [0xB800])
+        #expect(port.written == [0x5A])
+    }
+
+    @Test func registersSurviveTheKernel() throws {
+        guard let system = usableKVM() else { return }
+        let memory = GuestMemory()
+        try memory.addRegion(name: "ram", start: 0, count: 0x10000)
+        let spaces = AddressSpace(machineLock: Lock())
+        let machine = try KVMMachine(system: system, memory: memory, hasTimer: false)
+        let processor = try KVMProcessor(
+            machine: machine, index: 0, features: try system.supportedFeatures(), ports: spaces, devices: spaces)
+        processor.reset()
+        var registers = processor.registers
+        #expect(registers.cs.base == 0xFFFF_0000 && registers.rip == 0xFFF0)
+        registers.general = (0..<16).map { 0x1111_1111_1111_1111 &* UInt64($0) }
+        registers.fxsave[32] = 0xAB
+        registers.fxsave[160] = 0xCD
+        registers.gdtr = X86DescriptorTable(base: 0x1000, limit: 0x3F)
+        processor.registers = registers
+        let read = processor.registers
+        #expect(read.general == registers.general)
+        #expect(read.gdtr == registers.gdtr && read.cs == registers.cs)
+        #expect(read.fxsave[160] == 0xCD)
+    }
+
+    @Test func aKickBeforeTheRunIsNotLost() throws {
+        // jmp self
+        guard let (_, _, processor) = try run([0xE6, 0xF5, 0xEB, 0xFE]) else { return }
+        processor.kick()
+        #expect(processor.run() == .kicked)
+    }
+}
