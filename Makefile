@@ -12,6 +12,7 @@ test: build
 	$(SWIFT) test -c release --parallel
 
 lint:
+	scripts/lint-imports
 	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
 
 format:
