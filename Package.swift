@@ -138,6 +138,8 @@ var testTargets: [Target] = [
     tests("PCIBus", ["MachineModel", "GuestMemory", "HostSystem"]),
     tests("FirmwareTables", ["ByteCoding", "GuestMemory", "HostSystem"]),
     tests("BootLoading", ["ByteCoding", "GuestMemory", "CPUInterface", "HostSystem"]),
+    tests("BlockLayer"),
+    tests("RawImage", ["BlockLayer"]),
 ]
 
 // ROOST_TESTS="X86CPUTests,VirtioTests" builds only those test targets: a shorter loop while working on one module.

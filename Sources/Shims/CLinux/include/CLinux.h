@@ -120,5 +120,12 @@ static const unsigned long ROOST_KVM_IOEVENTFD_PIO = KVM_IOEVENTFD_FLAG_PIO;
 static const unsigned long ROOST_KVM_IOEVENTFD_DEASSIGN = KVM_IOEVENTFD_FLAG_DEASSIGN;
 
 static const unsigned long ROOST_KVM_GUESTDBG_USE_HW_BP = KVM_GUESTDBG_USE_HW_BP;
+// What <fcntl.h> and <unistd.h> declare for _GNU_SOURCE alone: the locks of open files, holes and direct I/O.
+enum { ROOST_F_OFD_GETLK = 36, ROOST_F_OFD_SETLK = 37 };
+enum { ROOST_SEEK_DATA = 3, ROOST_SEEK_HOLE = 4 };
+enum { ROOST_FALLOC_KEEP_SIZE = 1, ROOST_FALLOC_PUNCH_HOLE = 2, ROOST_FALLOC_ZERO_RANGE = 16 };
+extern const int roost_o_direct;
+int roost_fallocate(int fd, int mode, int64_t offset, int64_t length);
+int64_t roost_copy_file_range(int from, int64_t from_offset, int to, int64_t to_offset, size_t length);
 
 #endif

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import BlockLayer
+internal import RawImage
+
+/// The storage library with all of its formats and protocols.
+public enum DiskImages {
+    /// All drivers, in the order in which they are probed.
+    public static var drivers: [any BlockDriver] {
+        [
+            RawDriver(),
+            FileDriver.file, FileDriver.hostDevice, NullDriver(name: "null-co"), NullDriver(name: "null-aio"),
+        ]
+    }
+
+    /// A graph with all drivers.
+    public static func graph(
+        secrets: any SecretProvider = NoSecrets(), warn: @escaping @Sendable (String) -> Void = { _ in }
+    ) -> BlockGraph {
+        BlockGraph(drivers: drivers, secrets: secrets, warn: warn)
+    }
+
+    /// Opens an image and its backing chain.
+    /// - Parameters:
+    ///   - filename: a path, `json:{...}` or a URL.
+    ///   - format: "raw", "qcow2"...; nil to look at the content (unsafe for a raw disk that a guest can write).
+    public static func open(
+        _ filename: String, format: String? = nil, flags: OpenFlags = OpenFlags()
+    ) throws(BlockError) -> any BlockNode {
+        try graph().open(filename, format: format, flags: flags)
+    }
+}
