@@ -133,6 +133,7 @@ var testTargets: [Target] = [
     tests("InterruptControllers", ["MachineModel", "CPUInterface", "HostSystem"]),
     tests("HostIO", ["HostSystem"]),
     tests("MachineRuntime", ["CPUInterface", "MachineModel", "HostIO", "HostSystem"]),
+    tests("Cryptography"),
     tests("KVMEngine", ["CPUInterface", "GuestMemory", "MachineModel", "HostSystem"]),
     tests("ByteCoding"),
     tests("PCIBus", ["MachineModel", "GuestMemory", "HostSystem"]),

@@ -1,3 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-
-// Cryptography: Ciphers, digests and key derivation for encrypted images.
