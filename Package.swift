@@ -136,6 +136,7 @@ var testTargets: [Target] = [
     tests("Cryptography"),
     tests("KVMEngine", ["CPUInterface", "GuestMemory", "MachineModel", "HostSystem"]),
     tests("ByteCoding"),
+    tests("X86CPU", ["GuestMemory", "MachineModel", "CPUInterface", "HostSystem"], settings: hot),
     tests("PCIBus", ["MachineModel", "GuestMemory", "HostSystem"]),
     tests("FirmwareTables", ["ByteCoding", "GuestMemory", "HostSystem"]),
     tests("BootLoading", ["ByteCoding", "GuestMemory", "CPUInterface", "HostSystem"]),

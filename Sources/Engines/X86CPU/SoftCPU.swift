@@ -2,6 +2,7 @@
 
 public import CPUInterface
 public import GuestMemory
+public import HostSystem
 public import MachineModel
 
 /// One virtual processor that runs in software.
@@ -20,9 +21,16 @@ public final class SoftCPU: @unchecked Sendable {
         public let devices: AddressSpace
         /// Features that CPUID shows.
         public let model: CPUModel
+        /// Where decoded code lies; shared by the machine's processors.
+        let codePages: CodePages
 
-        /// Everything by name.
-        public init(memory: GuestMemory, ports: AddressSpace, devices: AddressSpace, model: CPUModel) {
+        /// Everything by name; one for all processors of a machine. `memory` has all its regions.
+        /// - Throws: the host's error when it has no room for the tables.
+        public init(
+            memory: GuestMemory, ports: AddressSpace, devices: AddressSpace, model: CPUModel
+        ) throws(Errno) {
+            codePages = try CodePages(memory)
+            memory.codePageObserver = codePages
             self.memory = memory
             self.ports = ports
             self.devices = devices
@@ -35,12 +43,21 @@ public final class SoftCPU: @unchecked Sendable {
     /// The processor's local APIC; set once by the machine's assembly before it runs.
     public var localController: (any LocalInterruptController)?
     let state: State
+    /// Decoded code.
+    let blocks: BlockCache
+    let codePages: CodePages
+    /// Guards `postedCodeChanges`.
+    let codeChangeLock = Lock()
+    var postedCodeChanges = PostedCodeChanges()
 
     /// A processor in the state after RESET.
-    public init(index: Int, environment: Environment) {
+    /// - Throws: the host's error when it has no room for the tables.
+    public init(index: Int, environment: Environment) throws(Errno) {
         self.index = index
         self.environment = environment
+        codePages = environment.codePages
         state = State.allocate(capacity: 1)
+        blocks = try BlockCache(state: state)
         let entries = AccessClass.count * 2 * Self.tlbSize
         tlbs = .allocate(capacity: entries)
         for entry in 0..<entries { (tlbs + entry).initialize(to: .invalid(at: entry % Self.tlbSize)) }
@@ -48,13 +65,20 @@ public final class SoftCPU: @unchecked Sendable {
         fxsave.initializeMemory(as: UInt8.self, repeating: 0, count: 512)
         let ymm = UnsafeMutableRawPointer.allocate(byteCount: 16 * 32, alignment: 64)
         ymm.initializeMemory(as: UInt8.self, repeating: 0, count: 16 * 32)
+        let jumpCache = UnsafeMutablePointer<JumpCacheEntry>.allocate(capacity: JumpCache.count)
+        jumpCache.initialize(repeating: JumpCacheEntry(linear: .max, key: .max, block: nil), count: JumpCache.count)
         state.initialize(
             to: CPUState(
-                readTLB: tlbs, writeTLB: tlbs + Self.tlbSize, tlbMask: UInt64(Self.tlbSize - 1), fxsave: fxsave,
-                ymm: ymm, owner: .passUnretained(self)))
+                readTLB: tlbs, writeTLB: tlbs + Self.tlbSize, tlbMask: UInt64(Self.tlbSize - 1), jumpCache: jumpCache,
+                fxsave: fxsave, ymm: ymm, owner: .passUnretained(self)))
+        let flat = SegmentState(base: 0, limit: .max, attributes: 0, selector: 0)
+        state.segment(SegmentRegister.flat).pointee = flat
+        codePages.add(self)
     }
 
     deinit {
+        codePages.remove(self)
+        state.pointee.jumpCache.deallocate()
         state.pointee.fxsave.deallocate()
         state.pointee.ymm.deallocate()
         state.deallocate()

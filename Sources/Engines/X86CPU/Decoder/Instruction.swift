@@ -15,7 +15,7 @@ enum Outcome: Int32 {
 
 /// Runs one instruction, given the `State` and a pointer to the `Instruction`. The C convention makes a handler an
 /// eight-byte pointer without reference counting, which translated code calls as well.
-typealias Handler = @convention(c) (UnsafeMutableRawPointer, UnsafeRawPointer) -> Int32
+typealias Handler = @convention(c) @Sendable (UnsafeMutableRawPointer, UnsafeRawPointer) -> Int32
 
 /// The body of a handler, which may throw a fault:
 /// `{ handle($0, $1) { state, instruction throws(CPUFault) in ...; return .next } }`.
@@ -31,20 +31,24 @@ func handle(
     } catch { return Outcome.fault.rawValue }
 }
 
-/// One decoded instruction of a block. 48 bytes.
+/// One decoded instruction of a block. 56 bytes.
 struct Instruction {
     var handler: Handler
     /// The immediate, sign- or zero-extended as the instruction wants it.
     var immediate: UInt64 = 0
     /// Displacement of a memory operand, sign-extended; for RIP-relative operands relative to the block's start.
     var displacement: Int64 = 0
+    /// What the offset of a memory operand is cut to: 64, 32 or 16 ones.
+    var addressMask: UInt64 = .max
     /// Bytes from the block's first instruction to this one.
     var offset: UInt16 = 0
     /// Bytes of this instruction, 1...15.
     var length: UInt8 = 0
-    /// Register operand: modrm.reg with REX.R (or VEX.R).
+    /// Register operand: modrm.reg with REX.R (or VEX.R). For a byte register (rows with `.byteReg`) its byte offset in
+    /// `CPUState.gpr` instead, so that AH...BH need no special case.
     var reg: UInt8 = 0
-    /// Register operand of modrm.rm with REX.B; meaningless for a memory operand.
+    /// Register operand of modrm.rm (or of the opcode's low bits) with REX.B; for a byte register as in `reg` (rows
+    /// with `.byteRM`); meaningless for a memory operand.
     var rm: UInt8 = 0
     /// Base register of a memory operand, 0...15, or `noRegister`, or `ripRegister`.
     var base: UInt8 = Instruction.noRegister
@@ -52,7 +56,7 @@ struct Instruction {
     var index: UInt8 = Instruction.noRegister
     /// log2 of the index's factor.
     var scale: UInt8 = 0
-    /// Segment of the memory operand, as `SegmentRegister`.
+    /// Segment of the memory operand, as `SegmentRegister`; `.flat` where no base and no limit apply.
     var segment: UInt8 = UInt8(SegmentRegister.ds)
     /// log2 of the operand's bytes: 0...3 for integers.
     var operandSize: UInt8 = 0
@@ -67,9 +71,13 @@ struct Instruction {
     var prefixes: Prefixes = []
     /// More about the instruction that its group's handlers define.
     var detail: UInt8 = 0
+    /// Instructions of the block before this one.
+    var ordinal: UInt8 = 0
 
-    static let noRegister: UInt8 = 0xFF
-    static let ripRegister: UInt8 = 0xFE
+    /// Indices past the general registers that name the words after them in `CPUState`, so that an address is computed
+    /// without branches: `zero` and `blockIP`.
+    static let noRegister: UInt8 = 16
+    static let ripRegister: UInt8 = 18
 
     struct Prefixes: OptionSet {
         let rawValue: UInt16
@@ -89,5 +97,11 @@ struct Instruction {
         /// modrm.rm is a memory operand.
         static let memory = Prefixes(rawValue: 1 << 9)
         static let segmentOverride = Prefixes(rawValue: 1 << 10)
+        /// The memory operand's segment has a base or limit that must be looked at.
+        static let checkedSegment = Prefixes(rawValue: 1 << 11)
+        /// The memory operand lies in SS: a non-canonical address raises #SS.
+        static let stackSegment = Prefixes(rawValue: 1 << 12)
+        /// Implicit memory operands lie on the stack: a non-canonical address raises #SS.
+        static let implicitStack = Prefixes(rawValue: 1 << 13)
     }
 }

@@ -20,6 +20,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     func slowStore(_ address: UInt64, size: Int, value: UInt64) throws(CPUFault) {
         if let host = cpu.environment.memory.hostPointer(at: address, count: size, writable: true) {
             withUnsafeBytes(of: value) { host.copyMemory(from: $0.baseAddress!, byteCount: size) }
+            cpu.codePages.written(page: address >> 12, offset: Int(address & 4095), count: size, by: cpu)
             return
         }
         cpu.environment.devices.write(address, size: size, value: value)
@@ -28,4 +29,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     /// Faults as a store of `size` bytes would; changes nothing but A/D bits and the TLB.
     @inline(never)
     func probeWrite(_ address: UInt64, size: Int) throws(CPUFault) {}
+
+    /// The guest-physical address of code at a linear address, after all checks of an instruction fetch.
+    func translateFetch(_ address: UInt64) throws(CPUFault) -> UInt64 { address }
 }

@@ -11,6 +11,8 @@ enum Register {
 /// Indices into `CPUState.segments`: the order of instruction encoding, then the two system segments.
 enum SegmentRegister {
     static let es = 0, cs = 1, ss = 2, ds = 3, fs = 4, gs = 5, ldtr = 6, tr = 7
+    /// Not a register: base 0, limit 4 GiB. What decoded memory operands name where segmentation does not apply.
+    static let flat = 8
 }
 
 /// A segment register with its hidden part.
@@ -79,6 +81,8 @@ enum CodeWidth: UInt8 {
 struct CPUState {
     // MARK: hot, first cache lines
     var gpr = InlineArray<16, UInt64>(repeating: 0)
+    /// Always 0: the register that a memory operand without base or index names.
+    private(set) var zero: UInt64 = 0
     /// Offset (not linear address) of the current block's first instruction, then of the next instruction once a block
     /// ends. While a block runs, an instruction's own offset is `blockIP + instruction.offset`.
     var rip: UInt64 = 0
@@ -104,7 +108,7 @@ struct CPUState {
     var isFlat: Bool = false
 
     // MARK: segments and system registers
-    var segments = InlineArray<8, SegmentState>(repeating: SegmentState())
+    var segments = InlineArray<9, SegmentState>(repeating: SegmentState())
     var gdtBase: UInt64 = 0
     var idtBase: UInt64 = 0
     var gdtLimit: UInt16 = 0xFFFF
@@ -120,10 +124,22 @@ struct CPUState {
     /// PKRU.
     var pkru: UInt32 = 0
 
+    // MARK: decoded code
+    /// Direct-mapped table of blocks by linear address, `JumpCache.count` entries.
+    var jumpCache: UnsafeMutablePointer<JumpCacheEntry>
+    /// What an entry of `jumpCache` must have been filled with to be valid: the mode of the code in the low bits, above
+    /// them a count of everything that may have changed what an address holds.
+    var fetchKey: UInt64 = 0
+    /// Sleeping in HLT until an interrupt.
+    var isHalted: Bool = false
+
     // MARK: fault in flight, valid while a handler returns `.fault`
     var faultVector: UInt8 = 0
     var faultHasErrorCode: Bool = false
     var faultErrorCode: UInt32 = 0
+    /// The fault is a non-canonical access at `faultAddress`; the run loop chooses between #GP and #SS.
+    var faultIsNonCanonical: Bool = false
+    var faultAddress: UInt64 = 0
 
     // MARK: floating point and vectors
     /// The x87 and MMX state in the form of FXSAVE64 (bytes 0...159 are used; XMM lives in `ymm`). 16-byte aligned.

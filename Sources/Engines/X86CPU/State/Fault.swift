@@ -18,6 +18,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     func fault(_ vector: UInt8) -> CPUFault {
         pointee.faultVector = vector
         pointee.faultHasErrorCode = false
+        pointee.faultIsNonCanonical = false
         pointee.faultErrorCode = 0
         return CPUFault()
     }
@@ -27,6 +28,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     func fault(_ vector: UInt8, code: UInt32) -> CPUFault {
         pointee.faultVector = vector
         pointee.faultHasErrorCode = true
+        pointee.faultIsNonCanonical = false
         pointee.faultErrorCode = code
         return CPUFault()
     }
@@ -34,4 +36,14 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     /// #GP(0), the most frequent one.
     @inline(never)
     func generalProtection(_ code: UInt32 = 0) -> CPUFault { fault(Vector.generalProtection, code: code) }
+
+    /// An access to a non-canonical linear address: #SS(0) where the instruction names or implies the stack segment,
+    /// else #GP(0). The run loop decides, since only it knows the instruction.
+    @inline(never)
+    func nonCanonical(_ address: UInt64) -> CPUFault {
+        let fault = generalProtection()
+        pointee.faultIsNonCanonical = true
+        pointee.faultAddress = address
+        return fault
+    }
 }
