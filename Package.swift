@@ -142,6 +142,8 @@ var testTargets: [Target] = [
     tests("BootLoading", ["ByteCoding", "GuestMemory", "CPUInterface", "HostSystem"]),
     tests("BlockLayer"),
     tests("RawImage", ["BlockLayer"]),
+    tests("JSONCoding"),
+    tests("GuestMemory")
 ]
 
 // ROOST_TESTS="X86CPUTests,VirtioTests" builds only those test targets: a shorter loop while working on one module.
