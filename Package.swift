@@ -143,7 +143,6 @@ var testTargets: [Target] = [
     tests("BlockLayer"),
     tests("RawImage", ["BlockLayer"]),
     tests("JSONCoding"),
-    tests("GuestMemory")
 ]
 
 // ROOST_TESTS="X86CPUTests,VirtioTests" builds only those test targets: a shorter loop while working on one module.
