@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import MachineModel
+
+/// The reset control register at port 0xCF9 (ICH9 and PIIX3).
+public final class ResetControl: Device {
+    public let name = "reset-control"
+    /// The port, which lies inside the PCI configuration address and takes precedence over it for byte accesses.
+    public static let port: UInt64 = 0xCF9
+    /// Bit 1 chooses a hard reset, bit 3 a power cycle; bit 2 does it.
+    private static let resetProcessor: UInt8 = 0x04
+    private static let kept: UInt8 = 0x0A
+    /// What a saved machine keeps: the kept bits.
+    public var state: UInt8 = 0
+    private unowned let requests: any MachineRequests
+
+    /// - Parameter requests: asked for the reset; must outlive this device.
+    public init(requests: any MachineRequests) { self.requests = requests }
+
+    public func map(in ports: AddressSpace) {
+        ports.map(
+            ByteWindow(
+                count: 1, read: { [self] _ in state },
+                write: { [self] _, value in
+                    if value & Self.resetProcessor != 0 { return requests.requestReset() }
+                    state = value & Self.kept
+                }),
+            at: Self.port, count: 1, name: "reset-control", priority: 1)
+    }
+
+    public func reset() { state = 0 }
+}
