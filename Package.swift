@@ -143,6 +143,7 @@ var testTargets: [Target] = [
     tests("BlockLayer"),
     tests("RawImage", ["BlockLayer"]),
     tests("JSONCoding"),
+    tests("Diagnostics", ["HostSystem"]),
 ]
 
 // ROOST_TESTS="X86CPUTests,VirtioTests" builds only those test targets: a shorter loop while working on one module.
