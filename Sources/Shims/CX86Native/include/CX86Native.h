@@ -21,6 +21,12 @@ static inline uint64_t roost_rdtsc(void) {
     return (uint64_t)high << 32 | low;
 }
 
+/// PAUSE.
+static inline void roost_pause(void) { __asm__ volatile("pause"); }
+
+/// MFENCE.
+static inline void roost_fence(void) { __asm__ volatile("mfence" ::: "memory"); }
+
 // Atomic operations on guest memory and on words shared between vCPU threads, sequentially consistent. Operands in guest
 // memory may be unaligned, which x86's LOCK allows.
 #define ROOST_ATOMICS(bits)                                                                                          \

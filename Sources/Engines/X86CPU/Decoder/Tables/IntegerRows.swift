@@ -4,6 +4,16 @@ extension OpcodeTable {
     /// The unprivileged integer instructions, group by group.
     static func registerIntegerRows(_ table: inout OpcodeTableBuilder) {
         registerArithmeticRows(&table)
+        registerUnaryRows(&table)
+        registerShiftRows(&table)
+        registerMoveRows(&table)
+        registerExchangeRows(&table)
+        registerStackRows(&table)
+        registerTransferRows(&table)
+        registerStringRows(&table)
+        registerBitRows(&table)
+        registerExtendedBitRows(&table)
+        registerMiscellaneousRows(&table)
     }
 
     private static let arithmeticNames = ["ADD", "OR", "ADC", "SBB", "AND", "SUB", "XOR", "CMP"]
