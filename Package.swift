@@ -128,6 +128,12 @@ let programs: [Target] = [
     program("roost-img", ["DiskImages", "Diagnostics"]),
 ]
 
+let benchmarks: [Target] = [
+    .executableTarget(
+        name: "cpu-benchmark", dependencies: ["X86CPU", "GuestMemory", "MachineModel", "CPUInterface", "HostSystem"],
+        path: "Benchmarks/cpu-benchmark", swiftSettings: strict)
+]
+
 var testTargets: [Target] = [
     tests("GuestMemory"),
     tests("InterruptControllers", ["MachineModel", "CPUInterface", "HostSystem"]),
@@ -153,5 +159,5 @@ if let only = Context.environment["ROOST_TESTS"]?.split(separator: ",").map(Stri
 
 let package = Package(
     name: "roost",
-    targets: shims + modules + programs + testTargets,
+    targets: shims + modules + programs + benchmarks + testTargets,
     swiftLanguageModes: [.v6])
