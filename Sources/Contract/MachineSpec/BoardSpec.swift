@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// `-machine`.
+public struct BoardSpec: Equatable, Sendable {
+    /// The kinds of boards.
+    public enum Kind: String, CaseIterable, Sendable {
+        case pc, q35, microvm
+        /// No processor start, no memory, no devices: for asking questions by QMP.
+        case none
+    }
+    /// How much of the interrupt controllers KVM emulates.
+    public enum KernelIRQChip: String, Equatable, Sendable { case on, off, split }
+
+    public var kind = Kind.pc
+    /// The full name: "pc-i440fx-7.2", "pc-q35-7.2".
+    public var name = "pc-i440fx-7.2"
+    public var acpi = OnOffAuto.auto
+    /// `graphics=off`: firmware and guest get no display.
+    public var graphics = true
+    public var hpet = true
+    /// `pcspk-audiodev`, `vmport`, `smm`, `smbus`...: refused or fixed; see the option table.
+    public var smbus = true
+    public var i8042 = true
+    public var pit = OnOffAuto.auto
+    public var pic = OnOffAuto.auto
+    /// microvm's: an RTC, an ISA serial port, PCIe, and the virtio-mmio devices on the kernel's command line.
+    public var rtc = OnOffAuto.auto
+    public var isaSerial = true
+    public var pcie = OnOffAuto.auto
+    public var autoKernelCommandLine = true
+    public var kernelIRQChip: KernelIRQChip?
+    /// `dump-guest-core=off`: the guest's memory is left out of the process's core dumps.
+    public var dumpsGuestMemory = true
+    /// `mem-merge=off`: the host's page merging leaves the guest's memory alone.
+    public var mergesMemory = true
+    /// Bytes below 4 GiB (`max-ram-below-4g`); nil for the board's own split.
+    public var maximumLowMemory: UInt64?
+    public init() {}
+}
+
+/// One entry of -accel.
+public struct AcceleratorSpec: Equatable, Sendable {
+    public enum Kind: String, Sendable {
+        case kvm
+        /// Roost's own processor; QEMU's users type `tcg`.
+        case software = "tcg"
+    }
+    public var kind: Kind
+    /// `tb-size`: bytes of the translator's cache; nil for its own choice.
+    public var translationCacheBytes: UInt64?
+    /// `thread=single`: all vCPUs share one host thread.
+    public var isSingleThreaded = false
+    public init(kind: Kind) { self.kind = kind }
+}
+
+/// `-cpu`.
+public struct ProcessorSpec: Equatable, Sendable {
+    /// `+name`, `-name`, `name=on`.
+    public struct Feature: Equatable, Sendable {
+        /// In QEMU's spelling with hyphens: "sse4.2", "x2apic".
+        public var name: String
+        public var isOn: Bool
+        public init(name: String, isOn: Bool) {
+            self.name = name
+            self.isOn = isOn
+        }
+    }
+    /// "max", "host", "qemu64"...
+    public var model = "qemu64"
+    /// In the order given; the last one of a name counts.
+    public var features: [Feature] = []
+    /// Properties with values: "vendor", "family", "model", "stepping", "model-id", "level", "xlevel", "phys-bits",
+    /// "hv-vendor-id", "tsc-frequency"...
+    public var properties: [String: String] = [:]
+    /// `enforce`: refuse to start when a feature is missing.
+    public var enforces = false
+    /// `check`: warn when a feature is missing.
+    public var checks = true
+    public init() {}
+
+    /// What the options say about a feature; nil when they do not mention it.
+    public func feature(_ name: String) -> Bool? { features.last { $0.name == name }?.isOn }
+}
+
+/// `-smp`, complete: `sockets` * `dies` * `cores` * `threads` = `maximum`.
+public struct TopologySpec: Equatable, Sendable {
+    /// vCPUs at start.
+    public var count = 1
+    /// With those that could be plugged in.
+    public var maximum = 1
+    public var sockets = 1
+    public var dies = 1
+    public var cores = 1
+    public var threads = 1
+    public init() {}
+}
+
+/// `-m` and the object that backs the memory.
+public struct MemorySpec: Equatable, Sendable {
+    /// Bytes at start.
+    public var bytes: UInt64 = 128 << 20
+    /// Slots for memory that is plugged in later.
+    public var slots = 0
+    /// The most bytes it may grow to.
+    public var maximumBytes: UInt64 = 128 << 20
+    /// `-machine memory-backend=`: the identifier of a memory object.
+    public var backend: String?
+    /// `-mem-path`.
+    public var path: String?
+    /// `-mem-prealloc`.
+    public var preallocates = false
+    public init() {}
+}
+
+/// `-kernel`, `-initrd`, `-append`, `-bios`, `-boot`.
+public struct BootSpec: Equatable, Sendable {
+    public var kernel: String?
+    /// One file, or for multiboot kernels a list as QEMU takes it: "a arg,b arg".
+    public var initrd: String?
+    public var commandLine: String?
+    /// A file of -bios; nil for the board's own.
+    public var bios: String?
+    /// Letters a, c, d, n of `order=`.
+    public var order: String?
+    /// `once=`: for the first boot only.
+    public var once: String?
+    public var menu = false
+    public var isStrict = false
+    /// Milliseconds.
+    public var splashTime: Int?
+    public var splash: String?
+    /// Milliseconds after a failed boot; -1 never.
+    public var rebootTimeout: Int?
+    public init() {}
+}
