@@ -139,6 +139,7 @@ var testTargets: [Target] = [
     tests("InterruptControllers", ["MachineModel", "CPUInterface", "HostSystem"]),
     tests("HostIO", ["HostSystem"]),
     tests("MachineRuntime", ["CPUInterface", "MachineModel", "HostIO", "HostSystem"]),
+    tests("CPUInterface"),
     tests("Cryptography"),
     tests("KVMEngine", ["CPUInterface", "GuestMemory", "MachineModel", "HostSystem"]),
     tests("ByteCoding"),

@@ -43,7 +43,7 @@ try memory.write(fileBytes(arguments[1]), at: entry)
 let lock = Lock()
 let environment = try SoftCPU.Environment(
     memory: memory, ports: AddressSpace(machineLock: lock), devices: AddressSpace(machineLock: lock),
-    model: CPUModel())
+    model: CPUModel(named: "max", capabilities: SoftCPU.capabilities()))
 let cpu = try SoftCPU(index: 0, environment: environment)
 cpu.setFlatMode(bits: 64)
 cpu.instructionPointer = entry

@@ -90,9 +90,3 @@ public final class SoftCPU: @unchecked Sendable {
     /// All TLBs in one piece: for each access class the one for reads, then the one for writes.
     let tlbs: UnsafeMutablePointer<TLBEntry>
 }
-
-/// Which processor the guest sees: built from `-cpu` by the assembly, filtered by what this engine and host can do.
-public struct CPUModel: Sendable {
-    /// Nothing but the baseline.
-    public init() {}
-}

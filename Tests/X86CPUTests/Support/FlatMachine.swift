@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CPUInterface
 import GuestMemory
 import HostSystem
 import MachineModel
@@ -27,7 +28,9 @@ struct FlatMachine {
         devices = AddressSpace(machineLock: lock)
         cpu = try SoftCPU(
             index: 0,
-            environment: .init(memory: memory, ports: ports, devices: devices, model: CPUModel()))
+            environment: .init(
+                memory: memory, ports: ports, devices: devices,
+                model: try CPUModel(named: "max", capabilities: SoftCPU.capabilities())))
         cpu.setFlatMode(bits: bits)
         cpu[general: 4] = Self.stackTop
         try load(code + [0xF4])
