@@ -137,6 +137,7 @@ let benchmarks: [Target] = [
 var testTargets: [Target] = [
     tests("GuestMemory"),
     tests("InterruptControllers", ["MachineModel", "CPUInterface", "HostSystem"]),
+    tests("PCChipset", ["MachineModel", "GuestMemory", "HostSystem"]),
     tests("HostIO", ["HostSystem"]),
     tests("MachineRuntime", ["CPUInterface", "MachineModel", "HostIO", "HostSystem"]),
     tests("CPUInterface"),

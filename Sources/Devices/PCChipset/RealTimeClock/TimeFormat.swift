@@ -12,7 +12,7 @@ struct TimeFormat {
     }
 
     func encode(_ value: Int) -> UInt8 {
-        UInt8(truncatingIfNeeded: isBinary ? value : value / 10 % 10 << 4 | value % 10)
+        UInt8(truncatingIfNeeded: isBinary ? value : (value / 10 % 10) << 4 | value % 10)
     }
 
     func decode(_ byte: UInt8) -> Int {

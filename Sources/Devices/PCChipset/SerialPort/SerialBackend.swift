@@ -30,4 +30,11 @@ public struct SerialLineParameters: Equatable, Sendable {
     public var parity: Parity
     /// 1 or 2.
     public var stopBits: Int
+
+    public init(speed: Int, dataBits: Int, parity: Parity, stopBits: Int) {
+        self.speed = speed
+        self.dataBits = dataBits
+        self.parity = parity
+        self.stopBits = stopBits
+    }
 }
