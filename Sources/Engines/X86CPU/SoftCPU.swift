@@ -58,9 +58,9 @@ public final class SoftCPU: @unchecked Sendable {
         codePages = environment.codePages
         state = State.allocate(capacity: 1)
         blocks = try BlockCache(state: state)
-        let entries = AccessClass.count * 2 * Self.tlbSize
-        tlbs = .allocate(capacity: entries)
-        for entry in 0..<entries { (tlbs + entry).initialize(to: .invalid(at: entry % Self.tlbSize)) }
+        let mmu = UnsafeMutablePointer<MMUState>.allocate(capacity: 1)
+        mmu.initialize(to: MMUState(environment.memory))
+        let context = mmu.pointee.contexts.pointee
         let fxsave = UnsafeMutableRawPointer.allocate(byteCount: 512, alignment: 64)
         fxsave.initializeMemory(as: UInt8.self, repeating: 0, count: 512)
         let ymm = UnsafeMutableRawPointer.allocate(byteCount: 16 * 32, alignment: 64)
@@ -69,8 +69,9 @@ public final class SoftCPU: @unchecked Sendable {
         jumpCache.initialize(repeating: JumpCacheEntry(linear: .max, key: .max, block: nil), count: JumpCache.count)
         state.initialize(
             to: CPUState(
-                readTLB: tlbs, writeTLB: tlbs + Self.tlbSize, tlbMask: UInt64(Self.tlbSize - 1), jumpCache: jumpCache,
-                fxsave: fxsave, ymm: ymm, owner: .passUnretained(self)))
+                readTLB: context.table(TLBTable.read + AccessClass.supervisor.rawValue),
+                writeTLB: context.table(TLBTable.write + AccessClass.supervisor.rawValue),
+                tlbMask: UInt64(TLBContext.size - 1), mmu: mmu, jumpCache: jumpCache, fxsave: fxsave, ymm: ymm, owner: .passUnretained(self)))
         let flat = SegmentState(base: 0, limit: .max, attributes: 0, selector: 0)
         state.segment(SegmentRegister.flat).pointee = flat
         codePages.add(self)
@@ -81,12 +82,12 @@ public final class SoftCPU: @unchecked Sendable {
         state.pointee.jumpCache.deallocate()
         state.pointee.fxsave.deallocate()
         state.pointee.ymm.deallocate()
+        state.pointee.mmu.pointee.deallocate()
+        state.pointee.mmu.deinitialize(count: 1)
+        state.pointee.mmu.deallocate()
         state.deallocate()
-        tlbs.deallocate()
     }
 
-    /// Entries of each TLB; a power of two.
-    static let tlbSize = 512
-    /// All TLBs in one piece: for each access class the one for reads, then the one for writes.
-    let tlbs: UnsafeMutablePointer<TLBEntry>
+    /// Linear address of a debugger's watchpoint that the last instruction hit.
+    var hitWatchpoint: UInt64?
 }

@@ -138,12 +138,6 @@ final class BlockCache {
     }
 }
 
-extension UnsafeMutablePointer where Pointee == CPUState {
-    /// Says that linear addresses may mean other code from now on: after any change of paging structures or registers,
-    /// of segmentation, or of code. Only between instructions that end their block.
-    func forgetFetches() { pointee.fetchKey &+= 1 << CodeMode.bitCount }
-}
-
 /// Leaves the block and goes on at this instruction's own place, decoded anew.
 let resumeHandler: Handler = { state, instruction in
     handle(state, instruction) { state, instruction throws(CPUFault) in

@@ -173,11 +173,10 @@ extension SoftCPU {
         }
         if changes.overflowed {
             // Rare: a list that is incomplete is answered by forgetting everything.
-            dropAllWriteTranslations()
+            _ = dropWriteTranslations(to: nil)
             blocks.dropAll()
         }
-        for page in changes.marked {
-            dropWriteTranslation(ofPage: page)
+        for page in changes.marked where dropWriteTranslation(ofPage: page) {
             codePages.rewritten(page: page, by: self)
         }
         for page in changes.dropped { blocks.drop(page: page) }
@@ -185,24 +184,22 @@ extension SoftCPU {
 
     /// Takes a guest-physical page out of the write TLBs of all access classes. The TLBs do not know physical pages, so
     /// all entries that lead to the page's host memory go.
-    func dropWriteTranslation(ofPage page: UInt64) {
+    /// - Returns: whether there were any, so that the page may have been written without notice.
+    @discardableResult
+    func dropWriteTranslation(ofPage page: UInt64) -> Bool {
         guard
             let host = environment.memory.hostPointer(
                 at: page &* GuestMemory.pageSize, count: Int(GuestMemory.pageSize), writable: false)
-        else { return }
-        let base = UInt64(UInt(bitPattern: host))
-        for access in 0..<AccessClass.count {
-            let table = tlbs + (access * 2 + 1) * Self.tlbSize
-            for index in 0..<Self.tlbSize where table[index].tag &+ table[index].addend == base {
-                table[index] = .invalid(at: index)
-            }
-        }
+        else { return false }
+        return dropWriteTranslations(to: UInt64(UInt(bitPattern: host)))
     }
 
-    private func dropAllWriteTranslations() {
-        for access in 0..<AccessClass.count {
-            let table = tlbs + (access * 2 + 1) * Self.tlbSize
-            for index in 0..<Self.tlbSize { table[index] = .invalid(at: index) }
+    private func dropWriteTranslations(to host: UInt64?) -> Bool {
+        var found = false
+        let mmu = state.pointee.mmu
+        for index in 0..<mmu.pointee.contextCount where mmu.pointee.contexts[index].dropWrites(to: host) {
+            found = true
         }
+        return found
     }
 }

@@ -43,11 +43,12 @@ struct TLBEntry {
 enum AccessClass: Int {
     /// CPL 3.
     case user = 0
-    /// CPL 0...2, SMAP in force or user pages not distinguished.
+    /// CPL 0...2, and implicit accesses by the processor at any CPL.
     case supervisor = 1
     /// CPL 0...2 with EFLAGS.AC set while CR4.SMAP is on.
     case supervisorWithUserAccess = 2
-    static let count = 3
+    /// CPL 3 with alignment checks: never answered by a TLB.
+    case alignmentChecked = 3
 }
 
 /// What asks the run loop for attention. `CPUState.attention` is a word of these bits, set by any thread with an
@@ -106,6 +107,10 @@ struct CPUState {
     /// All of CS, DS, ES, SS have base 0 (64-bit mode, or flat 32-bit code): no segment check is needed then for
     /// DS, ES and SS when limits are 4 GiB as well.
     var isFlat: Bool = false
+    /// Whose `readTLB` and `writeTLB` are in force.
+    var accessClass = AccessClass.supervisor
+    /// CPUID names 1 GiB pages.
+    var hasGigabytePages: Bool = false
 
     // MARK: segments and system registers
     var segments = InlineArray<9, SegmentState>(repeating: SegmentState())
@@ -123,6 +128,10 @@ struct CPUState {
     var debug = InlineArray<8, UInt64>(repeating: 0)
     /// PKRU.
     var pkru: UInt32 = 0
+    /// Bits of DR6 that the debug trap to come will set.
+    var pendingDebug: UInt64 = 0
+    /// Translation beyond the control registers; alive as long as the processor.
+    var mmu: UnsafeMutablePointer<MMUState>
 
     // MARK: decoded code
     /// Direct-mapped table of blocks by linear address, `JumpCache.count` entries.

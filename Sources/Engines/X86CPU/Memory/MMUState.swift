@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import GuestMemory
+
+/// How linear addresses become physical ones.
+enum PagingMode: UInt8 {
+    /// CR0.PG clear.
+    case none
+    /// 32-bit entries, two levels.
+    case legacy
+    /// 64-bit entries outside long mode.
+    case pae
+    case fourLevel
+    case fiveLevel
+}
+
+/// What translation needs besides the control registers: one block of memory for each processor, touched on its thread
+/// only.
+struct MMUState {
+    let ranges: UnsafeMutablePointer<PhysicalRange>
+    let rangeCount: Int
+    let contexts: UnsafeMutablePointer<TLBContext>
+    /// Contexts that have memory: the first ones.
+    var contextCount = 1
+    /// Index of the one in force.
+    var current = 0
+    var useClock: UInt64 = 0
+    /// A table that is never filled, for processors whose every access must be looked at.
+    let empty: UnsafeMutablePointer<TLBEntry>
+    var mode = PagingMode.none
+    /// ANDed to physical addresses: all ones but for bit 20 while A20 is masked.
+    var addressMask: UInt64 = .max
+    /// The four page-directory pointers that a processor with PAE paging outside long mode keeps.
+    var directoryPointers = InlineArray<4, UInt64>(repeating: 0)
+    /// The local APIC's page, or a value that no page has.
+    var controllerPage: UInt64 = .max
+    /// Data accesses that are watched, by the guest's debug registers or a debugger; pages with one stay out of the TLBs.
+    var watches: [Watch] = []
+    var hasWatches = false
+    /// The source of fresh values of `CPUState.fetchKey`.
+    var fetchCounter: UInt64 = 0
+
+    /// Address spaces that keep their translations; Linux uses six PCIDs of its own.
+    static let maximumContexts = 8
+
+    init(_ memory: GuestMemory) {
+        let regions = memory.regions
+        rangeCount = regions.count
+        ranges = .allocate(capacity: max(regions.count, 1))
+        // The largest first: it is the one that most look-ups want.
+        for (index, region) in regions.sorted(by: { $0.count > $1.count }).enumerated() {
+            (ranges + index).initialize(
+                to: PhysicalRange(
+                    start: region.start, count: region.count, host: region.base, flags: region.pageFlags,
+                    isReadOnly: region.isReadOnly))
+        }
+        contexts = .allocate(capacity: Self.maximumContexts)
+        contexts.initialize(to: TLBContext())
+        contexts.pointee.isInUse = true
+        empty = .allocate(capacity: TLBContext.size)
+        for index in 0..<TLBContext.size { (empty + index).initialize(to: .invalid(at: index)) }
+    }
+
+    func deallocate() {
+        for index in 0..<contextCount { contexts[index].deallocate() }
+        contexts.deallocate()
+        ranges.deallocate()
+        empty.deallocate()
+    }
+}
+
+/// A watched range of linear addresses.
+struct Watch {
+    var address: UInt64
+    var count: UInt64
+    var onRead: Bool
+    var onWrite: Bool
+    /// The debug register, 0...3, that asks for it; nil for a debugger outside the guest.
+    var register: Int?
+
+    @inline(__always)
+    func matches(_ linear: UInt64, size: Int, isWrite: Bool) -> Bool {
+        (isWrite ? onWrite : onRead) && linear &- address < count
+            || (isWrite ? onWrite : onRead) && address &- linear < UInt64(size)
+    }
+}

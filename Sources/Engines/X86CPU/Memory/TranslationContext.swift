@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Which of a context's tables: one for each kind of access and each class that may see different rights.
+enum TLBTable {
+    static let read = 0, write = 3, userFetch = 6, supervisorFetch = 7
+    static let count = 8
+}
+
+/// The TLBs of one address space. With PCIDs each recently used one keeps its own context, so that a change of CR3 that
+/// need not flush only switches pointers; without, one context serves all.
+struct TLBContext {
+    /// `TLBTable.count` tables of `TLBContext.size` entries. Entries of the fetch tables lead to guest-physical
+    /// addresses instead of the host's.
+    let entries: UnsafeMutablePointer<TLBEntry>
+    /// A bit for each entry that was filled since it was last flushed: what makes a flush cheap.
+    let filled: UnsafeMutablePointer<UInt64>
+    /// A bit for each entry that is of a global page.
+    let global: UnsafeMutablePointer<UInt64>
+    /// Which 2 MiB regions may have entries of a page larger than 4 KiB, by hash; INVLPG drops all of such a page.
+    let large: UnsafeMutablePointer<UInt64>
+    /// As `large` for 1 GiB regions.
+    var huge: UInt64 = 0
+    /// The PCID.
+    var identifier: UInt16 = 0
+    var isInUse = false
+    /// When it was last switched to; the oldest gives way.
+    var lastUse: UInt64 = 0
+    /// `CPUState.fetchKey` to go on with when it is switched to; 0 for a new one.
+    var fetchKey: UInt64 = 0
+
+    /// Entries of a table; a power of two.
+    static let size = 1024
+    static let wordsPerTable = size / 64
+    static let words = TLBTable.count * wordsPerTable
+    static let largeWords = 16
+
+    init() {
+        let total = TLBTable.count * Self.size
+        entries = .allocate(capacity: total)
+        for index in 0..<total { (entries + index).initialize(to: .invalid(at: index & (Self.size - 1))) }
+        filled = .allocate(capacity: Self.words)
+        filled.initialize(repeating: 0, count: Self.words)
+        global = .allocate(capacity: Self.words)
+        global.initialize(repeating: 0, count: Self.words)
+        large = .allocate(capacity: Self.largeWords)
+        large.initialize(repeating: 0, count: Self.largeWords)
+    }
+
+    func deallocate() {
+        entries.deallocate()
+        filled.deallocate()
+        global.deallocate()
+        large.deallocate()
+    }
+
+    @inline(__always)
+    func table(_ number: Int) -> UnsafeMutablePointer<TLBEntry> { entries + number &* Self.size }
+
+    /// Enters a translation.
+    @inline(__always)
+    mutating func fill(_ number: Int, _ linear: UInt64, addend: UInt64, isGlobal: Bool) {
+        let page = linear & ~4095
+        let index = Int(truncatingIfNeeded: page >> 12) & (Self.size - 1)
+        table(number)[index] = TLBEntry(tag: page, addend: addend)
+        let word = number &* Self.wordsPerTable &+ index >> 6
+        let bit: UInt64 = 1 << UInt64(index & 63)
+        filled[word] |= bit
+        if isGlobal { global[word] |= bit } else { global[word] &= ~bit }
+    }
+
+    /// Notes that an address was entered that belongs to a page of `1 << shift` bytes.
+    @inline(__always)
+    mutating func noteLarge(_ linear: UInt64, shift: UInt8) {
+        guard shift > 12 else { return }
+        if shift >= 30 {
+            huge |= 1 << ((linear >> 30) & 63)
+        } else {
+            // A page of 4 MiB is two regions.
+            let region = shift == 22 ? linear >> 21 & ~1 : linear >> 21
+            setLarge(region)
+            if shift == 22 { setLarge(region | 1) }
+        }
+    }
+
+    @inline(__always)
+    private func setLarge(_ region: UInt64) {
+        let hash = Int(truncatingIfNeeded: region) & (Self.largeWords * 64 - 1)
+        large[hash >> 6] |= 1 << UInt64(hash & 63)
+    }
+
+    /// Drops the entries that `isDropped` names among the filled ones.
+    private func drop(tables: Range<Int>, where isDropped: (TLBEntry) -> Bool) {
+        for word in tables.lowerBound &* Self.wordsPerTable..<tables.upperBound &* Self.wordsPerTable {
+            var bits = filled[word]
+            while bits != 0 {
+                let bit = bits.trailingZeroBitCount
+                bits &= bits &- 1
+                let place = word &* 64 &+ bit
+                if isDropped(entries[place]) {
+                    entries[place] = .invalid(at: place & (Self.size - 1))
+                    filled[word] &= ~(1 << UInt64(bit))
+                }
+            }
+        }
+    }
+
+    /// Drops all entries, or those that are not of global pages.
+    mutating func flush(keepingGlobal: Bool) {
+        for word in 0..<Self.words {
+            let kept = keepingGlobal ? global[word] : 0
+            var bits = filled[word] & ~kept
+            filled[word] &= kept
+            global[word] &= kept
+            while bits != 0 {
+                let bit = bits.trailingZeroBitCount
+                bits &= bits &- 1
+                let place = word &* 64 &+ bit
+                entries[place] = .invalid(at: place & (Self.size - 1))
+            }
+        }
+        if !keepingGlobal {
+            large.update(repeating: 0, count: Self.largeWords)
+            huge = 0
+        }
+    }
+
+    /// Drops all entries of the page, of whatever size, that holds an address.
+    mutating func flush(page linear: UInt64) {
+        let page = linear & ~4095
+        let index = Int(truncatingIfNeeded: page >> 12) & (Self.size - 1)
+        for number in 0..<TLBTable.count where table(number)[index].tag == page {
+            table(number)[index] = .invalid(at: index)
+        }
+        if huge & 1 << ((linear >> 30) & 63) != 0 {
+            drop(tables: 0..<TLBTable.count) { $0.tag >> 30 == linear >> 30 }
+        }
+        let hash = Int(truncatingIfNeeded: linear >> 21) & (Self.largeWords * 64 - 1)
+        if large[hash >> 6] & 1 << UInt64(hash & 63) != 0 {
+            // 4 MiB, so that either kind of large page goes whole.
+            drop(tables: 0..<TLBTable.count) { $0.tag >> 22 == linear >> 22 }
+        }
+    }
+
+    /// Drops write entries that lead to a host page; `nil` drops all of them.
+    /// - Returns: whether there were any.
+    func dropWrites(to host: UInt64?) -> Bool {
+        var found = false
+        drop(tables: TLBTable.write..<TLBTable.userFetch) { entry in
+            guard host.map({ entry.tag &+ entry.addend == $0 }) ?? true else { return false }
+            found = true
+            return true
+        }
+        return found
+    }
+}
