@@ -53,6 +53,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [
 let shims: [Target] = [
     shim("CLinux"),
     shim("CX86Native"),
+    shim("CAtomic"),
     library("CURing", pkgConfig: "liburing", package: "liburing-dev"),
     library("CDeflate", pkgConfig: "libdeflate", package: "libdeflate-dev"),
     library("CZlib", pkgConfig: "zlib", package: "zlib1g-dev"),
@@ -105,7 +106,9 @@ let modules: [Target] = [
         ["MachineModel", "GuestMemory", "PCIBus", "InterruptControllers", "CharacterStreams"]),
     module("FirmwareTables", in: "Devices", ["ByteCoding", "GuestMemory"]),
     module("BootLoading", in: "Devices", ["GuestMemory", "ByteCoding", "Diagnostics", "CPUInterface", "HostSystem"]),
-    module("Virtio", in: "Devices", ["MachineModel", "GuestMemory", "PCIBus", "ByteCoding"]),
+    module(
+        "Virtio", in: "Devices",
+        ["MachineModel", "GuestMemory", "PCIBus", "ByteCoding", "Diagnostics", "HostSystem", "CAtomic", "CLinux"]),
     module("VirtioDevices", in: "Devices", ["Virtio", "BlockLayer", "PacketPorts", "CharacterStreams", "HostIO"]),
     // VMM
     module(
