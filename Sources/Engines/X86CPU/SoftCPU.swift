@@ -63,8 +63,7 @@ public final class SoftCPU: @unchecked Sendable {
         let context = mmu.pointee.contexts.pointee
         let fxsave = UnsafeMutableRawPointer.allocate(byteCount: 512, alignment: 64)
         fxsave.initializeMemory(as: UInt8.self, repeating: 0, count: 512)
-        let ymm = UnsafeMutableRawPointer.allocate(byteCount: 16 * 32, alignment: 64)
-        ymm.initializeMemory(as: UInt8.self, repeating: 0, count: 16 * 32)
+        let ymm = UnsafeMutableRawPointer.allocate(byteCount: VectorBlock.byteCount, alignment: 64)
         let jumpCache = UnsafeMutablePointer<JumpCacheEntry>.allocate(capacity: JumpCache.count)
         jumpCache.initialize(repeating: JumpCacheEntry(linear: .max, key: .max, block: nil), count: JumpCache.count)
         state.initialize(
@@ -72,6 +71,7 @@ public final class SoftCPU: @unchecked Sendable {
                 readTLB: context.table(TLBTable.read + AccessClass.supervisor.rawValue),
                 writeTLB: context.table(TLBTable.write + AccessClass.supervisor.rawValue),
                 tlbMask: UInt64(TLBContext.size - 1), mmu: mmu, jumpCache: jumpCache, fxsave: fxsave, ymm: ymm, owner: .passUnretained(self)))
+        state.resetFloatingPoint()
         let flat = SegmentState(base: 0, limit: .max, attributes: 0, selector: 0)
         state.segment(SegmentRegister.flat).pointee = flat
         codePages.add(self)

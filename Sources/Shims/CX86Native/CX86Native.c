@@ -1,3 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of this shim are inline; a C target needs one source file.
+#define _GNU_SOURCE
 #include "CX86Native.h"
+
+#include <sys/mman.h>
+
+int roost_memfd(const char *name) { return memfd_create(name, MFD_CLOEXEC); }

@@ -156,6 +156,10 @@ struct CPUState {
     /// YMM0...YMM15, 32 bytes each, the XMM half first. 32-byte aligned.
     var ymm: UnsafeMutableRawPointer
     var mxcsr: UInt32 = 0x1F80
+    /// FOP, FIP and FDP: the last non-control x87 instruction and the offset of its memory operand.
+    var fpuOpcode: UInt16 = 0
+    var fpuIP: UInt64 = 0
+    var fpuDP: UInt64 = 0
 
     /// Time-stamp counter: guest TSC = host TSC + tscOffset.
     var tscOffset: UInt64 = 0

@@ -7,6 +7,9 @@
 
 #include <stdint.h>
 
+/// memfd_create(2), which the C library declares for GNU sources only; close-on-exec. -1 and errno on failure.
+int roost_memfd(const char *name);
+
 /// CPUID of the host.
 static inline void roost_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) {
     __asm__ volatile("cpuid"
@@ -66,6 +69,13 @@ static inline int roost_locked_compare128(void *place, uint64_t expected[2], uin
                      : "b"(low), "c"(high)
                      : "memory", "cc");
     return equal;
+}
+
+/// XGETBV of the host; only where CPUID.1:ECX.OSXSAVE is set.
+static inline uint64_t roost_xgetbv(uint32_t index) {
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(index));
+    return (uint64_t)high << 32 | low;
 }
 
 #endif
