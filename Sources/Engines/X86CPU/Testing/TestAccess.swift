@@ -74,6 +74,7 @@ extension SoftCPU {
     package func execute(limit: UInt64 = 1_000_000) -> ExecutionStop {
         let end = state.pointee.instructionCount &+ limit
         state.pointee.isHalted = false
+        if state.pointee.attention & Attention.codeChanged != 0 { processCodeChanges() }
         while true {
             let rest = limit == 1 ? 1 : end &- state.pointee.instructionCount
             switch executeBlocks(state, limit: rest) {

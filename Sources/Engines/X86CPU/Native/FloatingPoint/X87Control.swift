@@ -155,7 +155,9 @@ enum FPUEnvironment {
             } else {
                 fields += [UInt16(truncatingIfNeeded: ip), 0, UInt16(truncatingIfNeeded: dp), 0]
             }
-            for (index, field) in fields.enumerated() { target.storeBytes(of: field, toByteOffset: index * 2, as: UInt16.self) }
+            for (index, field) in fields.enumerated() {
+                target.storeBytes(of: field, toByteOffset: index * 2, as: UInt16.self)
+            }
             return
         }
         // The upper halves of the first three words read as ones.
@@ -168,7 +170,9 @@ enum FPUEnvironment {
         } else {
             fields += [ip, opcode << 16, dp, 0xFFFF_0000]
         }
-        for (index, field) in fields.enumerated() { target.storeBytes(of: field, toByteOffset: index * 4, as: UInt32.self) }
+        for (index, field) in fields.enumerated() {
+            target.storeBytes(of: field, toByteOffset: index * 4, as: UInt32.self)
+        }
     }
 
     static func read(_ state: State, _ instruction: UnsafePointer<Instruction>, from source: UnsafeRawPointer) {

@@ -8,22 +8,26 @@ enum XSaveHandlers {
     }
 
     static let xsave: Handler = { state, instruction in
-        handle(state, instruction) { try save($0, $1, .plain) }
+        handle(state, instruction) { state, instruction throws(CPUFault) in try save(state, instruction, .plain) }
     }
     static let xsaveopt: Handler = { state, instruction in
-        handle(state, instruction) { try save($0, $1, .optimized) }
+        handle(state, instruction) { state, instruction throws(CPUFault) in try save(state, instruction, .optimized) }
     }
     static let xsavec: Handler = { state, instruction in
-        handle(state, instruction) { try save($0, $1, .compacted) }
+        handle(state, instruction) { state, instruction throws(CPUFault) in try save(state, instruction, .compacted) }
     }
     static let xsaves: Handler = { state, instruction in
-        handle(state, instruction) { try save($0, $1, .supervisor) }
+        handle(state, instruction) { state, instruction throws(CPUFault) in try save(state, instruction, .supervisor) }
     }
     static let xrstor: Handler = { state, instruction in
-        handle(state, instruction) { try restore($0, $1, isSupervisor: false) }
+        handle(state, instruction) { state, instruction throws(CPUFault) in
+            try restore(state, instruction, isSupervisor: false)
+        }
     }
     static let xrstors: Handler = { state, instruction in
-        handle(state, instruction) { try restore($0, $1, isSupervisor: true) }
+        handle(state, instruction) { state, instruction throws(CPUFault) in
+            try restore(state, instruction, isSupervisor: true)
+        }
     }
 
     /// The checks that all have in common; gives back the requested components.
@@ -127,7 +131,8 @@ enum XSaveHandlers {
             state.pointee.mxcsr = FXImage.initialMXCSR
         }
         let pkruBefore = state.pointee.pkru
-        apply(state, asked: asked, loaded: loaded, layout: layout, isCompacted: isCompacted,
+        apply(
+            state, asked: asked, loaded: loaded, layout: layout, isCompacted: isCompacted,
             wide: instruction.pointee.operandSize == 3)
         guard state.pointee.pkru != pkruBefore else { return .next }
         state.protectionKeysChanged()

@@ -20,10 +20,12 @@ struct CodeMemory: ~Copyable {
     init(capacity: Int) throws(Errno) {
         let descriptor = FileDescriptor(owning: try retrying { roost_memfd("roost-code") })
         _ = try retrying { ftruncate(descriptor.number, capacity) }
-        writable = try .map(
+        let first = try MemoryMapping.map(
             count: capacity, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED, descriptor: descriptor.number)
-        executable = try .map(
+        let second = try MemoryMapping.map(
             count: capacity, protection: PROT_READ | PROT_EXEC, flags: MAP_SHARED, descriptor: descriptor.number)
+        writable = first
+        executable = second
     }
 
     var capacity: Int { writable.count }

@@ -5,10 +5,11 @@ internal import HostSystem
 /// Host code that runs one form of instruction: pointers to the modrm.reg operand, the vvvv operand, the r/m operand (a
 /// register's place or a copy of memory), the MXCSR exchange, and the further operand where there is one. Gives back
 /// RFLAGS where the form sets flags.
-typealias NativeCode = @convention(c) (
-    UnsafeMutableRawPointer, UnsafeMutableRawPointer, UnsafeMutableRawPointer, UnsafeMutableRawPointer,
-    UnsafeMutableRawPointer
-) -> UInt64
+typealias NativeCode =
+    @convention(c) (
+        UnsafeMutableRawPointer, UnsafeMutableRawPointer, UnsafeMutableRawPointer, UnsafeMutableRawPointer,
+        UnsafeMutableRawPointer
+    ) -> UInt64
 
 /// What a handler must know to run one form natively. Made once per form and never freed; `Instruction.immediate` of
 /// such an instruction is its address.

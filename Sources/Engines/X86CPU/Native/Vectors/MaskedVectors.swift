@@ -119,7 +119,8 @@ enum MaskedVectors {
         add("VPMASKMOVQ", 0x8C, .one, element: 3, load)
         add("VPMASKMOVD", 0x8E, .zero, element: 2, store)
         add("VPMASKMOVQ", 0x8E, .one, element: 3, store)
-        for (opcode, name) in [(UInt8(0x90), "VPGATHERD"), (0x91, "VPGATHERQ"), (0x92, "VGATHERD"), (0x93, "VGATHERQ")] {
+        for (opcode, name) in [(UInt8(0x90), "VPGATHERD"), (0x91, "VPGATHERQ"), (0x92, "VGATHERD"), (0x93, "VGATHERQ")]
+        {
             let suffixes = opcode < 0x92 ? ("D", "Q") : ("PS", "PD")
             addGather(&table, name + suffixes.0, opcode, .zero, element: 2)
             addGather(&table, name + suffixes.1, opcode, .one, element: 3)

@@ -96,7 +96,9 @@ extension UnsafeMutablePointer where Pointee == CPUState {
 
     /// Loads a value of 16 or 32 bytes.
     @inline(__always)
-    func loadVector<Value: BitwiseCopyable>(_ address: UInt64, as type: Value.Type = Value.self) throws(CPUFault) -> Value {
+    func loadVector<Value: BitwiseCopyable>(_ address: UInt64, as type: Value.Type = Value.self) throws(CPUFault)
+        -> Value
+    {
         let entry = pointee.readTLB + Int(truncatingIfNeeded: (address >> 12) & pointee.tlbMask)
         if address ^ entry.pointee.tag <= UInt64(4096 - MemoryLayout<Value>.size) {
             let host = UnsafeRawPointer(bitPattern: UInt(address &+ entry.pointee.addend)).unsafelyUnwrapped
