@@ -70,7 +70,8 @@ public final class SoftCPU: @unchecked Sendable {
             to: CPUState(
                 readTLB: context.table(TLBTable.read + AccessClass.supervisor.rawValue),
                 writeTLB: context.table(TLBTable.write + AccessClass.supervisor.rawValue),
-                tlbMask: UInt64(TLBContext.size - 1), mmu: mmu, jumpCache: jumpCache, fxsave: fxsave, ymm: ymm, owner: .passUnretained(self)))
+                tlbMask: UInt64(TLBContext.size - 1), mmu: mmu, jumpCache: jumpCache, fxsave: fxsave, ymm: ymm,
+                owner: .passUnretained(self)))
         state.resetFloatingPoint()
         let flat = SegmentState(base: 0, limit: .max, attributes: 0, selector: 0)
         state.segment(SegmentRegister.flat).pointee = flat

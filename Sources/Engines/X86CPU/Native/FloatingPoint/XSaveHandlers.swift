@@ -216,8 +216,6 @@ enum XSaveHandlers {
 extension UnsafeMutablePointer where Pointee == CPUState {
     /// PKRU changed: translations of user pages that were looked up with the old one no longer count.
     func protectionKeysChanged() {
-        for entry in 0..<AccessClass.count * 2 * SoftCPU.tlbSize {
-            (cpu.tlbs + entry).pointee = .invalid(at: entry % SoftCPU.tlbSize)
-        }
+        flushAllTranslations()
     }
 }
