@@ -68,7 +68,7 @@ let modules: [Target] = [
     module("HostSystem", in: "Support", ["CLinux"]),
     module("Diagnostics", in: "Support", ["HostSystem"]),
     module("JSONCoding", in: "Support", []),
-    module("CommandLineKit", in: "Support", ["Diagnostics"]),
+    module("CommandLineKit", in: "Support", ["Diagnostics", "JSONCoding"]),
     module("HostIO", in: "Support", ["HostSystem", "Diagnostics", "CLinux", "CURing"]),
     module("Compression", in: "Support", ["CDeflate", "CZlib", "CZstd"]),
     module("Cryptography", in: "Support", ["CCrypto"]),
@@ -154,6 +154,7 @@ var testTargets: [Target] = [
     tests("BlockLayer"),
     tests("RawImage", ["BlockLayer"]),
     tests("JSONCoding"),
+    tests("CommandLineKit", ["Diagnostics", "JSONCoding"]),
     tests("Diagnostics", ["HostSystem"]),
 ]
 
