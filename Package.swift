@@ -116,7 +116,10 @@ let modules: [Target] = [
         ["CPUInterface", "MachineModel", "GuestMemory", "HostIO", "Diagnostics", "HostSystem"]),
     module(
         "ControlServer", in: "VMM",
-        ["ControlProtocol", "MachineRuntime", "CharacterStreams", "JSONCoding", "CPUInterface", "Diagnostics"]),
+        [
+            "ControlProtocol", "MachineRuntime", "MachineModel", "GuestMemory", "CharacterStreams", "JSONCoding",
+            "CPUInterface", "Diagnostics", "HostIO", "HostSystem", "CommandLineKit", "MachineSpec",
+        ]),
     module(
         "MachineAssembly", in: "VMM",
         [

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What stays the same about a machine while it exists.
+public struct MachineFacts: Equatable, Sendable {
+    /// `-name`.
+    public var name: String?
+    /// As text, 8-4-4-4-12.
+    public var uuid = "00000000-0000-0000-0000-000000000000"
+    /// "pc-q35-7.2".
+    public var machineType: String
+    /// "kvm" or "tcg".
+    public var accelerator: String
+    /// /dev/kvm could be used on this host.
+    public var isKVMPresent = false
+    /// QOM's name of the processor: "max-x86_64-cpu".
+    public var processorType = "qemu64-x86_64-cpu"
+    /// vCPUs in a socket, and so on, for `query-cpus-fast` and `query-hotpluggable-cpus`.
+    public var dies = 1, cores = 1, threads = 1
+    /// Bytes at start.
+    public var memoryBytes: UInt64 = 0
+
+    public init(machineType: String, accelerator: String) {
+        self.machineType = machineType
+        self.accelerator = accelerator
+    }
+}
+
+/// One disk as `query-block` and `info block` show it.
+public struct BlockDeviceReport: Equatable, Sendable {
+    /// The drive's identifier; empty for a node of -blockdev.
+    public var device = ""
+    /// QOM path or identifier of the device it is plugged into.
+    public var qdev: String?
+    /// nil for an empty drive.
+    public var medium: Medium?
+    public var isRemovable = false
+    public var isLocked = false
+    public var trayOpen: Bool?
+    /// "ok", "failed", "nospace"; nil where the device does not watch it.
+    public var ioStatus: String?
+    public var statistics = BlockStatistics()
+    public init() {}
+
+    public struct Medium: Equatable, Sendable {
+        public var nodeName = ""
+        /// The file's name.
+        public var file = ""
+        /// "raw", "qcow2"...
+        public var format = "raw"
+        public var isReadOnly = false
+        public var writeBack = true
+        public var isDirect = false
+        public var ignoresFlush = false
+        public var detectZeroes = "off"
+        public var backingFile: String?
+        public var backingDepth = 0
+        /// Bytes the guest sees.
+        public var virtualSize: UInt64 = 0
+        /// Bytes on the host's disk; nil where unknown.
+        public var actualSize: UInt64?
+        public var clusterSize: Int?
+        public init() {}
+    }
+}
+
+/// Counters of one disk.
+public struct BlockStatistics: Equatable, Sendable {
+    public var readBytes: UInt64 = 0, writtenBytes: UInt64 = 0, unmappedBytes: UInt64 = 0
+    public var reads: UInt64 = 0, writes: UInt64 = 0, flushes: UInt64 = 0, unmaps: UInt64 = 0
+    public var readNanoseconds: UInt64 = 0, writeNanoseconds: UInt64 = 0
+    public var flushNanoseconds: UInt64 = 0, unmapNanoseconds: UInt64 = 0
+    public var failedReads: UInt64 = 0, failedWrites: UInt64 = 0, failedFlushes: UInt64 = 0, failedUnmaps: UInt64 = 0
+    /// The highest byte written + 1.
+    public var highestWrite: UInt64 = 0
+    public init() {}
+}
+
+/// One function on a PCI bus, as `query-pci` and `info pci` show it.
+public struct PCIFunctionReport: Equatable, Sendable {
+    public var bus = 0, slot = 0, function = 0
+    /// The identifier of -device, or empty.
+    public var identifier = ""
+    public var vendor: UInt16 = 0, device: UInt16 = 0
+    public var subsystemVendor: UInt16 = 0, subsystem: UInt16 = 0
+    /// Class and subclass: 0x0100.
+    public var classCode: UInt16 = 0
+    /// 0 none, 1...4 for INTA...INTD.
+    public var interruptPin = 0
+    /// Configuration register 0x3C.
+    public var interruptLine = 0
+    public var regions: [Region] = []
+    public init() {}
+
+    /// One base address register.
+    public struct Region: Equatable, Sendable {
+        public var bar: Int
+        public var isIO: Bool
+        public var is64Bit: Bool
+        public var isPrefetchable: Bool
+        /// All ones while not mapped.
+        public var address: UInt64
+        public var count: UInt64
+        public init(bar: Int, isIO: Bool, is64Bit: Bool, isPrefetchable: Bool, address: UInt64, count: UInt64) {
+            self.bar = bar
+            self.isIO = isIO
+            self.is64Bit = is64Bit
+            self.isPrefetchable = isPrefetchable
+            self.address = address
+            self.count = count
+        }
+    }
+}
+
+/// A device in `info qtree` and QOM.
+public struct DeviceReport: Equatable, Sendable {
+    /// "virtio-blk-pci".
+    public var typeName: String
+    public var identifier: String?
+    /// The bus it sits on: "pci.0"; devices of one bus are listed together.
+    public var bus: String
+    /// The bus's type, "PCI", "ISA", "System", "virtio-serial-bus".
+    public var busType: String
+    /// Properties in order, as text.
+    public var properties: [(name: String, value: String)] = []
+
+    public init(typeName: String, identifier: String?, bus: String, busType: String) {
+        self.typeName = typeName
+        self.identifier = identifier
+        self.bus = bus
+        self.busType = busType
+    }
+
+    public static func == (left: DeviceReport, right: DeviceReport) -> Bool {
+        left.typeName == right.typeName && left.identifier == right.identifier && left.bus == right.bus
+            && left.properties.map(\.name) == right.properties.map(\.name)
+            && left.properties.map(\.value) == right.properties.map(\.value)
+    }
+}
+
+/// One line of `info network`.
+public struct NetworkReport: Equatable, Sendable {
+    /// The device's or back end's name.
+    public var name: String
+    /// "model=virtio-net-pci,macaddr=52:54:00:12:34:56", "net=10.0.2.0,restrict=off".
+    public var information: String
+    /// "nic", "user", "tap"...
+    public var type: String
+    public var isLinkUp = true
+    /// What it is connected to; shown below it.
+    public var peer: String?
+    public init(name: String, type: String, information: String, peer: String? = nil) {
+        self.name = name
+        self.type = type
+        self.information = information
+        self.peer = peer
+    }
+}

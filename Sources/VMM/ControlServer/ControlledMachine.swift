@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import CharacterStreams
+public import ControlProtocol
+public import GuestMemory
+public import MachineModel
+public import MachineRuntime
+
+/// The machine as monitors and the debugger see it. Everything is called on the event loop's thread, without the
+/// machine lock, which an implementation takes where it reads device state.
+///
+/// What only some machines have is a protocol of its own below; a monitor refuses the commands for what is missing.
+public protocol ControlledMachine: AnyObject {
+    /// Runs, stops and resets it, and holds its processors.
+    var runner: MachineRunner { get }
+    var facts: MachineFacts { get }
+    /// RAM and ROM.
+    var memory: GuestMemory { get }
+    /// Device registers in memory, for `x/xp` on them and `info mtree`; nil where there are none.
+    var memoryDevices: AddressSpace? { get }
+    /// Ports, for `i`, `o` and `info mtree`; nil where there are none.
+    var ports: AddressSpace? { get }
+    /// All character devices by label.
+    var characterDevices: CharacterDevices { get }
+    /// The devices for `info qtree` and QOM, bus by bus.
+    func deviceReports() -> [DeviceReport]
+    /// Raises an NMI on all processors (`inject-nmi`, `nmi`).
+    func injectNonMaskableInterrupt()
+}
+
+/// A machine with disks.
+public protocol BlockReporting: ControlledMachine {
+    func blockReports() -> [BlockDeviceReport]
+}
+
+/// A machine with PCI buses.
+public protocol PCIReporting: ControlledMachine {
+    func pciReports() -> [PCIFunctionReport]
+}
+
+/// A machine with networks.
+public protocol NetworkReporting: ControlledMachine {
+    func networkReports() -> [NetworkReport]
+    /// Plugs a cable in or out.
+    /// - Returns: false when nothing has this name.
+    func setLink(_ name: String, isUp: Bool) -> Bool
+}
+
+/// A machine with interrupt controllers that can be shown.
+public protocol InterruptReporting: ControlledMachine {
+    /// `info pic`: the state of the controllers, line by line.
+    func interruptControllerReport() -> String
+    /// `info irq`: how often each line was raised; nil where nobody counts.
+    func interruptCounts() -> [(line: Int, count: UInt64)]?
+    /// `info lapic`: the local APIC of one processor.
+    func localControllerReport(processor: Int) -> String?
+}
+
+/// A machine with a memory balloon.
+public protocol BalloonControlling: ControlledMachine {
+    /// Bytes that the guest has now; nil without a balloon device.
+    var balloonActualBytes: UInt64? { get }
+    /// Asks the guest to keep this many bytes.
+    func setBalloon(target bytes: UInt64)
+}
+
+/// Character devices by label, in order.
+public final class CharacterDevices {
+    private var entries: [(label: String, backend: any CharacterBackend)] = []
+
+    public init() {}
+
+    /// All of them, in the order in which they were added.
+    public var all: [any CharacterBackend] { entries.map(\.backend) }
+
+    /// The one with this label.
+    public subscript(_ label: String) -> (any CharacterBackend)? { entries.first { $0.label == label }?.backend }
+
+    /// Adds one whose label is not taken.
+    public func add(_ backend: any CharacterBackend) { entries.append((backend.label, backend)) }
+
+    /// Takes one out; it is not closed.
+    public func remove(_ label: String) { entries.removeAll { $0.label == label } }
+
+    /// Closes all, in order: at the end of the process.
+    public func closeAll() {
+        for entry in entries { entry.backend.close() }
+        entries = []
+    }
+}
