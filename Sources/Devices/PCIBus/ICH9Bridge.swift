@@ -108,9 +108,17 @@ public final class ICH9Bridge: PCIDevice, PCIInterruptRouter, @unchecked Sendabl
         update()
     }
 
+    public override func stateRestored() { update() }
+
     public override func writeConfig(offset: Int, size: Int, value: UInt32) {
         super.writeConfig(offset: offset, size: size, value: value)
         update()
+    }
+
+    /// The root complex registers, for saving; a state of another size changes nothing. The machine lock is held.
+    public var rootComplexState: [UInt8] {
+        get { rootComplex.bytes }
+        set { rootComplex.restore(newValue) }
     }
 
     /// The first port of the ACPI block while it is enabled.
@@ -153,7 +161,7 @@ final class ICH9RootComplexRegisters: RegisterWindow {
     private static let routeReset: UInt16 = 0x3210
     private static let registerArea = 0x3000..<0x3420
 
-    private var bytes = [UInt8](repeating: 0, count: Int(ICH9Bridge.rootComplexCount))
+    private(set) var bytes = [UInt8](repeating: 0, count: Int(ICH9Bridge.rootComplexCount))
     /// Told after a write.
     var changed: () -> Void = {}
 
@@ -163,6 +171,12 @@ final class ICH9RootComplexRegisters: RegisterWindow {
             bytes[offset] = UInt8(truncatingIfNeeded: Self.routeReset)
             bytes[offset + 1] = UInt8(truncatingIfNeeded: Self.routeReset >> 8)
         }
+    }
+
+    func restore(_ saved: [UInt8]) {
+        guard saved.count == bytes.count else { return }
+        bytes = saved
+        changed()
     }
 
     /// The line of a pin of slots 25...31 but 30; nil for the others.

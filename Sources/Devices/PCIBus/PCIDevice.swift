@@ -97,6 +97,9 @@ open class PCIDevice: Device, @unchecked Sendable {
     /// Called after a base address register was mapped elsewhere, mapped or unmapped.
     open func addressesChanged() {}
 
+    /// Called after `restore`: a function whose own registers have effects puts them into effect.
+    open func stateRestored() {}
+
     /// Called when the device left its bus; it lets go of what it holds on the host.
     open func removed() {}
 }

@@ -94,6 +94,8 @@ public final class PIIX3Bridge: PCIDevice, PCIInterruptRouter, @unchecked Sendab
         driveAll()
     }
 
+    public override func stateRestored() { driveAll() }
+
     public override func writeConfig(offset: Int, size: Int, value: UInt32) {
         super.writeConfig(offset: offset, size: size, value: value)
         driveAll()
@@ -136,6 +138,8 @@ public final class PIIX4PowerManagement: PCIDevice, @unchecked Sendable {
         config.set(Register.deviceActivity, Register.systemManagementDone)
         update()
     }
+
+    public override func stateRestored() { update() }
 
     public override func writeConfig(offset: Int, size: Int, value: UInt32) {
         super.writeConfig(offset: offset, size: size, value: value)

@@ -47,6 +47,8 @@ public final class Q35HostBridge: PCIDevice, @unchecked Sendable {
         update()
     }
 
+    public override func stateRestored() { update() }
+
     public override func writeConfig(offset: Int, size: Int, value: UInt32) {
         super.writeConfig(offset: offset, size: size, value: value)
         update()
