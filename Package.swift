@@ -103,7 +103,7 @@ let modules: [Target] = [
     module("PCIBus", in: "Devices", ["MachineModel", "GuestMemory", "ByteCoding"]),
     module(
         "PCChipset", in: "Devices",
-        ["MachineModel", "GuestMemory", "PCIBus", "InterruptControllers", "CharacterStreams"]),
+        ["MachineModel", "GuestMemory", "PCIBus", "InterruptControllers", "CharacterStreams", "HostSystem"]),
     module("FirmwareTables", in: "Devices", ["ByteCoding", "GuestMemory"]),
     module("BootLoading", in: "Devices", ["GuestMemory", "ByteCoding", "Diagnostics", "CPUInterface", "HostSystem"]),
     module(
@@ -143,7 +143,7 @@ let benchmarks: [Target] = [
 var testTargets: [Target] = [
     tests("GuestMemory"),
     tests("InterruptControllers", ["MachineModel", "CPUInterface", "HostSystem"]),
-    tests("PCChipset", ["MachineModel", "GuestMemory", "HostSystem"]),
+    tests("PCChipset", ["MachineModel", "GuestMemory", "HostSystem", "CharacterStreams"]),
     tests("HostIO", ["HostSystem"]),
     tests("MachineRuntime", ["CPUInterface", "MachineModel", "HostIO", "HostSystem"]),
     tests("CPUInterface"),

@@ -109,6 +109,7 @@ public final class PIIX4PowerManagement: PCIDevice, @unchecked Sendable {
 
     private enum Register {
         static let base = 0x40, control = 0x80
+        static let systemManagementBusBase = 0x90, systemManagementBusControl = 0xD2
         /// Tells firmware that system management mode was set up and is to be left alone.
         static let deviceActivity = 0x5B
         static let systemManagementDone: UInt8 = 0x02
@@ -117,7 +118,10 @@ public final class PIIX4PowerManagement: PCIDevice, @unchecked Sendable {
     }
     /// The ACPI registers, 64 ports from the base register; the chipset sets it.
     public var powerManagement: (any RegisterWindow)? { didSet { update() } }
+    /// The SMBus host's registers, 64 ports from their own base register; the chipset sets it.
+    public var systemManagementBus: (any RegisterWindow)? { didSet { update() } }
     private var window = MovableWindow()
+    private var systemManagementBusWindow = MovableWindow()
 
     /// Puts the function at 01.3.
     public init(bus: PCIBus) throws(PCIBusError) {
@@ -149,10 +153,15 @@ public final class PIIX4PowerManagement: PCIDevice, @unchecked Sendable {
     /// The first port of the ACPI block while it is enabled.
     public var powerManagementBase: UInt64? { window.base }
 
-    /// Sets what firmware sets: the ACPI block at `base`, on interrupt 9.
-    public func configureAsFirmware(powerManagementBase base: UInt16) {
+    /// Sets what firmware sets: the ACPI block at `base`, on interrupt 9, and the SMBus host at its own place.
+    public func configureAsFirmware(powerManagementBase base: UInt16, systemManagementBusBase: UInt16 = 0x700) {
         config.set(Register.base, UInt32(base & 0xFFC0) | 1)
         config.set(Register.control, Register.enable)
+        if systemManagementBus != nil {
+            config.set(Register.systemManagementBusBase, UInt32(systemManagementBusBase & 0xFFC0) | 1)
+            // Enabled, with its interrupt on IRQ 9.
+            config.set(Register.systemManagementBusControl, UInt8(0x09))
+        }
         config.set(PCIRegister.interruptLine, Register.interrupt)
         update()
     }
@@ -163,5 +172,10 @@ public final class PIIX4PowerManagement: PCIDevice, @unchecked Sendable {
         window.move(
             to: enabled && base != 0 && powerManagement != nil ? base : nil, in: bus?.ports, window: powerManagement,
             count: Self.powerManagementCount, name: "piix4-pm")
+        let busBase = UInt64(config.get(Register.systemManagementBusBase, as: UInt32.self) & 0xFFC0)
+        let busEnabled = config.get(Register.systemManagementBusControl, as: UInt8.self) & Register.enable != 0
+        systemManagementBusWindow.move(
+            to: busEnabled && busBase != 0 && systemManagementBus != nil ? busBase : nil, in: bus?.ports,
+            window: systemManagementBus, count: Self.powerManagementCount, name: "pm-smbus")
     }
 }

@@ -34,7 +34,7 @@ public final class DMAController: Device {
     }
 
     /// What a saved machine keeps.
-    public private(set) var state = State()
+    public var state = State()
 
     public init() {}
 

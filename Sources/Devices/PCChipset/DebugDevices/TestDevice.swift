@@ -24,7 +24,7 @@ public final class TestDevice: Device {
     }
 
     /// What a saved machine keeps.
-    public private(set) var state = State()
+    public var state = State()
     private let lines: [InterruptLine]
     private let flush: (UInt64) -> Void
 

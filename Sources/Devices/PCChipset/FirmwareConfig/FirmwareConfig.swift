@@ -41,7 +41,7 @@ public final class FirmwareConfig: Device {
     }
 
     /// What a saved machine keeps.
-    public internal(set) var state = State()
+    public var state = State()
     private let memory: GuestMemory
     private var entries: [UInt16: Entry] = [:]
     private var files: [(name: String, item: UInt16)] = []

@@ -64,6 +64,8 @@ public final class PowerManagement: Device {
     /// Raises an SMI on all processors; nil on a machine without system-management mode.
     private let systemManagementInterrupt: (() -> Void)?
     private var timer: (any MachineTimer)?
+    /// The ICH9's watchdog, behind ports 0x60...0x7F of the block; not part of the PIIX4's.
+    public let watchdog: Watchdog
     /// The timer's status flag is set at each change of bit 23.
     private static let halfPeriod: UInt64 = 1 << 23
     private static let scienable: UInt16 = 1
@@ -74,10 +76,14 @@ public final class PowerManagement: Device {
     /// - Parameters:
     ///   - interrupt: the SCI, GSI 9.
     ///   - requests: asked for power off; must outlive this device.
+    ///   - systemManagementInterrupt: raises an SMI on all processors; nil on a machine without that mode.
+    ///   - watchdogExpired: the guest let its watchdog run out twice; nil for a machine strapped not to mind, as QEMU's
+    ///     is unless told otherwise.
     public init(
         layout: Layout, clock: any MachineClock, interrupt: InterruptLine, requests: any MachineRequests,
-        systemManagementInterrupt: (() -> Void)? = nil
+        systemManagementInterrupt: (() -> Void)? = nil, watchdogExpired: (() -> Void)? = nil
     ) {
+        watchdog = Watchdog(clock: clock, expired: watchdogExpired)
         self.layout = layout
         self.clock = clock
         self.interrupt = interrupt
@@ -88,15 +94,17 @@ public final class PowerManagement: Device {
         reset()
     }
 
-    /// The block as a window of `layout.count` ports: the LPC or PM function maps it where its BAR says, or the board
-    /// at `usualBase`.
-    public var registers: any RegisterWindow {
-        ByteWindow(count: layout.count, read: { [self] in readByte($0) }, write: { [self] in writeByte($0, $1) })
-    }
+    /// The block as a window of `layout.count` ports: the LPC or PM function maps it where its register says, or the
+    /// board at `usualBase`.
+    public private(set) lazy var registers: any RegisterWindow = BlockWindow(
+        self,
+        bytes: ByteWindow(
+            count: layout.count, read: { [unowned self] in readByte($0) },
+            write: { [unowned self] in writeByte($0, $1) }))
 
-    /// The PM timer is read in one access so that its bytes belong together; the rest is a block of bytes.
+    /// Maps the block at a fixed place, for a board without a function that moves it.
     public func map(in ports: AddressSpace, at base: UInt64) -> Int {
-        ports.map(BlockWindow(self, bytes: registers), at: base, count: layout.count, name: "acpi-pm")
+        ports.map(registers, at: base, count: layout.count, name: "acpi-pm")
     }
 
     /// pc's GPE0: 2 bytes of status, 2 of enable.
@@ -120,6 +128,7 @@ public final class PowerManagement: Device {
 
     public func reset() {
         current = State()
+        watchdog.reset()
         current.settledHalves = ticks() / Self.halfPeriod
         // Says to the firmware that system-management mode is set up already: it then leaves it alone.
         if systemManagementInterrupt == nil { current.managementEnable = Self.commandManagement }
@@ -267,9 +276,9 @@ public final class PowerManagement: Device {
     }
 }
 
-/// Takes the PM timer as one word and gives the rest on byte by byte.
+/// Takes the PM timer and the watchdog's words whole, since their parts belong together, and the rest byte by byte.
 private final class BlockWindow: RegisterWindow {
-    private let owner: PowerManagement
+    private unowned let owner: PowerManagement
     private let bytes: any RegisterWindow
     private static let timerOffset: UInt64 = 8
 
@@ -279,8 +288,17 @@ private final class BlockWindow: RegisterWindow {
     }
 
     func read(offset: UInt64, size: Int) -> UInt64 {
-        offset == Self.timerOffset && size >= 4 ? UInt64(owner.timerValue) : bytes.read(offset: offset, size: size)
+        if offset == Self.timerOffset && size >= 4 { return UInt64(owner.timerValue) }
+        if owner.layout == .ich9 && Watchdog.ports.contains(offset) {
+            return owner.watchdog.read(offset: offset - Watchdog.ports.lowerBound, size: size)
+        }
+        return bytes.read(offset: offset, size: size)
     }
 
-    func write(offset: UInt64, size: Int, value: UInt64) { bytes.write(offset: offset, size: size, value: value) }
+    func write(offset: UInt64, size: Int, value: UInt64) {
+        if owner.layout == .ich9 && Watchdog.ports.contains(offset) {
+            return owner.watchdog.write(offset: offset - Watchdog.ports.lowerBound, size: size, value: value)
+        }
+        bytes.write(offset: offset, size: size, value: value)
+    }
 }
