@@ -20,6 +20,7 @@ struct OpcodeTable: @unchecked Sendable {
         var builder = OpcodeTableBuilder()
         registerIntegerRows(&builder)
         registerSystemRows(&builder)
+        registerSystemRegisterRows(&builder)
         registerNativeRows(&builder)
         return OpcodeTable(builder.rows)
     }
