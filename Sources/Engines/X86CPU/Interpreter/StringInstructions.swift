@@ -77,6 +77,9 @@ extension StringOperation {
 
 /// A string instruction without or with a repeat prefix.
 enum Repeated<Operation: StringOperation>: SizedOperation {
+    /// Pages or single elements after which the run loop has a look at its limit.
+    @inline(__always) private static var maximumSlices: Int { 4096 }
+
     @inline(__always)
     static func run<Word: OperandWord>(
         _ state: State, _ instruction: UnsafePointer<Instruction>, _: Word.Type
@@ -101,6 +104,7 @@ enum Repeated<Operation: StringOperation>: SizedOperation {
         let isPlain =
             goesUp && !isSingle && !instruction.pointee.prefixes.contains(.checkedSegment)
             && (state.pointee.isFlat || state.pointee.codeWidth == .bits64)
+        var slices = maximumSlices
         while true {
             let count = state[register: Register.rcx] & mask
             if count == 0 { return .next }
@@ -113,7 +117,8 @@ enum Repeated<Operation: StringOperation>: SizedOperation {
             state.setCounter(Register.rcx, count &- done, instruction)
             if Operation.compares, state.zeroFlag == stopsWithZero { return .next }
             if count == done { return .next }
-            if state.pointee.attention != 0 || isSingle {
+            slices &-= 1
+            if state.pointee.attention != 0 || isSingle || slices == 0 {
                 // The rest is done when the instruction is resumed.
                 state.pointee.rip = state.ownIP(instruction)
                 return .branch
