@@ -46,10 +46,6 @@ public final class SoftCPU: @unchecked Sendable {
     /// Decoded code.
     let blocks: BlockCache
     let codePages: CodePages
-    /// Model-specific registers without an effect here; touched on the processor's thread.
-    var storedRegisters = StoredRegisters()
-    /// Told when the guest moves its time-stamp counter: deadlines in it move as well. Set before the machine runs.
-    public var timestampChanged: (() -> Void)?
     /// Guards `postedCodeChanges`.
     let codeChangeLock = Lock()
     var postedCodeChanges = PostedCodeChanges()

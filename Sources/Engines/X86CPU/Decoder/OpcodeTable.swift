@@ -20,7 +20,6 @@ struct OpcodeTable: @unchecked Sendable {
         var builder = OpcodeTableBuilder()
         registerIntegerRows(&builder)
         registerSystemRows(&builder)
-        registerSystemRegisterRows(&builder)
         registerNativeRows(&builder)
         return OpcodeTable(builder.rows)
     }
