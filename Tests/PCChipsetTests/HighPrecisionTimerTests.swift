@@ -96,6 +96,20 @@ import Testing
         #expect(fixture.legacy == [true, false])
     }
 
+    @Test func changingTheRouteDoesNotFireAgain() {
+        fixture.write(0x10, 1)
+        fixture.write(0x100, 0x4 | 2 << 9)
+        fixture.write(0x108, 1000)
+        fixture.bench.clock.advance(by: 100_000)
+        fixture.write(0x100, 0x4 | 17 << 9)
+        fixture.bench.clock.advance(by: 100_000)
+        #expect(fixture.inputs[2].edges == 1)
+        #expect(fixture.inputs[17].edges == 0)
+        fixture.write(0x108, 50_000)
+        fixture.bench.clock.advance(by: 1_000_000)
+        #expect(fixture.inputs[17].edges == 1)
+    }
+
     @Test func unroutableInputStaysSilent() {
         fixture.write(0x10, 1)
         fixture.write(0x100, 0x4 | 5 << 9)

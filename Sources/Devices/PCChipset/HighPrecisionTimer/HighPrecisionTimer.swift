@@ -144,6 +144,10 @@ public final class HighPrecisionTimer: Device, RegisterWindow {
     /// Finds the counter at which a comparator matches next. A value that has just passed fires at once: the guest
     /// wrote it a moment too late, and waiting for the counter to wrap would hang it.
     private func schedule(_ index: Int) {
+        guard current.comparators[index].configuration & Configuration.enable != 0 else {
+            current.comparators[index].due = nil
+            return timers[index].cancel()
+        }
         let now = counter
         let value = current.comparators[index].value
         if isNarrow(index) {
@@ -298,6 +302,7 @@ public final class HighPrecisionTimer: Device, RegisterWindow {
     }
 
     private func configure(_ index: Int, _ value: UInt64) {
+        let old = current.comparators[index].configuration
         var writable = Configuration.writable
         if messages == nil { writable &= ~Configuration.message }
         let before = line(index)
@@ -309,7 +314,9 @@ public final class HighPrecisionTimer: Device, RegisterWindow {
             current.comparators[index].period &= 0xFFFF_FFFF
         }
         updateLevel(index)
-        if isRunning { schedule(index) }
+        // A comparator that already fired is not armed anew by a change of its route or trigger mode.
+        let rearming = Configuration.enable | Configuration.periodic | Configuration.narrow
+        if isRunning && (old ^ current.comparators[index].configuration) & rearming != 0 { schedule(index) }
     }
 
     /// A periodic comparator takes the period; the value itself only after "set value" was chosen.

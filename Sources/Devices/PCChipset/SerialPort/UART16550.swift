@@ -128,7 +128,11 @@ public final class UART16550: Device, RegisterWindow {
     // MARK: Transmitting
 
     private func send(_ byte: UInt8) {
-        current.transmitterPending = false
+        // Filling the transmitter ends its interrupt; emptying it again is then an edge of its own.
+        if current.transmitterPending {
+            current.transmitterPending = false
+            updateInterrupt()
+        }
         if current.transmitQueue.count < current.capacity {
             current.transmitQueue.append(byte)
         } else {
