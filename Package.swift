@@ -94,8 +94,9 @@ let modules: [Target] = [
     module("QCOW2Image", in: "Storage", ["BlockLayer", "ByteCoding", "Compression", "Cryptography"]),
     module("DiskImages", in: "Storage", ["BlockLayer", "RawImage", "QCOW2Image"]),
     // Networking
-    module("PacketPorts", in: "Networking", ["HostSystem", "HostIO", "Diagnostics"]),
-    module("UserNetwork", in: "Networking", ["PacketPorts", "CSlirp", "HostIO", "Diagnostics"]),
+    module("PacketPorts", in: "Networking", ["HostSystem", "HostIO", "Diagnostics", "CLinux"]),
+    module(
+        "UserNetwork", in: "Networking", ["PacketPorts", "CSlirp", "HostIO", "HostSystem", "Diagnostics", "CLinux"]),
     // Presentation
     module("CharacterStreams", in: "Presentation", ["HostSystem", "HostIO", "Diagnostics"]),
     // Devices

@@ -1,3 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-
-// PacketPorts: Where frames come from and go to: tap, sockets, loopback pairs.
