@@ -110,7 +110,12 @@ let modules: [Target] = [
     module(
         "Virtio", in: "Devices",
         ["MachineModel", "GuestMemory", "PCIBus", "ByteCoding", "Diagnostics", "HostSystem", "CAtomic", "CLinux"]),
-    module("VirtioDevices", in: "Devices", ["Virtio", "BlockLayer", "PacketPorts", "CharacterStreams", "HostIO"]),
+    module(
+        "VirtioDevices", in: "Devices",
+        [
+            "Virtio", "GuestMemory", "BlockLayer", "PacketPorts", "CharacterStreams", "HostIO", "HostSystem",
+            "Diagnostics", "CLinux",
+        ]),
     // VMM
     module(
         "MachineRuntime", in: "VMM",

@@ -161,6 +161,16 @@ public final class DescriptorChain: @unchecked Sendable {
         return true
     }
 
+    /// Takes the last byte off what the device writes, where disks put their status.
+    /// - Returns: its guest-physical address; nil when the device may write nothing.
+    public func takeLastWritableByte() -> UInt64? {
+        guard writableCount > 0 else { return nil }
+        // writableCount counts the bytes of these entries, so the last one has some.
+        let address = unsafe addresses[end - 1] &+ UInt64(vectors[end - 1].iov_len - 1)
+        _ = dropWritableTail(1)
+        return address
+    }
+
     // MARK: Copies
 
     /// Copies what the device reads, from `offset` bytes into it, as far as both go.

@@ -82,7 +82,7 @@ public final class UserNetwork: PacketPort, @unchecked Sendable {
             unsafe texts.append(copy)
             return unsafe UnsafePointer(copy)
         }
-        defer { for unsafetext in unsafe texts { unsafe free(text) } }
+        defer { unsafe texts.forEach { unsafe free($0) } }
         unsafe config.vhostname = keep(options.hostName)
         unsafe config.tftp_server_name = keep(options.tftpServerName)
         unsafe config.tftp_path = keep(options.tftpRoot)

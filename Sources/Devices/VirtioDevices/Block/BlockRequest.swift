@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import BlockLayer
+internal import CLinux
+internal import GuestMemory
+internal import HostSystem
+internal import Virtio
+
+/// One request of a disk's driver, from the queue to its status byte. Reused; one thread at a time has it.
+final class BlockRequest: @unchecked Sendable {
+    enum Operation { case read, write, flush, discard, writeZeroes }
+    enum Status {
+        static let done: UInt8 = 0, failed: UInt8 = 1, unsupported: UInt8 = 2
+    }
+
+    /// Its number among the device's requests: the token of io_uring.
+    let slot: Int
+    let chain: DescriptorChain
+    /// The status byte at the end of the chain, taken off it before the data is looked at.
+    var statusAddress: UInt64 = 0
+    var queue = 0
+    var operation = Operation.read
+    /// The range of the disk, in bytes.
+    var offset: Int64 = 0, count: Int64 = 0
+    /// Zeroes may give their storage back.
+    var mayUnmap = false
+    /// The write is durable when it completes.
+    var isForced = false
+    /// Its range is held by `beginDirect`.
+    var isDirect = false
+
+    init(slot: Int, memory: GuestMemory) {
+        self.slot = slot
+        chain = DescriptorChain(memory: memory)
+    }
+
+    var isWrite: Bool { operation != .read }
+
+    /// The data buffers: those that the device writes for a read, those that it reads for a write.
+    var vectors: UnsafeMutableBufferPointer<iovec> {
+        operation == .read ? unsafe chain.writableVectors : unsafe chain.readableVectors
+    }
+
+    /// The data buffers as the block layer takes them; they stay valid as long as the guest's memory.
+    var regions: [ByteRegion] {
+        let vectors = unsafe vectors
+        return (0..<vectors.count).map { index in
+            // A checked buffer of guest memory, which outlives the request.
+            unsafe ByteRegion(unsafe: vectors[index].iov_base, count: vectors[index].iov_len)
+        }
+    }
+
+    /// Does the work on the calling thread.
+    func perform(on node: any BlockNode) throws(BlockError) {
+        switch operation {
+        case .read: try node.read(regions, at: offset)
+        case .write: try node.write(regions, at: offset, flags: isForced ? .forceUnitAccess : [])
+        case .flush: try node.flush()
+        case .discard: try node.discard(at: offset, count: count)
+        case .writeZeroes: try node.writeZeroes(at: offset, count: count, flags: zeroFlags)
+        }
+    }
+
+    private var zeroFlags: ZeroFlags {
+        var flags: ZeroFlags = mayUnmap ? .mayUnmap : []
+        if isForced { flags.insert(.forceUnitAccess) }
+        return flags
+    }
+}
