@@ -38,9 +38,10 @@ public struct MemoryMapEntry: Equatable, Sendable {
     /// - Parameters:
     ///   - lowMemoryEnd: where RAM below 4 GiB ends; more than 1 MiB.
     ///   - highMemoryCount: bytes of RAM from 4 GiB on.
-    ///   - ecam: the window of configuration space, which a kernel only uses where the map reserves it.
+    ///   - reserved: further ranges that hold no RAM, such as the window of configuration space, which a kernel only uses
+    ///     where the map reserves it.
     public static func standardPC(
-        lowMemoryEnd: UInt64, highMemoryCount: UInt64, ecam: Range<UInt64>? = nil
+        lowMemoryEnd: UInt64, highMemoryCount: UInt64, reserved: [Range<UInt64>] = []
     ) -> [MemoryMapEntry] {
         let baseMemoryEnd: UInt64 = 0x9FC00
         let romStart: UInt64 = 0xF0000
@@ -52,12 +53,11 @@ public struct MemoryMapEntry: Equatable, Sendable {
             MemoryMapEntry(start: romStart, count: megabyte - romStart, kind: .reserved),
             MemoryMapEntry(start: megabyte, count: max(lowMemoryEnd, megabyte) - megabyte, kind: .usable),
         ]
-        if let ecam {
-            map.append(
-                MemoryMapEntry(start: ecam.lowerBound, count: ecam.upperBound - ecam.lowerBound, kind: .reserved))
+        map += reserved.map {
+            MemoryMapEntry(start: $0.lowerBound, count: $0.upperBound - $0.lowerBound, kind: .reserved)
         }
         map.append(MemoryMapEntry(start: flashStart, count: (1 << 32) - flashStart, kind: .reserved))
         if highMemoryCount > 0 { map.append(MemoryMapEntry(start: 1 << 32, count: highMemoryCount, kind: .usable)) }
-        return map
+        return map.filter { $0.count > 0 }.sorted { $0.start < $1.start }
     }
 }
