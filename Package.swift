@@ -91,8 +91,8 @@ let modules: [Target] = [
         "BlockLayer", in: "Storage",
         ["HostSystem", "HostIO", "Diagnostics", "JSONCoding", "CommandLineKit", "ByteCoding"]),
     module("RawImage", in: "Storage", ["BlockLayer", "HostSystem", "HostIO"]),
-    module("QCOW2Image", in: "Storage", ["BlockLayer", "ByteCoding", "Compression", "Cryptography"]),
-    module("DiskImages", in: "Storage", ["BlockLayer", "RawImage", "QCOW2Image"]),
+    module("QCOW2Image", in: "Storage", ["BlockLayer", "Compression", "HostSystem"]),
+    module("DiskImages", in: "Storage", ["BlockLayer", "RawImage", "QCOW2Image", "JSONCoding", "HostSystem"]),
     // Networking
     module("PacketPorts", in: "Networking", ["HostSystem", "HostIO", "Diagnostics", "CLinux"]),
     module(
@@ -137,7 +137,14 @@ let modules: [Target] = [
 
 let programs: [Target] = [
     program("roost-vmm", ["MachineAssembly", "MachineSpec", "Diagnostics", "HostSystem"]),
-    program("roost-img", ["DiskImages", "Diagnostics"]),
+    program("roost-img", ["DiskImages"]),
+]
+
+/// What several test targets share.
+let testSupport: [Target] = [
+    .target(
+        name: "StorageTestKit", dependencies: ["BlockLayer", "HostSystem"], path: "Tests/Support/StorageTestKit",
+        swiftSettings: strict),
 ]
 
 let benchmarks: [Target] = [
@@ -161,10 +168,11 @@ var testTargets: [Target] = [
     tests("FirmwareTables", ["ByteCoding", "GuestMemory", "HostSystem"]),
     tests("BootLoading", ["ByteCoding", "GuestMemory", "CPUInterface", "HostSystem"]),
     tests("BlockLayer"),
-    tests("RawImage", ["BlockLayer"]),
     tests("JSONCoding"),
     tests("CommandLineKit", ["Diagnostics", "JSONCoding"]),
     tests("Diagnostics", ["HostSystem"]),
+    tests("RawImage", ["BlockLayer", "StorageTestKit"]),
+    tests("QCOW2Image", ["BlockLayer", "RawImage", "StorageTestKit", "HostSystem"]),
 ]
 
 // ROOST_TESTS="X86CPUTests,VirtioTests" builds only those test targets: a shorter loop while working on one module.
@@ -172,7 +180,9 @@ if let only = Context.environment["ROOST_TESTS"]?.split(separator: ",").map(Stri
     testTargets.removeAll { !only.contains($0.name) }
 }
 
+let allTargets: [Target] = [shims, modules, programs, testSupport, benchmarks, testTargets].flatMap { $0 }
+
 let package = Package(
     name: "roost",
-    targets: shims + modules + programs + benchmarks + testTargets,
+    targets: allTargets,
     swiftLanguageModes: [.v6])

@@ -3,36 +3,8 @@
 import BlockLayer
 import Glibc
 import RawImage
+import StorageTestKit
 import Testing
-
-/// A folder for one test's files.
-final class Folder {
-    let path: String
-
-    init() {
-        var template = Array("/tmp/roost-raw-XXXXXX".utf8CString)
-        // mkdtemp changes the template in place, which is long enough.
-        path = unsafe template.withUnsafeMutableBufferPointer { buffer in
-            unsafe mkdtemp(buffer.baseAddress!)
-            return unsafe String(cString: buffer.baseAddress!)
-        }
-    }
-
-    func file(_ name: String) -> String { path + "/" + name }
-
-    deinit {
-        guard let folder = unsafe opendir(path) else { return }
-        while let entry = unsafe readdir(folder) {
-            // d_name is a C string inside the entry.
-            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
-                unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
-            }
-            _ = unsafe unlink(file(name))
-        }
-        unsafe closedir(folder)
-        _ = unsafe rmdir(path)
-    }
-}
 
 private func makeGraph() -> BlockGraph {
     BlockGraph(drivers: [RawDriver(), FileDriver.file, FileDriver.hostDevice, NullDriver()])

@@ -4,22 +4,25 @@ internal import Glibc
 
 /// A bounded view of host memory that a request reads from or writes to: guest RAM, a bounce buffer, a cached table.
 ///
-/// The view does not own the memory. Whoever makes one promises that the memory outlives every use; that promise is the
-/// one unsafe step (`init(unsafe:count:)`), every access afterwards is checked against the bounds. A block node uses a
-/// region only until the call that it was passed to returns.
+/// Whoever makes one promises that the memory outlives every use, by naming an owner that the region keeps alive or in
+/// another way; that promise is the one unsafe step (`init(unsafe:count:owner:)`), every access afterwards is checked
+/// against the bounds. A block node uses a region only until the call that it was passed to returns.
 @safe @frozen
 public struct ByteRegion: @unchecked Sendable {
     /// The first byte.
     public let base: UnsafeMutableRawPointer
     /// The length in bytes.
     public let count: Int
+    /// What keeps the memory allocated; nil when somebody else sees to it.
+    public let owner: AnyObject?
 
     /// A view of memory that the caller keeps alive, and that no Swift reference aliases in a conflicting way.
     @inlinable
-    public init(unsafe base: UnsafeMutableRawPointer, count: Int) {
+    public init(unsafe base: UnsafeMutableRawPointer, count: Int, owner: AnyObject? = nil) {
         precondition(count >= 0)
         unsafe self.base = base
         self.count = count
+        self.owner = owner
     }
 
     /// A part of the region; it must lie inside.
@@ -27,7 +30,7 @@ public struct ByteRegion: @unchecked Sendable {
     public func slice(_ offset: Int, _ length: Int) -> ByteRegion {
         precondition(offset >= 0 && length >= 0 && offset <= count && length <= count - offset)
         // Inside the bounds that were just checked.
-        return unsafe ByteRegion(unsafe: base + offset, count: length)
+        return unsafe ByteRegion(unsafe: base + offset, count: length, owner: owner)
     }
 
     /// Everything from `offset` on.
@@ -129,15 +132,18 @@ public struct ByteRegion: @unchecked Sendable {
 /// Memory that a region can point to, aligned for direct I/O and freed with its last reference.
 @safe
 public final class AlignedBuffer: @unchecked Sendable {
-    /// The whole memory; valid while the object lives.
-    public let region: ByteRegion
+    private let base: UnsafeMutableRawPointer
+    private let count: Int
+
+    /// The whole memory; the region keeps it allocated.
+    public var region: ByteRegion { unsafe ByteRegion(unsafe: base, count: count, owner: self) }
 
     /// Allocates `count` bytes with undefined content.
     /// - Parameter alignment: a power of two; 4096 suits every device's direct I/O.
     public init(count: Int, alignment: Int = 4096) {
         // Freed exactly once, in deinit.
-        region = unsafe ByteRegion(
-            unsafe: .allocate(byteCount: max(count, 1), alignment: alignment), count: count)
+        unsafe base = .allocate(byteCount: max(count, 1), alignment: alignment)
+        self.count = count
     }
 
     /// Allocates and sets all bytes to zero.
@@ -146,7 +152,7 @@ public final class AlignedBuffer: @unchecked Sendable {
         region.fill(0)
     }
 
-    deinit { unsafe region.base.deallocate() }
+    deinit { unsafe base.deallocate() }
 }
 
 extension Array<UInt8> {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import BlockLayer
+internal import QCOW2Image
 internal import RawImage
 
 /// The storage library with all of its formats and protocols.
@@ -8,7 +9,7 @@ public enum DiskImages {
     /// All drivers, in the order in which they are probed.
     public static var drivers: [any BlockDriver] {
         [
-            RawDriver(),
+            RawDriver(), QCOW2Driver(),
             FileDriver.file, FileDriver.hostDevice, NullDriver(name: "null-co"), NullDriver(name: "null-aio"),
         ]
     }

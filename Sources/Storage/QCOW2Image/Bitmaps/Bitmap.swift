@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import BlockLayer
+internal import HostSystem
+
+/// A persistent dirty bitmap with its bits in memory (loaded when first needed). Guarded by the node's lock.
+struct Bitmap {
+    var information: BitmapInformation
+    /// Where the table is on disk; 0 for a bitmap that is not stored yet.
+    var tableOffset: Int64 = 0
+    var tableEntries = 0
+    /// The bits, one for each granule; nil until loaded.
+    var bits: [UInt64]?
+    /// The bits differ from those on disk.
+    var isChanged = false
+    /// Extra data of the directory entry, kept.
+    var extra: [UInt8] = []
+
+    enum Flag {
+        static let inUse: UInt32 = 1
+        static let auto: UInt32 = 2
+    }
+
+    static func words(_ size: Int64, granularity: Int64) -> Int {
+        Int(((size + granularity - 1) / granularity + 63) / 64)
+    }
+
+    mutating func set(_ range: Range<Int64>) {
+        guard var words = bits, !range.isEmpty else { return }
+        bits = nil
+        let first = range.lowerBound / information.granularity
+        let last = (range.upperBound - 1) / information.granularity
+        var bit = first
+        while bit <= last {
+            let word = Int(bit >> 6)
+            guard word < words.count else { break }
+            if bit & 63 == 0, last - bit >= 63 {
+                words[word] = .max
+                bit += 64
+            } else {
+                words[word] |= 1 << UInt64(bit & 63)
+                bit += 1
+            }
+        }
+        bits = words
+        isChanged = true
+    }
+
+    /// The ranges of set bits in bytes, cut at the disk's size.
+    func ranges(size: Int64) -> [Range<Int64>] {
+        guard let bits else { return [] }
+        var result: [Range<Int64>] = []
+        var start: Int64?
+        let count = (size + information.granularity - 1) / information.granularity
+        var bit: Int64 = 0
+        while bit < count {
+            let word = bits[Int(bit >> 6)]
+            if bit & 63 == 0, word == 0 || word == .max, bit + 64 <= count {
+                close(&start, isSet: word != 0, at: bit, &result)
+                bit += 64
+                continue
+            }
+            close(&start, isSet: word & (1 << UInt64(bit & 63)) != 0, at: bit, &result)
+            bit += 1
+        }
+        if let start { result.append(start..<size) }
+        return result
+    }
+
+    private func close(_ start: inout Int64?, isSet: Bool, at bit: Int64, _ result: inout [Range<Int64>]) {
+        if isSet, start == nil { start = bit * information.granularity }
+        if !isSet, let first = start {
+            result.append(first..<bit * information.granularity)
+            start = nil
+        }
+    }
+}
+
+extension QCOW2Node {
+    /// Notes a write in all bitmaps that record; the first time the image says so before the data changes. Called with
+    /// the lock held.
+    func noteDirty(_ offset: Int64, _ count: Int64) throws(BlockError) {
+        if bitmapList.isEmpty { return }
+        for index in bitmapList.indices
+        where bitmapList[index].information.isEnabled && !bitmapList[index].information.isInconsistent {
+            if !bitmapsChanged { try markBitmapsInUse() }
+            if bitmapList[index].bits == nil { try loadBits(index) }
+            bitmapList[index].set(offset..<offset + count)
+        }
+    }
+
+    /// Grows the bitmaps with the disk. Called with the lock held.
+    func extendBitmaps(to size: Int64) throws(BlockError) {
+        for index in bitmapList.indices where !bitmapList[index].information.isInconsistent {
+            if bitmapList[index].bits == nil { try loadBits(index) }
+            let words = Bitmap.words(size, granularity: bitmapList[index].information.granularity)
+            let missing = words - (bitmapList[index].bits?.count ?? 0)
+            if missing > 0 { bitmapList[index].bits?.append(contentsOf: repeatElement(0, count: missing)) }
+            bitmapList[index].isChanged = true
+            bitmapsChanged = true
+        }
+    }
+
+    /// Reads a bitmap's bits from its clusters.
+    func loadBits(_ index: Int) throws(BlockError) {
+        let bitmap = bitmapList[index]
+        let words = Bitmap.words(header.size, granularity: bitmap.information.granularity)
+        var bits = [UInt64](repeating: 0, count: words)
+        let perCluster = geometry.clusterSize / 8
+        let table = AlignedBuffer(count: bitmap.tableEntries * 8)
+        if bitmap.tableEntries > 0 { try file.read(table.region, at: bitmap.tableOffset) }
+        let cluster = AlignedBuffer(count: geometry.clusterSize)
+        for entry in 0..<bitmap.tableEntries where entry * perCluster < words {
+            let value: UInt64 = table.region.bigEndian(at: entry * 8)
+            let offset = Int64(value & L2Entry.offsetMask)
+            let range = entry * perCluster..<min(words, (entry + 1) * perCluster)
+            if offset == 0 {
+                if value & 1 != 0 { for word in range { bits[word] = .max } }
+                continue
+            }
+            guard offset & geometry.clusterMask == 0 else {
+                throw BlockError(.corrupt, "The table of bitmap '\(bitmap.information.name)' is damaged")
+            }
+            try file.read(cluster.region, at: offset)
+            for word in range { bits[word] = cluster.region.littleEndian(at: (word - range.lowerBound) * 8) }
+        }
+        bitmapList[index].bits = bits
+    }
+}

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import BlockLayer
+internal import HostSystem
+
+/// The counts of references to host clusters: looking them up, changing them and finding free clusters.
+///
+/// Changes stay in the cache until `writeBack`; entries of the refcount table for new blocks are written by
+/// `writeTable`, after the blocks are durable. Guarded by the node's lock.
+final class RefcountStore {
+    let geometry: Geometry
+    let file: any BlockNode
+    let cache: TableCache
+    /// Offsets of the refcount blocks, 0 where there is none.
+    private(set) var table: [UInt64]
+    private(set) var tableOffset: Int64
+    private(set) var tableClusters: Int
+    private var changedEntries: Set<Int> = []
+    /// No free cluster is below this one, as far as is known.
+    private var freeHint: Int64 = 0
+    /// Writes new places of the table into the header, durably.
+    var updateHeader: (_ tableOffset: Int64, _ tableClusters: Int) throws(BlockError) -> Void = { _, _ in }
+    /// Gets clusters of a table that was replaced.
+    var release: (_ offset: Int64, _ clusters: Int) -> Void = { _, _ in }
+
+    init(file: any BlockNode, header: Header, geometry: Geometry, memory: Int) throws(BlockError) {
+        self.file = file
+        self.geometry = geometry
+        tableOffset = header.refcountTableOffset
+        tableClusters = header.refcountTableClusters
+        cache = TableCache(file: file, clusterSize: geometry.clusterSize, memory: memory)
+        let entries = tableClusters * geometry.clusterSize / 8
+        let buffer = AlignedBuffer(count: entries * 8)
+        do {
+            try file.read(buffer.region, at: tableOffset)
+        } catch {
+            throw BlockError(system: error.errno, "Could not initialize refcount handling")
+        }
+        table = (0..<entries).map { buffer.region.bigEndian(at: $0 * 8) }
+        while table.last == 0, table.count > 1 { table.removeLast() }
+        table += repeatElement(0, count: entries - table.count)
+    }
+
+    /// Clusters that the table in its present length can count.
+    var coveredClusters: Int64 { Int64(table.count) * Int64(geometry.countsPerBlock) }
+
+    private var blockBits: Int { geometry.clusterBits + 3 - geometry.refcountOrder }
+
+    /// The offset of a refcount block, 0 when there is none; fails on one that cannot be.
+    func blockOffset(_ block: Int) throws(BlockError) -> Int64 {
+        guard block < table.count else { return 0 }
+        let entry = table[block]
+        guard entry & 0x1ff == 0, entry <= UInt64(Int64.max), Int64(entry) & geometry.clusterMask == 0 else {
+            throw BlockError(
+                .corrupt,
+                "Refblock offset 0x\(String(entry, radix: 16)) unaligned (reftable index: 0x\(String(block, radix: 16)))"
+            )
+        }
+        return Int64(entry)
+    }
+
+    private func locate(_ cluster: Int64) throws(BlockError) -> (slot: Int, index: Int)? {
+        let block = Int(cluster >> Int64(blockBits))
+        let offset = try blockOffset(block)
+        guard offset != 0 else { return nil }
+        let index = Int(cluster) & (geometry.countsPerBlock - 1)
+        let perSlice = (cache.sliceSize * 8) >> geometry.refcountOrder
+        let found = try cache.slice(at: offset + Int64(index / perSlice) * Int64(cache.sliceSize))
+        return (found.slot, index & (perSlice - 1))
+    }
+
+    /// The count of a host cluster.
+    func count(of cluster: Int64) throws(BlockError) -> UInt64 {
+        guard let place = try locate(cluster) else { return 0 }
+        return RefcountCoding.get(cache.region(place.slot), place.index, order: geometry.refcountOrder)
+    }
+
+    /// Sets the count of a cluster whose block exists, or makes the block.
+    func setCount(_ value: UInt64, of cluster: Int64) throws(BlockError) {
+        guard value <= geometry.maximumRefcount else {
+            throw BlockError(
+                .outOfRange, "A cluster's reference count would exceed its \(1 << geometry.refcountOrder) bits")
+        }
+        try ensureBlock(Int(cluster >> Int64(blockBits)))
+        guard let place = try locate(cluster) else { return }
+        RefcountCoding.set(cache.region(place.slot), place.index, value, order: geometry.refcountOrder)
+        cache.markDirty(place.slot)
+        if value == 0 { freeHint = min(freeHint, cluster) }
+    }
+
+    /// Adds to the counts of a range of host bytes; for subtracting see the node's list of what is to be freed.
+    func add(_ difference: Int64, offset: Int64, count: Int64) throws(BlockError) {
+        guard count > 0 else { return }
+        for cluster in offset >> Int64(geometry.clusterBits)...(offset + count - 1) >> Int64(geometry.clusterBits) {
+            let old = try self.count(of: cluster)
+            guard difference >= 0 || old >= UInt64(-difference) else {
+                throw BlockError(.corrupt, "Cluster \(cluster) is released more often than it is referenced")
+            }
+            try setCount(difference >= 0 ? old &+ UInt64(difference) : old - UInt64(-difference), of: cluster)
+        }
+    }
+
+    // MARK: Allocation
+
+    /// Takes up to `wanted` free clusters in a row.
+    /// - Parameter atLeast: fewer are not taken.
+    /// - Returns: the host offset and how many; all with a count of 1.
+    func allocate(_ wanted: Int, atLeast: Int = 1) throws(BlockError) -> (offset: Int64, count: Int) {
+        while true {
+            let run = try findFree(wanted, atLeast: atLeast)
+            let first = Int(run.start >> Int64(blockBits))
+            let last = Int((run.start + Int64(run.count) - 1) >> Int64(blockBits))
+            var isComplete = true
+            for block in first...last where try blockOffset(block) == 0 {
+                // The new block may take a cluster of the run, so look again.
+                try ensureBlock(block)
+                isComplete = false
+                break
+            }
+            guard isComplete else { continue }
+            guard run.start + Int64(run.count) <= Int64(1) << Int64(56 - geometry.clusterBits) else {
+                throw BlockError(.noSpace, "The image file cannot hold more clusters", errno: nil)
+            }
+            for cluster in run.start..<run.start + Int64(run.count) { try setCount(1, of: cluster) }
+            freeHint = run.start + Int64(run.count)
+            return (run.start << Int64(geometry.clusterBits), run.count)
+        }
+    }
+
+    /// Takes `count` clusters in a row.
+    func allocateRow(_ count: Int) throws(BlockError) -> Int64 { try allocate(count, atLeast: count).offset }
+
+    /// Takes specific clusters if they are all free.
+    func allocate(at offset: Int64, clusters: Int) throws(BlockError) -> Bool {
+        let first = offset >> Int64(geometry.clusterBits)
+        for cluster in first..<first + Int64(clusters) where try count(of: cluster) != 0 { return false }
+        for cluster in first..<first + Int64(clusters) {
+            try ensureBlock(Int(cluster >> Int64(blockBits)))
+            // A block that had to be made may have taken the place.
+            guard try count(of: cluster) == 0 else {
+                for taken in first..<cluster { try setCount(0, of: taken) }
+                return false
+            }
+            try setCount(1, of: cluster)
+        }
+        return true
+    }
+
+    private func findFree(_ wanted: Int, atLeast: Int) throws(BlockError) -> (start: Int64, count: Int) {
+        var cluster = freeHint
+        var start = cluster
+        var length = 0
+        while length < wanted {
+            guard try blockOffset(Int(cluster >> Int64(blockBits))) != 0 else {
+                // Everything in a block that does not exist is free.
+                let blockEnd = (cluster >> Int64(blockBits) + 1) << Int64(blockBits)
+                if length == 0 { start = cluster }
+                let part = Int(min(blockEnd - cluster, Int64(wanted - length)))
+                length += part
+                cluster += Int64(part)
+                continue
+            }
+            if length == 0 {
+                cluster = try skipUsed(cluster)
+                start = cluster
+                if try blockOffset(Int(cluster >> Int64(blockBits))) == 0 { continue }
+            }
+            if try count(of: cluster) == 0 {
+                length += 1
+            } else {
+                if length >= atLeast { break }
+                length = 0
+            }
+            cluster += 1
+        }
+        return (start, length)
+    }
+
+    /// The first cluster from `cluster` on that is free or has no block, a slice at a time.
+    private func skipUsed(_ start: Int64) throws(BlockError) -> Int64 {
+        var cluster = start
+        let perSlice = (cache.sliceSize * 8) >> geometry.refcountOrder
+        while let place = try locate(cluster) {
+            let region = cache.region(place.slot)
+            for index in place.index..<perSlice
+            where RefcountCoding.get(region, index, order: geometry.refcountOrder) == 0 {
+                return cluster + Int64(index - place.index)
+            }
+            cluster += Int64(perSlice - place.index)
+        }
+        return cluster
+    }
+
+    /// Makes a refcount block where there is none.
+    private func ensureBlock(_ block: Int) throws(BlockError) {
+        if block >= table.count { return try growTable(covering: block) }
+        guard try blockOffset(block) == 0 else { return }
+        let place = try findFree(1, atLeast: 1).start
+        let own = Int(place >> Int64(blockBits))
+        if own != block {
+            // The place belongs to another block, which must exist first.
+            guard own < table.count, try blockOffset(own) != 0 else {
+                try ensureBlock(own)
+                return try ensureBlock(block)
+            }
+            try setCount(1, of: place)
+        }
+        let offset = place << Int64(geometry.clusterBits)
+        cache.forget(offset, count: Int64(geometry.clusterSize))
+        try file.writeTableOfZeroes(at: offset, count: geometry.clusterSize)
+        table[block] = UInt64(offset)
+        changedEntries.insert(block)
+        if own == block { try setCount(1, of: place) }
+        freeHint = max(freeHint, place + 1)
+    }
+
+    /// Replaces the table by a longer one, at the end of what the old one covers, with blocks that count themselves.
+    private func growTable(covering block: Int) throws(BlockError) {
+        let perCluster = geometry.clusterSize / 8
+        let firstBlock = max(table.count, block)
+        let start = Int64(firstBlock) << Int64(blockBits)
+        var blocks = 1
+        var clusters = 0
+        while true {
+            let entries = max(firstBlock + blocks, table.count * 3 / 2)
+            clusters = (entries + perCluster - 1) / perCluster
+            let needed = (blocks + clusters + geometry.countsPerBlock - 1) / geometry.countsPerBlock
+            if needed <= blocks { break }
+            blocks = needed
+        }
+        guard Int64(clusters) * Int64(geometry.clusterSize) <= Format.maximumRefcountTableSize else {
+            throw BlockError(.noSpace, "The refcount table cannot grow further", errno: nil)
+        }
+        try writeGrown(start: start, firstBlock: firstBlock, blocks: blocks, clusters: clusters)
+    }
+
+    private func writeGrown(start: Int64, firstBlock: Int, blocks: Int, clusters: Int) throws(BlockError) {
+        let size = Int64(geometry.clusterSize)
+        let base = start << Int64(geometry.clusterBits)
+        var grown = table
+        grown += repeatElement(0, count: clusters * geometry.clusterSize / 8 - table.count)
+        let counts = AlignedBuffer(zeroed: blocks * geometry.clusterSize)
+        for index in 0..<blocks + clusters {
+            let region = counts.region.slice(
+                index / geometry.countsPerBlock * geometry.clusterSize, geometry.clusterSize)
+            RefcountCoding.set(region, index % geometry.countsPerBlock, 1, order: geometry.refcountOrder)
+        }
+        for index in 0..<blocks { grown[firstBlock + index] = UInt64(base + Int64(index) * size) }
+        let bytes = AlignedBuffer(count: grown.count * 8)
+        for index in grown.indices { bytes.region.storeBigEndian(grown[index], at: index * 8) }
+        let newOffset = base + Int64(blocks) * size
+        cache.forget(base, count: Int64(blocks) * size)
+        try file.write(counts.region, at: base)
+        try file.write(bytes.region, at: newOffset)
+        // The new table names blocks that so far were only in memory.
+        try cache.writeBack()
+        try file.flush()
+        try updateHeader(newOffset, clusters)
+        let old = (tableOffset, tableClusters)
+        table = grown
+        tableOffset = newOffset
+        tableClusters = clusters
+        changedEntries = []
+        release(old.0, old.1)
+    }
+
+    // MARK: Writing back
+
+    /// Whether anything waits to be written.
+    var isDirty: Bool { cache.dirtyCount > 0 || !changedEntries.isEmpty }
+    /// Whether entries of the table wait for `writeTable`.
+    var isTableDirty: Bool { !changedEntries.isEmpty }
+
+    /// Writes the entries of new blocks; the blocks must be durable before.
+    func writeTable() throws(BlockError) {
+        for entry in changedEntries.sorted() {
+            let buffer = AlignedBuffer(count: 8)
+            buffer.region.storeBigEndian(table[entry], at: 0)
+            try file.write(buffer.region, at: tableOffset + Int64(entry) * 8)
+        }
+        changedEntries = []
+    }
+
+    /// Takes over a table that was written elsewhere (by a repair or an atomic change of the image).
+    func replace(table: [UInt64], offset: Int64, clusters: Int) {
+        self.table = table
+        tableOffset = offset
+        tableClusters = clusters
+        changedEntries = []
+        cache.forgetClean()
+        freeHint = 0
+    }
+}
+
+extension BlockNode {
+    /// Makes a new table's range read as zeroes, by growing the file where the range is past its end.
+    func writeTableOfZeroes(at offset: Int64, count: Int) throws(BlockError) {
+        if offset >= length {
+            try writeZeroes(at: offset, count: Int64(count), flags: [])
+        } else {
+            try write(AlignedBuffer(zeroed: count).region, at: offset)
+        }
+    }
+}

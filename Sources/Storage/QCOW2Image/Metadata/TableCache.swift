@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import BlockLayer
+
+/// Slices of tables (L2 or refcount) of one file, kept in memory and written back when told to.
+///
+/// Not thread-safe: the node's lock guards it. A dirty slice is never dropped; when all are dirty the cache grows beyond
+/// its capacity, and `isPressed` tells the node to write back.
+final class TableCache {
+    private struct Slot {
+        var offset: Int64
+        var isDirty = false
+        var isRecent = true
+        let buffer: AlignedBuffer
+    }
+
+    let sliceSize: Int
+    private let file: any BlockNode
+    private var capacity: Int
+    private var slots: [Slot] = []
+    private var index: [Int64: Int] = [:]
+    private var hand = 0
+    private(set) var dirtyCount = 0
+    private var lastOffset: Int64 = -1
+    private var lastSlot = 0
+
+    static let preferredSlice = 4096
+
+    /// - Parameter memory: bytes that the slices may take up.
+    init(file: any BlockNode, clusterSize: Int, memory: Int) {
+        self.file = file
+        sliceSize = min(clusterSize, Self.preferredSlice)
+        capacity = max(memory / sliceSize, 32)
+    }
+
+    /// More than three quarters of the slices wait for being written.
+    var isPressed: Bool { dirtyCount > capacity / 4 * 3 }
+
+    /// The slice that holds a file offset, and the position of the offset in it.
+    @inline(__always)
+    func slice(at offset: Int64) throws(BlockError) -> (slot: Int, position: Int) {
+        let start = offset & ~Int64(sliceSize - 1)
+        let position = Int(offset - start)
+        if start == lastOffset { return (lastSlot, position) }
+        return (try find(start), position)
+    }
+
+    private func find(_ start: Int64) throws(BlockError) -> Int {
+        if let slot = index[start] {
+            slots[slot].isRecent = true
+            lastOffset = start
+            lastSlot = slot
+            return slot
+        }
+        let slot = makeRoom()
+        try file.read(slots[slot].buffer.region, at: start)
+        slots[slot].offset = start
+        slots[slot].isRecent = true
+        index[start] = slot
+        lastOffset = start
+        lastSlot = slot
+        return slot
+    }
+
+    /// A slot whose content may be replaced; it is out of the index.
+    private func makeRoom() -> Int {
+        if slots.count >= capacity {
+            for _ in 0..<slots.count * 2 {
+                hand = hand + 1 < slots.count ? hand + 1 : 0
+                if slots[hand].isDirty { continue }
+                if slots[hand].isRecent {
+                    slots[hand].isRecent = false
+                    continue
+                }
+                index[slots[hand].offset] = nil
+                if lastSlot == hand { lastOffset = -1 }
+                // Not found under any offset until it is filled, even when reading fails.
+                slots[hand].offset = -1
+                return hand
+            }
+        }
+        slots.append(Slot(offset: -1, buffer: AlignedBuffer(count: sliceSize)))
+        return slots.count - 1
+    }
+
+    /// The slice's bytes. Valid until the next `slice(at:)`.
+    @inline(__always)
+    func region(_ slot: Int) -> ByteRegion { slots[slot].buffer.region }
+
+    /// Notes that the slice was changed.
+    func markDirty(_ slot: Int) {
+        if slots[slot].isDirty { return }
+        slots[slot].isDirty = true
+        dirtyCount += 1
+    }
+
+    /// Forgets slices of a range of the file, changed or not: the range is not a table any more, or was written past
+    /// the cache.
+    func forget(_ offset: Int64, count: Int64) {
+        var start = offset
+        while start < offset + count {
+            if let slot = index.removeValue(forKey: start) {
+                if slots[slot].isDirty { dirtyCount -= 1 }
+                slots[slot].isDirty = false
+                slots[slot].isRecent = false
+                slots[slot].offset = -1
+            }
+            start += Int64(sliceSize)
+        }
+        lastOffset = -1
+    }
+
+    /// Forgets everything that is not dirty.
+    func forgetClean() {
+        for slot in slots.indices where !slots[slot].isDirty && slots[slot].offset >= 0 {
+            index[slots[slot].offset] = nil
+            slots[slot].offset = -1
+            slots[slot].isRecent = false
+        }
+        lastOffset = -1
+    }
+
+    /// Writes all changed slices, neighbours together.
+    func writeBack() throws(BlockError) {
+        guard dirtyCount > 0 else { return }
+        let dirty = slots.indices.filter { slots[$0].isDirty }.sorted { slots[$0].offset < slots[$1].offset }
+        var start = 0
+        while start < dirty.count {
+            var end = start + 1
+            while end < dirty.count, end - start < 256,
+                slots[dirty[end]].offset == slots[dirty[end - 1]].offset + Int64(sliceSize)
+            {
+                end += 1
+            }
+            try file.write(
+                dirty[start..<end].map { slots[$0].buffer.region }, at: slots[dirty[start]].offset, flags: [])
+            for slot in dirty[start..<end] { slots[slot].isDirty = false }
+            dirtyCount -= end - start
+            start = end
+        }
+    }
+}

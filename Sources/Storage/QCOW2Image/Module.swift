@@ -1,3 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-
-// QCOW2Image: qcow2, versions 2 and 3.

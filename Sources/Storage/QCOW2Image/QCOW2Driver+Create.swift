@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import BlockLayer
+internal import HostSystem
+
+extension QCOW2Driver: CreatingDriver, AmendingDriver {
+    /// The options of `create`, in the order of help output.
+    public var createOptions: [CreateOption] {
+        [
+            CreateOption("backing_file", .text, "File name of a base image"),
+            CreateOption("backing_fmt", .text, "Image format of the base image"),
+            CreateOption("cluster_size", .size, "qcow2 cluster size", default: "65536"),
+            CreateOption("compat", .text, "Compatibility level (v2 [0.10] or v3 [1.1])"),
+            CreateOption(
+                "compression_type", .text, "Compression method used for image cluster compression", default: "zlib"),
+            CreateOption("data_file", .text, "File name of an external data file"),
+            CreateOption("data_file_raw", .boolean, "The external data file must stay valid as a raw image"),
+            CreateOption("encrypt.cipher-alg", .text, "Name of encryption cipher algorithm"),
+            CreateOption("encrypt.cipher-mode", .text, "Name of encryption cipher mode"),
+            CreateOption("encrypt.format", .text, "Encrypt the image, format choices: 'aes', 'luks'"),
+            CreateOption("encrypt.hash-alg", .text, "Name of encryption hash algorithm"),
+            CreateOption("encrypt.iter-time", .number, "Time to spend in PBKDF in milliseconds"),
+            CreateOption("encrypt.ivgen-alg", .text, "Name of IV generator algorithm"),
+            CreateOption("encrypt.ivgen-hash-alg", .text, "Name of IV generator hash algorithm"),
+            CreateOption("encrypt.key-secret", .text, "ID of secret providing qcow AES key or LUKS passphrase"),
+            CreateOption(
+                "encryption", .boolean,
+                "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)"),
+            CreateOption("extended_l2", .boolean, "Extended L2 tables", default: "off"),
+            CreateOption("lazy_refcounts", .boolean, "Postpone refcount updates", default: "off"),
+            CreateOption("preallocation", .text, "Preallocation mode (allowed values: off, metadata, falloc, full)"),
+            CreateOption("refcount_bits", .number, "Width of a reference count entry in bits", default: "16"),
+            CreateOption("size", .size, "Virtual disk size"),
+        ]
+    }
+
+    /// Images can name a backing file.
+    public var supportsBacking: Bool { true }
+
+    /// The options of `amend`, in the order of help output.
+    public var amendOptions: [CreateOption] {
+        let names: Set = [
+            "backing_file", "backing_fmt", "compat", "data_file", "data_file_raw", "lazy_refcounts", "refcount_bits",
+            "size",
+        ]
+        return createOptions.filter { names.contains($0.name) }
+    }
+
+    /// Makes an empty image. The header is written last, so that a file without it is no image.
+    public func create(_ request: CreateRequest) throws(BlockError) {
+        let header = try makeHeader(request.options)
+        let size = try Self.sizeOption(request.options)
+        let mode = try Self.preallocation(request.options)
+        try Self.checkCombination(request.options, header, mode)
+        try createBelow(request, request.filename)
+        if let name = request.options.string("data_file") {
+            try createBelow(request, name)
+        }
+        let graph = request.graph
+        let file = try graph.openBelow(request.filename)
+        do {
+            try Self.format(file, header)
+            try file.close()
+        } catch {
+            try? file.close()
+            throw error
+        }
+        try finish(request, size: size, mode)
+    }
+
+    private func createBelow(_ request: CreateRequest, _ filename: String) throws(BlockError) {
+        let driver = try request.graph.protocolDriver(for: filename)
+        guard let creating = driver as? any CreatingDriver else {
+            throw BlockError(.notSupported, "Protocol driver '\(driver.name)' does not support image creation")
+        }
+        var options = CreateOptions(creating.createOptions)
+        for name in request.options.setNames
+        where options.accepts(name) && !["size", "preallocation", "backing_file", "backing_fmt"].contains(name) {
+            if let value = request.options.string(name) { try options.set(name, value) }
+        }
+        try creating.create(CreateRequest(filename: filename, options: options, graph: request.graph))
+    }
+
+    private func finish(_ request: CreateRequest, size: Int64, _ mode: Preallocation) throws(BlockError) {
+        var flags = OpenFlags.writable
+        flags.withoutBacking = true
+        flags.mayResize = true
+        var options = BlockOptions()
+        if let data = request.options.string("data_file") {
+            let driver = try request.graph.protocolDriver(for: data)
+            options.add(try driver.parse(filename: data), under: "data-file")
+            options["data-file.driver"] = .string(driver.name)
+        }
+        let node = try request.graph.open(request.filename, format: "qcow2", options: options, flags: flags)
+        guard let node = node as? QCOW2Node else { throw BlockError(.corrupt, "The new image is not qcow2") }
+        do {
+            try node.resize(to: size, preallocation: mode, exact: false)
+            if node.geometry.hasDataFile, let data = node.data as? any ResizableNode, data.length < size {
+                try data.resize(to: size, preallocation: .off, exact: false)
+            }
+        } catch {
+            try? node.close()
+            throw error
+        }
+        try node.close()
+    }
+
+    private static func sizeOption(_ options: CreateOptions) throws(BlockError) -> Int64 {
+        let size = options.number("size") ?? 0
+        guard size <= Int64.max - 511 else { throw BlockError(.outOfRange, "Image size too large") }
+        return (size + 511) & ~511
+    }
+
+    private static func preallocation(_ options: CreateOptions) throws(BlockError) -> Preallocation {
+        guard let text = options.string("preallocation") else { return .off }
+        guard let mode = Preallocation(rawValue: text) else {
+            throw BlockError(.invalidArgument, "Parameter 'preallocation' does not accept value '\(text)'")
+        }
+        return mode
+    }
+
+    /// The header that the options ask for, without tables.
+    func makeHeader(_ options: CreateOptions) throws(BlockError) -> Header {
+        var header = Header()
+        switch options.string("compat") {
+        case nil, "1.1", "v3": header.version = 3
+        case "0.10", "v2": header.version = 2
+        case let other?: throw BlockError(.invalidArgument, "Parameter 'version' does not accept value '\(other)'")
+        }
+        let kind = options.string("compression_type") ?? "zlib"
+        switch kind {
+        case "zlib": header.compression = .zlib
+        case "zstd": header.compression = .zstd
+        default: throw BlockError(.invalidArgument, "Parameter 'compression-type' does not accept value '\(kind)'")
+        }
+        header.clusterBits = try Self.clusterBits(options)
+        try Self.setFeatures(&header, options)
+        try Self.setWidth(&header, options)
+        if let name = options.string("backing_file"), !name.isEmpty {
+            guard name.utf8.count <= Format.maximumBackingName else {
+                throw BlockError(.invalidArgument, "Backing file name too long")
+            }
+            header.backingName = name
+        }
+        if let format = options.string("backing_fmt") {
+            guard header.backingName != nil else {
+                throw BlockError(.invalidArgument, "Backing format cannot be used without backing file")
+            }
+            header.setExtension(Format.Extension.backingFormat, Array(format.utf8))
+        }
+        if let name = options.string("data_file") { header.setExtension(Format.Extension.dataFile, Array(name.utf8)) }
+        if header.version >= 3 {
+            header.setExtension(Format.Extension.featureNames, Header.featureNameTable)
+        } else {
+            header.headerLength = Format.version2HeaderLength
+        }
+        return header
+    }
+
+    private static func clusterBits(_ options: CreateOptions) throws(BlockError) -> Int {
+        let size = options.number("cluster_size") ?? 65536
+        let bits = size > 0 ? size.trailingZeroBitCount : 0
+        guard size > 0, size == 1 << Int64(bits), (Format.minimumClusterBits...Format.maximumClusterBits).contains(bits)
+        else {
+            throw BlockError(.invalidArgument, "Cluster size must be a power of two between 512 and 2048k")
+        }
+        return bits
+    }
+
+    private static func setFeatures(_ header: inout Header, _ options: CreateOptions) throws(BlockError) {
+        let isOld = header.version < 3
+        let newer = "compatibility level 1.1 and above (use version=v3 or greater)"
+        if options.bool("extended_l2") {
+            if header.clusterBits < 14 {
+                throw BlockError(
+                    .invalidArgument,
+                    "Extended L2 entries are only supported with cluster sizes of at least 16384 bytes")
+            }
+            if isOld { throw BlockError(.invalidArgument, "Extended L2 entries are only supported with \(newer)") }
+            header.incompatible |= Format.Incompatible.extendedL2
+        }
+        if options.string("data_file") != nil {
+            if isOld { throw BlockError(.invalidArgument, "External data files are only supported with \(newer)") }
+            header.incompatible |= Format.Incompatible.dataFile
+        }
+        if options.bool("data_file_raw") {
+            if options.string("data_file") == nil {
+                throw BlockError(.invalidArgument, "data-file-raw requires data-file")
+            }
+            if options.string("backing_file") != nil {
+                throw BlockError(.invalidArgument, "Backing file and data-file-raw cannot be used at the same time")
+            }
+            header.autoClear |= Format.AutoClear.rawDataFile
+        }
+        if options.bool("lazy_refcounts") {
+            if isOld { throw BlockError(.invalidArgument, "Lazy refcounts only supported with \(newer)") }
+            header.compatible |= Format.lazyRefcounts
+        }
+        if header.compression != .zlib {
+            if isOld {
+                throw BlockError(.invalidArgument, "Non-zlib compression type is only supported with \(newer)")
+            }
+            header.incompatible |= Format.Incompatible.compression
+        }
+        let format = options.string("encrypt.format") ?? (options.bool("encryption") ? "aes" : nil)
+        if let format {
+            throw BlockError(.notSupported, "Creating encrypted images (\(format)) is not supported by this build")
+        }
+    }
+
+    private static func setWidth(_ header: inout Header, _ options: CreateOptions) throws(BlockError) {
+        let bits = options.number("refcount_bits") ?? 16
+        guard bits > 0, bits <= 64, bits & (bits - 1) == 0 else {
+            throw BlockError(.invalidArgument, "Refcount width must be a power of two and may not exceed 64 bits")
+        }
+        if bits != 16, header.version < 3 {
+            throw BlockError(
+                .invalidArgument,
+                "Different refcount widths than 16 bits require compatibility level 1.1 or above (use version=v3 or greater)"
+            )
+        }
+        header.refcountOrder = bits.trailingZeroBitCount
+    }
+
+    private static func checkCombination(
+        _ options: CreateOptions, _ header: Header, _ mode: Preallocation
+    ) throws(BlockError) {
+        if header.backingName != nil, mode != .off, !header.hasExtendedL2 {
+            throw BlockError(
+                .invalidArgument,
+                "Backing file and preallocation can only be used at the same time if extended_l2 is on")
+        }
+        let size = try sizeOption(options)
+        guard header.l1EntriesNeeded(for: size) <= Format.maximumL1Size / 8 else {
+            throw BlockError(
+                .outOfRange, "The image size is too large for file format 'qcow2' (try using a larger cluster size)")
+        }
+    }
+
+    /// Writes the tables of an empty image of size 0: header, refcount table, refcount block; the header last.
+    static func format(_ file: any BlockNode, _ given: Header) throws(BlockError) {
+        var header = given
+        let size = header.clusterSize
+        header.refcountTableOffset = Int64(size)
+        header.refcountTableClusters = 1
+        header.l1Offset = Int64(3 * size)
+        let table = AlignedBuffer(zeroed: size)
+        table.region.storeBigEndian(UInt64(2 * size), at: 0)
+        let block = AlignedBuffer(zeroed: size)
+        for index in 0..<3 { RefcountCoding.set(block.region, index, 1, order: header.refcountOrder) }
+        try file.write(block.region, at: Int64(2 * size))
+        try file.write(table.region, at: Int64(size))
+        try file.flush()
+        let bytes = try header.serialize()
+        try file.write(bytes + [UInt8](repeating: 0, count: size - bytes.count), at: 0)
+        try file.flush()
+    }
+}
+
+extension BlockGraph {
+    /// Opens the file itself for writing, without looking for a format.
+    func openBelow(_ filename: String) throws(BlockError) -> any BlockNode {
+        let driver = try protocolDriver(for: filename)
+        var options = try driver.parse(filename: filename)
+        options["driver"] = .string(driver.name)
+        var flags = OpenFlags.writable
+        flags.mayResize = true
+        return try open(nil, options: options, flags: flags)
+    }
+}

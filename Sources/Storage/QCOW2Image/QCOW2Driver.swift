@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import BlockLayer
+
+/// The `qcow2` format.
+public struct QCOW2Driver: ProbingDriver {
+    /// "qcow2".
+    public let name = "qcow2"
+    let ciphers: (any ClusterCipherProvider)?
+
+    /// The driver.
+    /// - Parameter ciphers: opens encrypted images; without it they are refused.
+    public init(ciphers: (any ClusterCipherProvider)? = nil) { self.ciphers = ciphers }
+
+    /// The magic number and a version of at least 2.
+    public func probe(head: [UInt8], filename: String) -> Int {
+        guard head.count >= 8, head.starts(with: [0x51, 0x46, 0x49, 0xfb]) else { return 0 }
+        let version = head[4..<8].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+        return version >= 2 ? 100 : 0
+    }
+
+    /// Opens an image; see `takeOptions` for the options.
+    public func open(_ request: inout OpenRequest) throws(BlockError) -> any BlockNode {
+        let file = try request.openFile()
+        do {
+            return try open(&request, file)
+        } catch {
+            try? file.close()
+            throw error
+        }
+    }
+
+    private func open(_ request: inout OpenRequest, _ file: any BlockNode) throws(BlockError) -> any BlockNode {
+        var flags = request.flags
+        flags.isWritable = flags.isWritable && !file.isReadOnly
+        var header = try Header.read(
+            file, forChecking: flags.forChecking, isWritable: flags.isWritable && !flags.forChecking)
+        let l2Memory = try takeOptions(&request.options, header)
+        var own = BlockOptions()
+        let data = try openData(&request, header, file, &own)
+        let cipher = try openCipher(&request, header, file)
+        if flags.isWritable { header.autoClear &= Format.AutoClear.known }
+        let backing = try request.openBacking(
+            name: header.backingName, format: header.extensionText(Format.Extension.backingFormat), parent: file)
+        let node = try QCOW2Node(
+            QCOW2Node.Parts(
+                file: file, data: data, header: header, flags: flags, backing: backing, cipher: cipher,
+                l2Memory: l2Memory, ownOptions: own, warn: request.graph.warn))
+        try node.finishOpening()
+        return node
+    }
+
+    /// Tuning: `l2-cache-size` and `cache-size` bound the memory for L2 tables; the others are checked for their form
+    /// and need nothing here: refcounts are never lazy, overlaps are always checked, caches shrink by themselves.
+    private func takeOptions(_ options: inout BlockOptions, _ header: Header) throws(BlockError) -> Int {
+        let lazy = try options.takeBool("lazy-refcounts")
+        if lazy == true, header.version < 3 {
+            throw BlockError(
+                .invalidArgument,
+                "Lazy refcounts require a qcow2 image with at least qemu 1.1 compatibility level")
+        }
+        let l2Size = try options.takeSize("l2-cache-size")
+        let total = try options.takeSize("cache-size")
+        let refcountSize = try options.takeSize("refcount-cache-size")
+        if let total, l2Size != nil, refcountSize != nil {
+            throw BlockError(
+                .invalidArgument,
+                "cache-size, l2-cache-size and refcount-cache-size may not be set at the same time (\(total))")
+        }
+        let entry = try options.takeSize("l2-cache-entry-size")
+        if let entry, entry < 512 || entry > Int64(header.clusterSize) || entry & (entry - 1) != 0 {
+            throw BlockError(
+                .invalidArgument,
+                "L2 cache entry size must be a power of two between 512 and the cluster size (\(header.clusterSize))")
+        }
+        _ = try options.takeNumber("cache-clean-interval")
+        for name in ["pass-discard-request", "pass-discard-snapshot", "pass-discard-other"] {
+            _ = try options.takeBool(name)
+        }
+        if let template = options.take("overlap-check") ?? options.take("overlap-check.template"),
+            !["none", "constant", "cached", "all"].contains(template)
+        {
+            throw BlockError(
+                .invalidArgument,
+                "Unsupported value '\(template)' for qcow2 option 'overlap-check'. Allowed are any of the following: none, constant, cached, all"
+            )
+        }
+        for key in options.takeSubtree("overlap-check").keys where key.isEmpty { return 0 }
+        let needed = (header.size >> Int64(header.clusterBits)) * (header.hasExtendedL2 ? 16 : 8)
+        let bound = l2Size ?? total ?? Self.largestL2Memory
+        return Int(max(min(needed, bound), Self.smallestL2Memory))
+    }
+
+    private static let largestL2Memory: Int64 = 16 << 20
+    private static let smallestL2Memory: Int64 = 64 << 10
+
+    private func openData(
+        _ request: inout OpenRequest, _ header: Header, _ file: any BlockNode, _ own: inout BlockOptions
+    ) throws(BlockError) -> any BlockNode {
+        let isNamed = request.options.hasSubtree("data-file")
+        guard header.hasDataFile else {
+            if isNamed {
+                throw BlockError(.invalidArgument, "'data-file' can only be set for images with an external data file")
+            }
+            return file
+        }
+        if isNamed { return try request.openFile("data-file") }
+        guard let stored = header.extensionText(Format.Extension.dataFile), !stored.isEmpty else {
+            throw BlockError(.invalidArgument, "'data-file' is required for this image")
+        }
+        if request.flags.metadataOnly, request.flags.withoutBacking, request.flags.forceShare { return file }
+        let resolved = try ImageName.resolve(stored, against: file.location)
+        let driver = try request.graph.protocolDriver(for: resolved)
+        request.options.add(try driver.parse(filename: resolved), under: "data-file")
+        request.options["data-file.driver"] = .string(driver.name)
+        return try request.openFile("data-file")
+    }
+
+    private func openCipher(
+        _ request: inout OpenRequest, _ header: Header, _ file: any BlockNode
+    ) throws(BlockError) -> (any ClusterCipher)? {
+        var options = request.options.takeSubtree("encrypt")
+        if let secret = request.options.take("encrypt-key-secret") { options["key-secret"] = .string(secret) }
+        guard header.cryptMethod != 0 else {
+            if !options.isEmpty {
+                throw BlockError(
+                    .invalidArgument,
+                    "No encryption in image header, but options specified format '\(options.string("format") ?? "")'")
+            }
+            return nil
+        }
+        guard let ciphers else {
+            throw BlockError(
+                .notSupported, "The image is encrypted (method \(header.cryptMethod)), which this build cannot open")
+        }
+        var range: Range<Int64>?
+        if header.cryptMethod == 2 {
+            guard let data = header.extensionData(Format.Extension.encryption), data.count == 16 else {
+                throw BlockError(.corrupt, "CRYPTO header extension not found")
+            }
+            range = try data[...].withRegionOfCopy { region throws(BlockError) in
+                let start: UInt64 = region.bigEndian(at: 0)
+                let count: UInt64 = region.bigEndian(at: 8)
+                guard start <= UInt64(Int64.max) / 2, count <= 64 << 20, start & UInt64(header.clusterSize - 1) == 0
+                else {
+                    throw BlockError(
+                        .corrupt,
+                        "Encryption header offset '\(start)' is not a multiple of cluster size '\(header.clusterSize)'")
+                }
+                return Int64(start)..<Int64(start + count)
+            }
+        }
+        let cipher = try ciphers.open(
+            method: header.cryptMethod, file: file, headerRange: range, options: &options,
+            secrets: request.graph.secrets, metadataOnly: request.flags.metadataOnly || request.flags.forChecking)
+        request.options.add(options, under: "encrypt")
+        return cipher
+    }
+}
+
+extension QCOW2Node {
+    /// Loads what is needed beyond L1, and repairs an image that was not closed cleanly.
+    func finishOpening() throws(BlockError) {
+        if flags.forChecking {
+            // The check tells what is wrong with these tables.
+            do { try loadSnapshots() } catch { snapshotFailure = error }
+        } else {
+            try loadSnapshots()
+        }
+        collectReserved()
+        try loadBitmaps()
+        guard !isReadOnly, !flags.forChecking else { return }
+        if header.incompatible & Format.Incompatible.dirty != 0 {
+            let result = try check(repair: [.leaks, .errors], report: { _ in })
+            guard result.corruptions == 0, result.checkErrors == 0 else {
+                throw BlockError(.corrupt, "Could not repair dirty image")
+            }
+        }
+        if header.version >= 3 { try clearUnknownFeatures() }
+    }
+
+    /// Bits of features that this program does not know and that must be cleared by who writes.
+    private func clearUnknownFeatures() throws(BlockError) {
+        let stored = try file.readBytes(at: 88, count: 8)[...].withRegionOfCopy { $0.bigEndian(at: 0, as: UInt64.self) }
+        if stored != header.autoClear { try writeFixedHeader() }
+    }
+}
+
+extension ArraySlice<UInt8> {
+    func withRegionOfCopy<R>(_ body: (ByteRegion) throws(BlockError) -> R) throws(BlockError) -> R {
+        let copy = AlignedBuffer(count: count)
+        copy.region.copy(from: Array(self))
+        return try body(copy.region)
+    }
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import BlockLayer
+internal import HostSystem
+
+/// An opened qcow2 image, version 2 or 3.
+///
+/// ```
+/// read:    lock -> look up -> unlock -> read the host cluster, the backing node, or decompress
+/// write:   lock -> plan (allocate) -> unlock -> write data -> lock -> update L2 -> unlock
+/// flush:   lock -> refcounts, barrier, L2 tables, barrier, L1 entries, barrier -> release freed clusters -> unlock
+/// ```
+///
+/// What a crash can leave behind: tables are changed in memory and written in the order above, so a table on disk never
+/// refers to a cluster whose count or content is not durable; freed clusters are counted and reused only after no table
+/// on disk refers to them. Changes of many tables at once (snapshots) prepare new tables and switch by one write of
+/// the header. So a crash leaks clusters at most.
+///
+/// All mutable state is guarded by `lock`, except what says otherwise.
+public final class QCOW2Node: BlockNode, @unchecked Sendable {
+    /// "qcow2".
+    public let driverName = "qcow2"
+    /// Whether writes are refused.
+    public let isReadOnly: Bool
+    /// The location of the file below, as a qcow2 image.
+    public let location: NodeLocation
+
+    let file: any BlockNode
+    /// Where guest data is: the same file, or the external one.
+    let data: any BlockNode
+    let geometry: Geometry
+    let flags: OpenFlags
+    let lock = Lock()
+    let tracker: RequestTracker
+    let freeList = FreeList()
+    let refcounts: RefcountStore
+    let l2: TableCache
+    let codec: ClusterCodec
+    let cipher: (any ClusterCipher)?
+    let warn: @Sendable (String) -> Void
+
+    var header: Header
+    var l1: [UInt64]
+    var changedL1: Set<Int> = []
+    var snapshotList: [Snapshot] = []
+    var bitmapList: [Bitmap] = []
+    var bitmapsChanged = false
+    var backingNode: (any BlockNode)?
+    /// Host clusters of metadata, against writing guest data over them.
+    var reserved = ReservedClusters()
+    /// The end of the last compressed cluster, where the next one may go.
+    var compressedEnd: Int64 = 0
+    /// A contradiction was found while writing; nothing more is written.
+    var isBroken = false
+    var isClosed = false
+    /// Why the snapshot table could not be read, when opened for checking.
+    var snapshotFailure: BlockError?
+    /// The answer of `preallocatedHoles`.
+    var holesKnown: Bool?
+
+    init(_ parts: Parts) throws(BlockError) {
+        file = parts.file
+        data = parts.data
+        header = parts.header
+        geometry = Geometry(parts.header)
+        flags = parts.flags
+        isReadOnly = !parts.flags.isWritable
+        backingNode = parts.backing
+        cipher = parts.cipher
+        warn = parts.warn
+        tracker = RequestTracker(lock: lock)
+        codec = ClusterCodec(kind: parts.header.compression, clusterSize: parts.header.clusterSize)
+        refcounts = try RefcountStore(
+            file: parts.file, header: parts.header, geometry: geometry, memory: Self.refcountMemory)
+        l2 = TableCache(file: parts.file, clusterSize: geometry.clusterSize, memory: parts.l2Memory)
+        l1 = try Self.readL1(parts.file, offset: parts.header.l1Offset, entries: parts.header.l1Size)
+        location = Self.location(of: parts.file, options: parts.ownOptions)
+        refcounts.updateHeader = { [unowned self] (offset, clusters) throws(BlockError) in
+            header.refcountTableOffset = offset
+            header.refcountTableClusters = clusters
+            try writeFixedHeader()
+        }
+        refcounts.release = { [unowned self] (offset, clusters) in
+            freeList.add(offset, Int64(clusters) * Int64(geometry.clusterSize), discards: false)
+        }
+    }
+
+    /// What a node is made from.
+    struct Parts {
+        let file: any BlockNode
+        let data: any BlockNode
+        let header: Header
+        let flags: OpenFlags
+        let backing: (any BlockNode)?
+        let cipher: (any ClusterCipher)?
+        let l2Memory: Int
+        let ownOptions: BlockOptions
+        let warn: @Sendable (String) -> Void
+    }
+
+    static let refcountMemory = 2 << 20
+
+    private static func location(of file: any BlockNode, options: BlockOptions) -> NodeLocation {
+        var all = BlockOptions([("driver", .string("qcow2"))])
+        all.add(options)
+        all.add(file.location.options, under: "file")
+        return NodeLocation(filename: file.location.filename, path: file.location.path, options: all)
+    }
+
+    static func readL1(_ file: any BlockNode, offset: Int64, entries: Int) throws(BlockError) -> [UInt64] {
+        guard entries > 0 else { return [] }
+        let buffer = AlignedBuffer(count: entries * 8)
+        do {
+            try file.read(buffer.region, at: offset)
+        } catch {
+            throw BlockError(system: error.errno, "Could not read L1 table")
+        }
+        return (0..<entries).map { buffer.region.bigEndian(at: $0 * 8) }
+    }
+
+    /// The virtual disk's size.
+    public var length: Int64 { lock.withLock { header.size } }
+    /// Zeroing and discarding work in clusters; requests may have any alignment.
+    public var limits: BlockLimits { BlockLimits(clusterSize: geometry.clusterSize) }
+    /// "file", "data-file" and "backing".
+    public var children: [NodeChild] {
+        var list = [NodeChild(role: "file", node: file)]
+        if geometry.hasDataFile { list.append(NodeChild(role: "data-file", node: data)) }
+        if let backingNode = lock.withLock({ backingNode }) {
+            list.append(NodeChild(role: "backing", node: backingNode))
+        }
+        return list
+    }
+
+    /// Runs `body` with the lock held and no write under way.
+    func exclusively<R>(_ body: () throws(BlockError) -> R) throws(BlockError) -> R {
+        try lock.withLock { () throws(BlockError) in
+            tracker.drain()
+            return try body()
+        }
+    }
+
+    /// Writes the fixed fields of the header, in one sector, durably.
+    func writeFixedHeader() throws(BlockError) {
+        try file.write(header.fixedFields, at: 0)
+        try file.flush()
+    }
+
+    /// Writes the header with its extensions and the backing name, durably.
+    func writeWholeHeader() throws(BlockError) {
+        let bytes = try header.serialize()
+        let old = try file.readBytes(at: 0, count: geometry.clusterSize)
+        // What used to follow the extensions must not be taken for one.
+        try file.write(bytes + [UInt8](repeating: 0, count: old.count - bytes.count), at: 0)
+        try file.flush()
+    }
+
+    /// A contradiction in the image: it is marked, so that the next opening for writing asks for a repair.
+    func corruption(_ text: String) -> BlockError {
+        let line = "qcow2: Marking image as corrupt: \(text); further corruption events will be suppressed"
+        if !isBroken {
+            isBroken = true
+            if isReadOnly {
+                warn("qcow2: Image is corrupt: \(text); further non-fatal corruption events will be suppressed")
+            } else {
+                warn(line)
+                markCorrupt()
+            }
+        }
+        return BlockError(.corrupt, "\(location.filename): \(text)", hint: "Look at it with: roost-img check")
+    }
+
+    private func markCorrupt() {
+        guard header.version >= 3 else { return }
+        header.incompatible |= Format.Incompatible.corrupt
+        // The contradiction itself is what gets reported; that it could not be noted in the image comes second.
+        do { try writeFixedHeader() } catch { warn("qcow2: the corrupt bit could not be written: \(error)") }
+    }
+}
+
+/// Enciphers clusters of an encrypted image.
+public protocol ClusterCipher: Sendable {
+    /// Deciphers in place; the region is whole sectors.
+    func decrypt(_ region: ByteRegion, guestOffset: Int64, hostOffset: Int64) throws(BlockError)
+    /// Enciphers in place; the region is whole sectors.
+    func encrypt(_ region: ByteRegion, guestOffset: Int64, hostOffset: Int64) throws(BlockError)
+    /// What `info` shows under "encrypt".
+    var facts: [(String, SpecificInformation.Fact)] { get }
+}
+
+/// Opens the cipher of an encrypted image.
+public protocol ClusterCipherProvider: Sendable {
+    /// - Parameters:
+    ///   - method: 1 for AES, 2 for LUKS.
+    ///   - headerRange: where the LUKS header lies in `file`; nil for AES.
+    ///   - options: those under `encrypt.`, from which known ones are taken.
+    func open(
+        method: UInt32, file: any BlockNode, headerRange: Range<Int64>?, options: inout BlockOptions,
+        secrets: any SecretProvider, metadataOnly: Bool
+    ) throws(BlockError) -> any ClusterCipher
+}
