@@ -159,6 +159,7 @@ var testTargets: [Target] = [
     tests("PCChipset", ["MachineModel", "GuestMemory", "HostSystem", "CharacterStreams"]),
     tests("HostIO", ["HostSystem"]),
     tests("MachineRuntime", ["CPUInterface", "MachineModel", "HostIO", "HostSystem"]),
+    tests("CharacterStreams", ["HostIO", "HostSystem"]),
     tests("CPUInterface"),
     tests("Cryptography"),
     tests("KVMEngine", ["CPUInterface", "GuestMemory", "MachineModel", "HostSystem"]),
