@@ -176,14 +176,20 @@ var testTargets: [Target] = [
     tests("QCOW2Image", ["BlockLayer", "RawImage", "StorageTestKit", "HostSystem"]),
 ]
 
-// ROOST_TESTS="X86CPUTests,VirtioTests" builds only those test targets: a shorter loop while working on one module.
+var targets = [shims, modules, programs, testSupport, benchmarks, testTargets].flatMap { $0 }
+
+// ROOST_TESTS="VirtioTests,PCIBusTests" leaves only those tests and what they need: a shorter loop while working on one
+// module.
 if let only = Context.environment["ROOST_TESTS"]?.split(separator: ",").map(String.init), !only.isEmpty {
-    testTargets.removeAll { !only.contains($0.name) }
+    var wanted = Set(only)
+    var pending = only
+    while let name = pending.popLast() {
+        for case .byNameItem(let dependency, _) in targets.first(where: { $0.name == name })?.dependencies ?? []
+        where wanted.insert(dependency).inserted {
+            pending.append(dependency)
+        }
+    }
+    targets.removeAll { !wanted.contains($0.name) }
 }
 
-let allTargets: [Target] = [shims, modules, programs, testSupport, benchmarks, testTargets].flatMap { $0 }
-
-let package = Package(
-    name: "roost",
-    targets: allTargets,
-    swiftLanguageModes: [.v6])
+let package = Package(name: "roost", targets: targets, swiftLanguageModes: [.v6])
