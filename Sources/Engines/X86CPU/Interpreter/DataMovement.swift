@@ -188,9 +188,15 @@ enum CompareExchange: SizedOperation {
         let accumulator = Word.read(state, 0)
         let new = Word.read(state, instruction.pointee.reg)
         var old: Word = 0
-        try state.modifyRM(instruction) { (value: Word) in
-            old = value
-            return value == accumulator ? new : value
+        if instruction.pointee.isMemory {
+            try state.modifyRM(instruction) { (value: Word) in
+                old = value
+                return value == accumulator ? new : value
+            }
+        } else {
+            old = Word.read(state, instruction.pointee.rm)
+            // Without equality the upper half of a 32-bit register stays as well.
+            if old == accumulator { Word.write(state, instruction.pointee.rm, new) }
         }
         if old != accumulator { Word.write(state, 0, old) }
         state.setSubtractFlags(accumulator, old, accumulator &- old)

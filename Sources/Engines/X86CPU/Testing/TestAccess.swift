@@ -44,6 +44,7 @@ extension SoftCPU {
     package func setFlatMode(bits: Int) {
         let attributes = SegmentAttribute.present | SegmentAttribute.codeOrData | SegmentAttribute.readWrite | 1
         state.pointee.cr0 = bits == 16 ? 0x10 : 0x11
+        state.pointee.efer = bits == 64 ? ExtendedFeature.longModeActive | ExtendedFeature.longMode : 0
         state.pointee.codeWidth = bits == 16 ? .bits16 : bits == 32 ? .bits32 : .bits64
         state.pointee.stackWidth = bits == 16 ? 1 : bits == 32 ? 2 : 3
         state.pointee.isFlat = bits != 16
