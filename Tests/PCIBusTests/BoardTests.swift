@@ -214,6 +214,46 @@ private func makeVirtio(ports: UInt64) -> PCIDevice {
     }
 }
 
+@Suite struct PCIMonitorTests {
+    /// As QEMU's monitor writes it for the same functions.
+    @Test func listsFunctions() throws {
+        let board = Board()
+        _ = try I440FXHostBridge(bus: board.bus)
+        let device = makeVirtio(ports: 0x80)
+        device.identifier = "disk"
+        try board.bus.add(device, at: PCIAddress(slot: 11))
+        let test = PCITestDevice()
+        try board.bus.add(test, at: PCIAddress(slot: 12))
+        board.write(PCIAddress(packed: 11 << 3), 0x10, 0xC000)
+        board.write(PCIAddress(packed: 11 << 3), 0x14, 0xFEBF_1000)
+        board.write(PCIAddress(packed: 11 << 3), 0x20, 0xFE00_0000)
+        board.write(PCIAddress(packed: 11 << 3), 0x3C, 11, size: 1)
+        board.write(PCIAddress(packed: 11 << 3), 4, 3, size: 1)
+        #expect(
+            board.bus.monitorDescription == """
+                  Bus  0, device   0, function 0:
+                    Host bridge: PCI device 8086:1237
+                      PCI subsystem 1af4:1100
+                      id ""
+                  Bus  0, device  11, function 0:
+                    SCSI controller: PCI device 1af4:1001
+                      PCI subsystem 1af4:1100
+                      IRQ 11, pin A
+                      BAR0: I/O at 0xc000 [0xc07f].
+                      BAR1: 32 bit memory at 0xfebf1000 [0xfebf1fff].
+                      BAR4: 64 bit prefetchable memory at 0xfe000000 [0xfe003fff].
+                      id "disk"
+                  Bus  0, device  12, function 0:
+                    Class 0255: PCI device 1b36:0005
+                      PCI subsystem 1af4:1100
+                      BAR0: 32 bit memory at 0xffffffffffffffff [0x00000ffe].
+                      BAR1: I/O at 0xffffffffffffffff [0x00fe].
+                      id ""
+
+                """)
+    }
+}
+
 @Suite struct PCITestDeviceTests {
     let board = Board()
     let place = PCIAddress(packed: 0x10)

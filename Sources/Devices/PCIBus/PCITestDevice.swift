@@ -87,7 +87,7 @@ public final class PCITestDevice: PCIDevice, @unchecked Sendable {
     /// The device without an interrupt pin.
     public init() {
         super.init(
-            name: "pci-testdev", identity: PCIIdentity(vendor: 0x1B36, device: 0x0005, classCode: 0xFF_0000))
+            name: "pci-testdev", identity: PCIIdentity(vendor: 0x1B36, device: 0x0005, classCode: 0x00_FF00))
         addBaseAddress(
             0, kind: .memory32, size: Self.memoryCount, name: "pci-testdev-mmio", window: Window(state, firstTest: 0))
         addBaseAddress(
