@@ -82,7 +82,7 @@ let modules: [Target] = [
     // Engines
     module(
         "X86CPU", in: "Engines",
-        ["GuestMemory", "MachineModel", "CPUInterface", "CX86Native", "Diagnostics", "HostSystem"], settings: hot),
+        ["GuestMemory", "MachineModel", "CPUInterface", "CX86Native", "CLinux", "Diagnostics", "HostSystem"], settings: hot),
     module(
         "KVMEngine", in: "Engines",
         ["GuestMemory", "MachineModel", "CPUInterface", "CLinux", "HostSystem", "Diagnostics"]),

@@ -56,6 +56,7 @@ public final class SoftCPU: @unchecked Sendable {
         self.index = index
         self.environment = environment
         codePages = environment.codePages
+        features = SystemFeatures(environment.model)
         state = State.allocate(capacity: 1)
         blocks = try BlockCache(state: state)
         let mmu = UnsafeMutablePointer<MMUState>.allocate(capacity: 1)
@@ -75,7 +76,9 @@ public final class SoftCPU: @unchecked Sendable {
         state.resetFloatingPoint()
         let flat = SegmentState(base: 0, limit: .max, attributes: 0, selector: 0)
         state.segment(SegmentRegister.flat).pointee = flat
+        state.pointee.hasGigabytePages = features.hasGigabytePages
         codePages.add(self)
+        reset()
     }
 
     deinit {
@@ -89,6 +92,17 @@ public final class SoftCPU: @unchecked Sendable {
         state.deallocate()
     }
 
+    // MARK: touched on the processor's thread, or while it is stopped
+    let features: SystemFeatures
+    var stored = StoredRegisters()
+    /// After RESET or INIT, on an application processor.
+    var waitsForStartup = false
+    /// The kernel's number of the thread that runs it, 0 before.
+    public internal(set) var hostThreadIdentifier = 0
+    /// What to stop at.
+    public var debugPoints = DebugPoints() { didSet { state.updateWatches() } }
+    /// The instruction at which it stopped for the debugger must not stop it again.
+    var isResumingFromDebugger = false
     /// Linear address of a debugger's watchpoint that the last instruction hit.
     var hitWatchpoint: UInt64?
 }

@@ -148,21 +148,6 @@ extension SoftCPU {
         raiseAttention(Attention.codeChanged)
     }
 
-    /// Sets attention bits from any thread.
-    func raiseAttention(_ bits: UInt32) {
-        _ = roost_atomic_or32(attentionWord, bits)
-    }
-
-    /// Clears attention bits.
-    func clearAttention(_ bits: UInt32) {
-        _ = roost_atomic_and32(attentionWord, ~bits)
-    }
-
-    private var attentionWord: UnsafeMutablePointer<UInt32> {
-        let offset = MemoryLayout<CPUState>.offset(of: \CPUState.attention).unsafelyUnwrapped
-        return (UnsafeMutableRawPointer(state) + offset).assumingMemoryBound(to: UInt32.self)
-    }
-
     /// Answers `Attention.codeChanged`, which it clears. On the processor's thread, between blocks.
     func processCodeChanges() {
         clearAttention(Attention.codeChanged)

@@ -31,7 +31,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         return (segment.base &+ offset) & 0xFFFF_FFFF
     }
 
-    private func segmentAllows(_ segment: SegmentState, _ offset: UInt64, size: Int, isWrite: Bool) -> Bool {
+    func segmentAllows(_ segment: SegmentState, _ offset: UInt64, size: Int, isWrite: Bool) -> Bool {
         let attributes = segment.attributes
         let last = offset &+ UInt64(size) &- 1
         let inProtectedMode = pointee.cr0 & 1 != 0 && pointee.systemFlags & Flag.virtual8086 == 0

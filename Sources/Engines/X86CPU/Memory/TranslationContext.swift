@@ -141,6 +141,9 @@ struct TLBContext {
         }
     }
 
+    /// Drops all entries but those of code.
+    mutating func flushData() { drop(tables: TLBTable.read..<TLBTable.userFetch) { _ in true } }
+
     /// Drops write entries that lead to a host page; `nil` drops all of them.
     /// - Returns: whether there were any.
     func dropWrites(to host: UInt64?) -> Bool {

@@ -64,8 +64,17 @@ enum Attention {
     static let codeChanged: UInt32 = 1 << 6
     /// A debug condition of the last instruction (single step, data breakpoint) waits to be raised.
     static let debugTrap: UInt32 = 1 << 7
-    /// Interrupts are inhibited for one more instruction (STI, MOV SS, POP SS).
-    static let shadow: UInt32 = 1 << 8
+    /// The A20 gate moved, or translations must be made anew for another reason.
+    static let reconfigured: UInt32 = 1 << 8
+}
+
+/// What is held back until after the next instruction.
+enum InstructionShadow: UInt8 {
+    case none
+    /// Interrupts, after STI.
+    case interrupts
+    /// Interrupts and debug traps, after a load of SS.
+    case all
 }
 
 /// The kind of code that runs: part of the key of decoded blocks.
@@ -128,6 +137,23 @@ struct CPUState {
     var debug = InlineArray<8, UInt64>(repeating: 0)
     /// PKRU.
     var pkru: UInt32 = 0
+    /// Bits of DR6 that the pending fault #DB sets.
+    var faultDebugBits: UInt64 = 0
+    /// Levels and edges that came from outside, as `Attention` bits; other threads change it atomically.
+    var signals: UInt32 = 0
+    /// 1 while the thread sleeps, or is about to.
+    var isSleeping: UInt32 = 0
+    /// Of the last SIPI.
+    var startupVector: UInt32 = 0
+    /// 1 while the A20 gate is shut.
+    var isLine20Masked: UInt32 = 0
+    var shadow = InstructionShadow.none
+    /// Between an NMI and the next IRET.
+    var nonMaskableBlocked: Bool = false
+    /// The last instruction (SYSCALL, SYSRET) traps by the TF that it leaves, not by the one it found.
+    var stepsByResult: Bool = false
+    /// DR7 enables an instruction breakpoint.
+    var hasInstructionBreakpoints: Bool = false
     /// Bits of DR6 that the debug trap to come will set.
     var pendingDebug: UInt64 = 0
     /// Translation beyond the control registers; alive as long as the processor.
