@@ -170,6 +170,7 @@ var testTargets: [Target] = [
     tests("BootLoading", ["ByteCoding", "GuestMemory", "CPUInterface", "HostSystem"]),
     tests("BlockLayer"),
     tests("JSONCoding"),
+    tests("MachineSpec", ["Diagnostics", "CommandLineKit", "JSONCoding"]),
     tests("CommandLineKit", ["Diagnostics", "JSONCoding"]),
     tests("Diagnostics", ["HostSystem"]),
     tests("RawImage", ["BlockLayer", "StorageTestKit"]),

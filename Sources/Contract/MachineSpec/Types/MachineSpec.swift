@@ -171,6 +171,8 @@ public struct ProcessSpec: Equatable, Sendable {
     public var messagesShowTime = false
     /// `-msg guest-name=on`.
     public var messagesShowGuest = false
+    /// `-echr`: the character code of Ctrl-a in the multiplexer's commands.
+    public var terminalEscape: UInt8 = 1
     /// Directories of -L, searched for firmware before the usual ones.
     public var dataDirectories: [String] = []
     /// Descriptors of -add-fd.

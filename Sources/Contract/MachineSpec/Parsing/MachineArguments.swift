@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CommandLineKit
+public import Diagnostics
+
+/// What the command line of roost-vmm asks for.
+public enum MachineRequest: Equatable, Sendable {
+    /// Make this machine and run it.
+    case run(MachineSpec)
+    /// Print this text and exit with status 0.
+    case print(String)
+    /// `-cpu help`: list the models and features that the engines know.
+    case listProcessors
+}
+
+/// The parser of roost-vmm's command line.
+public enum MachineArguments {
+    /// What `-version` prints first; scripts look for the number.
+    public static let versionLine = "QEMU emulator version 7.2.22 (Roost)"
+
+    /// Reads the arguments without the program's name.
+    /// - Parameter readFile: the text of a file, for `@FILE`, -readconfig and `-trace events=`.
+    /// - Throws: one line that names the argument, says what is wrong with it, and offers the nearest that exists.
+    public static func parse(
+        _ arguments: [String], readFile: (String) throws(UserError) -> String
+    ) throws(UserError) -> MachineRequest {
+        let uses = try VMMFlags.table.scan(arguments, refused: VMMFlags.refused, readFile: readFile)
+        if let text = try help(uses) { return .print(text) }
+        if uses.contains(where: { $0.name == "cpu" && ($0.value == "help" || $0.value == "?") }) {
+            return .listProcessors
+        }
+        var reader = ArgumentReader()
+        for use in uses { try reader.read(use, readFile) }
+        return .run(try reader.resolved())
+    }
+
+    /// The text for the first flag that only asks for one.
+    private static func help(_ uses: [FlagUse]) throws(UserError) -> String? {
+        for use in uses {
+            let asksForHelp = use.value == "help" || use.value == "?"
+            switch use.name {
+            case "help": return versionLine + "\nusage: roost-vmm [options]\n\n" + VMMFlags.table.help
+            case "version": return versionLine + "\n"
+            case "machine":
+                if asksForHelp { return BoardReader.help }
+                let parts = use.value.split(separator: ",").map(String.init)
+                if parts.count > 1, parts.dropFirst().contains("help") {
+                    return try BoardReader.machineHelp(String(parts[0].split(separator: "=").last ?? ""))
+                }
+            case "accel" where asksForHelp: return "Accelerators supported by roost-vmm:\ntcg\nkvm\n"
+            case "device":
+                if asksForHelp { return DeviceType.help }
+                if let text = deviceHelp(use.value) { return text }
+            case "netdev" where asksForHelp:
+                return "Available netdev backend types:\n" + NetworkReader.types.map { $0 + "\n" }.joined()
+            case "nic" where asksForHelp || use.value == "model=help": return "Available NIC models:\nvirtio-net-pci\n"
+            case "chardev" where asksForHelp:
+                return "Available chardev backend types: \n" + CharacterReader.backends.map { "  \($0)\n" }.joined()
+            case "object" where asksForHelp:
+                return "List of user creatable objects:\n" + ObjectReader.types.map { "  \($0)\n" }.joined()
+            case "display" where asksForHelp: return "Available display backend types:\nnone\n"
+            case "vga" where asksForHelp: return "none                 no graphic card (default)\n"
+            case "d" where asksForHelp: return Log.help
+            case "d" where use.value == "trace:help": return Trace.help
+            case "trace" where asksForHelp: return Trace.help
+            default: break
+            }
+        }
+        return nil
+    }
+
+    private static func deviceHelp(_ value: String) -> String? {
+        let parts = value.split(separator: ",").map(String.init)
+        guard parts.count > 1, parts.dropFirst().contains(where: { $0 == "help" || $0 == "?" }) else { return nil }
+        let name = parts[0].hasPrefix("driver=") ? String(parts[0].dropFirst("driver=".utf8.count)) : parts[0]
+        return DeviceType.named(name)?.help
+    }
+}
+
+extension FlagTable {
+    /// As `scan`, with flags of QEMU that are refused with a reason of their own.
+    func scan(
+        _ arguments: [String], refused: [String: String], readFile: (String) throws(UserError) -> String
+    ) throws(UserError) -> [FlagUse] {
+        do { return try scan(arguments, readFile: readFile) } catch {
+            let name = String(error.place.drop { $0 == "-" })
+            guard error.what == "invalid option", let reason = refused[name] else { throw error }
+            throw UserError("not supported", because: reason, place: error.place)
+        }
+    }
+}

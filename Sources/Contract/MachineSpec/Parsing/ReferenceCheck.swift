@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CommandLineKit
+internal import Diagnostics
+
+/// Checks what a machine's parts say of each other: that names exist, are used once, and fit the board.
+struct ReferenceCheck {
+    let spec: MachineSpec
+    private var identifiers: Set<String> = []
+    private var usedDrives: Set<String> = []
+    private var usedNetworks: Set<String> = []
+    private var frontends: [String: String] = [:]
+    private var serialBuses: [String] = []
+    private var bridges: Set<String> = []
+
+    init(spec: MachineSpec) { self.spec = spec }
+
+    mutating func run() throws(UserError) {
+        try checkMemory()
+        for monitor in spec.monitors { try use(monitor.characterDevice, by: "a monitor") }
+        if let debugger = spec.debugger { try use(debugger, by: "the debugger") }
+        for device in spec.devices {
+            do { try check(device) } catch {
+                let name = device.identifier.map { ",id=\($0)" } ?? ""
+                throw error.at("-device \(device.typeName)\(name)")
+            }
+        }
+        for object in spec.objects {
+            if case .secret(let secret) = object.kind, let key = secret.key, !hasObject(key.identifier) {
+                throw UserError(
+                    "No secret with id '\(key.identifier)'", place: "-object secret,id=\(object.identifier)")
+            }
+        }
+    }
+
+    private func hasObject(_ identifier: String) -> Bool { spec.objects.contains { $0.identifier == identifier } }
+
+    private func checkMemory() throws(UserError) {
+        guard let backend = spec.memory.backend else { return }
+        guard let object = spec.objects.first(where: { $0.identifier == backend }) else {
+            throw UserError(
+                "memory-backend '\(backend)' not found", remedy: "add -object memory-backend-ram,id=\(backend)")
+        }
+        let bytes: UInt64
+        switch object.kind {
+        case .memory(let size, _, _), .memoryFile(let size, _, _, _, _), .memoryDescriptor(let size, _, _): bytes = size
+        default: throw UserError("memory-backend '\(backend)' is not a memory object")
+        }
+        guard bytes == spec.memory.bytes else {
+            throw UserError(
+                "Size specified by -m option must match size of explicitly specified 'memory-backend' property")
+        }
+    }
+
+    /// A stream has one front end, unless it is multiplexed.
+    private mutating func use(_ device: String, by user: String) throws(UserError) {
+        guard let found = spec.characterDevices.first(where: { $0.identifier == device }) else {
+            throw UserError("character device '\(device)' does not exist", remedy: "add -chardev ...,id=\(device)")
+        }
+        if let other = frontends[device], !found.isMultiplexed {
+            throw UserError(
+                "character device '\(device)' is already in use by \(other)", remedy: "add mux=on to share it")
+        }
+        frontends[device] = user
+    }
+
+    private mutating func check(_ device: DeviceSpec) throws(UserError) {
+        if let identifier = device.identifier, !identifiers.insert(identifier).inserted {
+            throw UserError("Duplicate ID '\(identifier)' for device")
+        }
+        try checkBus(device)
+        switch device.model {
+        case .virtioBlock(_, let block): try check(block, device)
+        case .virtioNetwork(_, let network):
+            guard let name = network.network else { break }
+            guard spec.networks.contains(where: { $0.identifier == name }) else {
+                throw notFound(device, "netdev", name, spec.networks.map(\.identifier))
+            }
+            guard usedNetworks.insert(name).inserted else {
+                throw UserError("Property '\(device.typeName).netdev' can't take value '\(name)', it's in use")
+            }
+        case .virtioSerial:
+            serialBuses.append(device.identifier.map { $0 + ".0" } ?? "virtio-serial-bus.\(serialBuses.count)")
+        case .virtioPort(let port):
+            if let stream = port.characterDevice { try use(stream, by: device.typeName) }
+            guard !serialBuses.isEmpty else {
+                throw UserError(
+                    "No 'virtio-serial-bus' bus found for device '\(device.typeName)'",
+                    remedy: "add -device virtio-serial-pci before it")
+            }
+            if let bus = port.bus, !serialBuses.contains(bus) { throw UserError("Bus '\(bus)' not found") }
+        case .virtioRandom(_, let random):
+            if let object = random.object {
+                guard let found = spec.objects.first(where: { $0.identifier == object }) else {
+                    throw UserError("Device '\(object)' not found", remedy: "add -object rng-random,id=\(object)")
+                }
+                switch found.kind {
+                case .hostRandom, .builtinRandom: break
+                default: throw UserError("Invalid parameter type for 'rng', expected: rng-backend")
+                }
+            }
+        case .isaSerial(let serial):
+            if let stream = serial.characterDevice { try use(stream, by: "a serial port") }
+        case .isaDebugConsole(_, _, let stream): try use(stream, by: device.typeName)
+        default: break
+        }
+    }
+
+    private mutating func check(_ block: VirtioBlockSpec, _ device: DeviceSpec) throws(UserError) {
+        let names = spec.drives.map(\.identifier) + spec.blockNodes.map(\.name)
+        guard names.contains(block.drive) else { throw notFound(device, "drive", block.drive, names) }
+        guard usedDrives.insert(block.drive).inserted || block.shareReadWrite else {
+            throw UserError(
+                "Drive '\(block.drive)' is already in use by another block device",
+                remedy: spec.drives.contains { $0.identifier == block.drive && $0.interface == .virtio }
+                    ? "add if=none to the drive" : "")
+        }
+        if let thread = block.ioThread {
+            guard spec.objects.contains(where: { $0.identifier == thread && $0.kind == .ioThread }) else {
+                throw UserError("Device '\(thread)' not found", remedy: "add -object iothread,id=\(thread)")
+            }
+        }
+    }
+
+    private func notFound(_ device: DeviceSpec, _ key: String, _ name: String, _ names: [String]) -> UserError {
+        UserError(
+            "Property '\(device.typeName).\(key)' can't find value '\(name)'",
+            remedy: Suggestion.nearest(to: name, among: names).map { "did you mean '\($0)'?" }
+                ?? "add -\(key == "drive" ? "drive if=none,file=NAME" : "netdev user"),id=\(name)")
+    }
+
+    private mutating func checkBus(_ device: DeviceSpec) throws(UserError) {
+        guard let type = DeviceType.named(device.typeName) else { return }
+        let kind = spec.board.kind
+        let hasPCI = kind == .pc || kind == .q35 || (kind == .microvm && spec.board.pcie == .on)
+        switch type.bus {
+        case "PCI":
+            guard hasPCI else {
+                throw UserError(
+                    "No 'PCI' bus found for device '\(device.typeName)'",
+                    remedy: type.isVirtio && kind == .microvm
+                        ? "use \(type.name.split(separator: "-").prefix(2).joined(separator: "-"))-device" : "")
+            }
+            let root = kind == .pc ? "pci.0" : "pcie.0"
+            if let bus = device.placement.bus, bus != root, !bridges.contains(bus) {
+                throw UserError("Bus '\(bus)' not found", remedy: "use bus=\(root)")
+            }
+        case "ISA":
+            guard kind != .none else { throw UserError("No 'ISA' bus found for device '\(device.typeName)'") }
+            if let bus = device.placement.bus, bus != "isa.0" { throw UserError("Bus '\(bus)' not found") }
+        case "virtio-bus":
+            guard kind == .microvm else {
+                throw UserError(
+                    "No 'virtio-bus' bus found for device '\(device.typeName)'",
+                    remedy: "use \(type.name.split(separator: "-").prefix(2).joined(separator: "-"))-pci")
+            }
+        default: break
+        }
+        if case .pcieRootPort = device.model {
+            guard kind != .pc else {
+                throw UserError("Device 'pcie-root-port' needs a PCI Express bus", remedy: "use -M q35")
+            }
+            if let identifier = device.identifier { bridges.insert(identifier) }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import CommandLineKit
+
+/// Every flag of roost-vmm: the parser and `-help` both come from this table.
+public enum VMMFlags {
+    private static let standard = "Standard options"
+    private static let block = "Block device options"
+    private static let display = "Display options"
+    private static let network = "Network options"
+    private static let character = "Character device options"
+    private static let boot = "Boot Image or Kernel specific"
+    private static let expert = "Debug/Expert options"
+    private static let object = "Generic object creation"
+
+    public static let table = FlagTable([
+        Flag("help", aliases: ["h"], section: standard, "display this help and exit"),
+        Flag("version", section: standard, "display version information and exit"),
+        Flag(
+            "machine", aliases: ["M"], argument: "[type=]name[,prop[=value][,...]]", section: standard,
+            """
+            selects emulated machine ('-machine help' for list)
+            accel=accel1[:accel2[:...]] selects accelerator: kvm, tcg
+            acpi=on|off|auto, hpet=on|off, i8042=on|off, pit=, pic=, rtc=, graphics=on|off
+            kernel-irqchip=on|off|split, memory-backend=id, max-ram-below-4g=size
+            """),
+        Flag("cpu", argument: "cpu", section: standard, "select CPU ('-cpu help' for list)"),
+        Flag(
+            "accel", argument: "[accel=]accelerator[:accelerator][,prop=value]", section: standard,
+            "select accelerator (kvm or tcg), the first that works of several\n"
+                + "kernel-irqchip=on|off|split, tb-size=n (MiB), thread=single|multi"),
+        Flag(
+            "smp", argument: "[[cpus=]n][,maxcpus=n][,sockets=n][,dies=n][,cores=n][,threads=n]", section: standard,
+            "set the number of CPUs to 'n' [default=1]"),
+        Flag(
+            "global", argument: "driver.property=value", section: standard, "set a default for a device's property"),
+        Flag(
+            "boot",
+            argument: "[order=drives][,once=drives][,menu=on|off][,splash=file][,splash-time=ms]"
+                + "[,reboot-timeout=ms][,strict=on|off]", section: standard,
+            "'drives': hard disk (c), CD-ROM (d), network (n)"),
+        Flag("m", argument: "[size=]megs[,slots=n,maxmem=size]", section: standard, "configure guest RAM"),
+        Flag("mem-path", argument: "file", section: standard, "provide backing storage for guest RAM"),
+        Flag("mem-prealloc", section: standard, "preallocate guest memory"),
+        Flag(
+            "device", argument: "driver[,prop[=value][,...]]", section: standard,
+            "add device (based on driver)\nuse '-device help' to print all possible drivers\n"
+                + "use '-device driver,help' to print all possible properties"),
+        Flag(
+            "name", argument: "string1[,process=string2][,debug-threads=on|off]", section: standard,
+            "set the name of the guest"),
+        Flag("uuid", argument: "%08x-%04x-%04x-%04x-%012x", section: standard, "specify machine UUID"),
+        Flag(
+            "smbios", argument: "type=n[,field=value...]", section: standard,
+            "set fields of SMBIOS tables 0 to 4 and 11"),
+        Flag(
+            "fw_cfg", argument: "[name=]name,file=file|string=str", section: standard,
+            "add named fw_cfg entry with contents from file or string"),
+        Flag("audiodev", argument: "[driver=]none,id=id", section: standard, "an audio back end; only 'none'"),
+        Flag("add-fd", argument: "fd=fd,set=set[,opaque=opaque]", section: standard, "add 'fd' to fd 'set'"),
+        Flag(
+            "drive",
+            argument: "[file=file][,if=none|virtio][,format=f][,id=name][,media=disk|cdrom][,index=i]"
+                + "[,cache=writeback|none|writethrough|directsync|unsafe][,aio=threads|native|io_uring]"
+                + "[,readonly=on|off][,snapshot=on|off][,discard=ignore|unmap][,werror=a][,rerror=a]",
+            section: block, "use 'file' as a drive image"),
+        Flag(
+            "blockdev", argument: "[driver=]driver,node-name=N[,prop=value...] or JSON", section: block,
+            "configure a block node"),
+        Flag("snapshot", section: block, "write to temporary files instead of disk image files"),
+        Flag("hda", aliases: ["hdb", "hdc", "hdd"], argument: "file", section: block, "refused: there is no IDE"),
+        Flag("cdrom", argument: "file", section: block, "refused: there is no IDE"),
+        Flag("pflash", argument: "file", section: block, "refused: use -bios"),
+        Flag("display", argument: "none", section: display, "select display back end"),
+        Flag("nographic", section: display, "no graphical output, serial port and monitor on this terminal"),
+        Flag("vnc", argument: "none", section: display, "no VNC server"),
+        Flag("vga", argument: "none", section: display, "no display adapter"),
+        Flag(
+            "netdev", argument: "user|tap|socket,id=str[,prop=value...]", section: network,
+            """
+            user: net=, host=, dhcpstart=, dns=, hostname=, domainname=, dnssearch=, restrict=on|off, ipv4=, ipv6=,
+            ipv6-net=, ipv6-host=, ipv6-dns=, tftp=dir, tftp-server-name=, bootfile=,
+            hostfwd=[tcp|udp]:[hostaddr]:hostport-[guestaddr]:guestport
+            tap: ifname=, fd=, script=file|no, downscript=file|no, br=
+            socket: listen=, connect=, mcast=, localaddr=, udp=, fd=
+            """),
+        Flag(
+            "nic", argument: "none|user|tap|socket[,prop=value...][,mac=macaddr][,model=m]", section: network,
+            "a network card with its back end; 'none' for no network\n"
+                + "without -nic and -netdev the machine has a virtio-net card on a user network"),
+        Flag("net", argument: "none", section: network, "no network; other values: use -nic"),
+        Flag(
+            "chardev",
+            argument: "null|stdio|file|pipe|pty|serial|socket|udp|ringbuf,id=id[,mux=on|off][,logfile=f]"
+                + "[,logappend=on|off][,prop=value...]", section: character,
+            """
+            socket: path= or host=,port= or fd=; server=on|off, wait=on|off, telnet=, nodelay=, reconnect=seconds
+            file: path=, append=on|off, input-path=; pipe, pty, serial: path=; ringbuf: size=; stdio: signal=on|off
+            """),
+        Flag("bios", argument: "file", section: boot, "set the filename for the BIOS"),
+        Flag("kernel", argument: "image", section: boot, "use a bzImage, an ELF (PVH) or a multiboot image as kernel"),
+        Flag("append", argument: "cmdline", section: boot, "use 'cmdline' as kernel command line"),
+        Flag("initrd", argument: "file", section: boot, "use 'file' as initial ram disk"),
+        Flag("dtb", argument: "file", section: boot, "refused: x86 machines have no device tree"),
+        Flag("serial", argument: "dev", section: expert, "redirect the serial port to char device 'dev'"),
+        Flag("parallel", argument: "none", section: expert, "there is no parallel port"),
+        Flag("monitor", argument: "dev", section: expert, "redirect the monitor to char device 'dev'"),
+        Flag("qmp", argument: "dev", section: expert, "like -monitor but opens in 'control' mode"),
+        Flag("qmp-pretty", argument: "dev", section: expert, "like -qmp but uses pretty JSON formatting"),
+        Flag(
+            "mon", argument: "[chardev=]name[,mode=readline|control][,pretty[=on|off]]", section: expert,
+            "a monitor on a -chardev"),
+        Flag("debugcon", argument: "dev", section: expert, "redirect the debug console to char device 'dev'"),
+        Flag("pidfile", argument: "file", section: expert, "write PID to 'file'"),
+        Flag("S", section: expert, "freeze CPU at startup (use 'c' to start execution)"),
+        Flag(
+            "overcommit", argument: "[mem-lock=off][,cpu-pm=off]", section: expert,
+            "run with overcommit hints; only off"),
+        Flag("gdb", argument: "dev", section: expert, "accept gdb connection on 'dev'"),
+        Flag("s", section: expert, "shorthand for -gdb tcp::1234"),
+        Flag("d", argument: "item1,...", section: expert, "enable logging of specified items ('-d help' for a list)"),
+        Flag("D", argument: "logfile", section: expert, "output log to logfile (default stderr)"),
+        Flag("L", argument: "path", section: expert, "set the directory for the BIOS"),
+        Flag("enable-kvm", section: expert, "the same as -accel kvm"),
+        Flag("no-hpet", section: expert, "disable HPET"),
+        Flag("no-acpi", section: expert, "disable ACPI"),
+        Flag("no-reboot", section: expert, "exit instead of rebooting"),
+        Flag("no-shutdown", section: expert, "stop before shutdown"),
+        Flag(
+            "action", argument: "reboot=reset|shutdown,shutdown=poweroff|pause,panic=pause|shutdown|exit-failure|none",
+            section: expert, "what follows when the guest resets, powers off or panics"),
+        Flag("daemonize", section: expert, "daemonize after initializing"),
+        Flag(
+            "rtc", argument: "[base=utc|localtime|datetime][,clock=host|rt|vm][,driftfix=none|slew]", section: expert,
+            "set the RTC base and clock"),
+        Flag("echr", argument: "chr", section: expert, "set terminal escape character instead of ctrl-a"),
+        Flag("nodefaults", section: expert, "don't create default devices"),
+        Flag("sandbox", argument: "off", section: expert, "system call filter; only off"),
+        Flag("readconfig", argument: "file", section: expert, "read config file"),
+        Flag("no-user-config", section: expert, "there is no configuration file of the user, so this changes nothing"),
+        Flag(
+            "trace", argument: "[[enable=]pattern][,events=file][,file=file]", section: expert,
+            "specify tracing options ('-trace help' for a list)"),
+        Flag(
+            "msg", argument: "[timestamp[=on|off]][,guest-name=[on|off]]", section: expert,
+            "control error message format"),
+        Flag(
+            "object", argument: "TYPENAME[,PROP1=VALUE1,...] or JSON", section: object,
+            "rng-random, rng-builtin, memory-backend-ram, memory-backend-file, memory-backend-memfd, iothread, secret"),
+    ])
+
+    /// Flags of QEMU that Roost does not have, with what to say.
+    static let refused: [String: String] = [
+        "incoming": "live migration is not available yet", "loadvm": "saved states are not available yet",
+        "icount": "the instruction counter is not available", "spice": "SPICE is not available",
+        "usb": "USB is not available", "usbdevice": "USB is not available",
+        "soundhw": "sound is not available", "audio": "sound is not available",
+        "fda": "there is no floppy disk controller", "fdb": "there is no floppy disk controller",
+        "runas": "start roost-vmm as that user instead", "chroot": "start roost-vmm inside the directory instead",
+        "fsdev": "9p is not available", "virtfs": "9p is not available", "tpmdev": "TPM is not available",
+        "plugin": "plugins are not available", "numa": "NUMA is not available",
+        "no-fd-bootchk": "there is no floppy disk controller", "k": "there is no keyboard",
+        "full-screen": "there is no window", "singlestep": "use -d for logging instead",
+        "watchdog-action": "there is no watchdog", "watchdog": "there is no watchdog",
+        "iscsi": "iSCSI is not available", "set": "give the option where the item is defined",
+    ]
+}
