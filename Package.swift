@@ -156,7 +156,7 @@ let benchmarks: [Target] = [
 var testTargets: [Target] = [
     tests("GuestMemory"),
     tests("InterruptControllers", ["MachineModel", "CPUInterface", "HostSystem"]),
-    tests("PCChipset", ["MachineModel", "GuestMemory", "HostSystem", "CharacterStreams"]),
+    tests("PCChipset", ["MachineModel", "GuestMemory", "HostSystem", "CharacterStreams", "InterruptControllers"]),
     tests("HostIO", ["HostSystem"]),
     tests("MachineRuntime", ["CPUInterface", "MachineModel", "HostIO", "HostSystem"]),
     tests("CharacterStreams", ["HostIO", "HostSystem"]),

@@ -12,8 +12,12 @@ import Testing
         return bytes
     }
     private func send(_ bytes: UInt8...) -> [UInt8] {
-        for byte in bytes { mouse.receive(byte) }
-        return drain()
+        var answers: [UInt8] = []
+        for byte in bytes {
+            mouse.receive(byte)
+            answers += drain()
+        }
+        return answers
     }
 
     @Test func resetAndIdentify() {
