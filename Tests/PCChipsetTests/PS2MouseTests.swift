@@ -12,12 +12,8 @@ import Testing
         return bytes
     }
     private func send(_ bytes: UInt8...) -> [UInt8] {
-        var answers: [UInt8] = []
-        for byte in bytes {
-            mouse.receive(byte)
-            answers += drain()
-        }
-        return answers
+        for byte in bytes { mouse.receive(byte) }
+        return drain()
     }
 
     @Test func resetAndIdentify() {

@@ -86,4 +86,14 @@ public struct FileDescriptor: ~Copyable, Sendable {
         let changed = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK
         _ = try retrying { roost_fcntl(number, F_SETFL, Int(changed)) }
     }
+
+    /// Writes all of the bytes to a descriptor that somebody else owns, standard output for one.
+    public static func writeAll(_ bytes: [UInt8], to number: Int32) throws(Errno) {
+        let lent = FileDescriptor(owning: number)
+        do throws(Errno) { try lent.writeAll(bytes) } catch {
+            _ = lent.release()
+            throw error
+        }
+        _ = lent.release()
+    }
 }

@@ -41,6 +41,9 @@ public final class MachineRunner: @unchecked Sendable {
     private var ending = false
     private var outside: Set<Int> = []
     private var hasStartedThreads = false
+    /// Armed while a guest that was asked to power down has time to do so.
+    private var graceTimer: LoopTimer?
+    private static let graceNanoseconds: UInt64 = 10_000_000_000
     /// The processors that run while `allowed`; nil for all (a debugger's single step runs one).
     private var selected: Int?
 
@@ -98,6 +101,21 @@ public final class MachineRunner: @unchecked Sendable {
     public func requestShutdown(_ cause: ShutdownCause) {
         loop.post { [self] in shutDown(cause) }
         kickAll()
+    }
+
+    /// What SIGTERM means: the guest is asked to power down and gets a grace period; a second request, a guest that does
+    /// not run or one that takes too long ends at once.
+    public func requestShutdownBySignal() {
+        loop.post { [self] in
+            guard state == .running, graceTimer == nil else {
+                shutDown(.hostSignal)
+                return
+            }
+            lock.withLock { pressPowerButton() }
+            notify(.powerdown)
+            graceTimer = loop.makeTimer { [weak self] in self?.shutDown(.hostSignal) }
+            graceTimer?.arm(at: monotonicNanoseconds() + Self.graceNanoseconds)
+        }
     }
 
     /// Ends the process soon with this status, whatever the policy: `quit`, isa-debug-exit.

@@ -20,8 +20,6 @@ public struct IntervalChannel: Equatable, Sendable {
     public internal(set) var gate = true
     var latchedCount: UInt16?
     var latchedStatus: UInt8?
-    /// The low byte of the latched count was read.
-    var latchGivesHigh = false
     var readsHighNext = false
     var pendingLow: UInt8?
     /// No count was loaded since the control word.
@@ -170,9 +168,7 @@ public struct IntervalChannel: Equatable, Sendable {
 
     mutating func latchCount(now: UInt64) {
         // A second latch command before the first was read is ignored.
-        guard latchedCount == nil else { return }
-        latchedCount = count(at: now)
-        latchGivesHigh = access == .high
+        if latchedCount == nil { latchedCount = count(at: now) }
     }
 
     mutating func latchStatus(now: UInt64) {
@@ -187,13 +183,7 @@ public struct IntervalChannel: Equatable, Sendable {
             latchedStatus = nil
             return status
         }
-        if let latched = latchedCount {
-            let byte = UInt8(truncatingIfNeeded: latchGivesHigh ? latched >> 8 : latched)
-            if latchGivesHigh || access == .low { latchedCount = nil }
-            latchGivesHigh = true
-            return byte
-        }
-        let value = count(at: now)
+        let value = latchedCount ?? count(at: now)
         let takesHigh: Bool
         switch access {
         case .low: takesHigh = false
@@ -202,6 +192,7 @@ public struct IntervalChannel: Equatable, Sendable {
             takesHigh = readsHighNext
             readsHighNext.toggle()
         }
+        if access == .low || takesHigh { latchedCount = nil }
         return UInt8(truncatingIfNeeded: takesHigh ? value >> 8 : value)
     }
 }

@@ -10,7 +10,6 @@ public final class KeyboardController: Device {
     enum Status {
         static let outputFull: UInt8 = 0x01
         static let systemFlag: UInt8 = 0x04
-        /// Shown at all times, as QEMU does: the input buffer is never seen full, so nobody can tell.
         static let lastWasCommand: UInt8 = 0x08
         static let notLocked: UInt8 = 0x10
         static let auxiliary: UInt8 = 0x20
@@ -20,6 +19,7 @@ public final class KeyboardController: Device {
     enum Mode {
         static let keyboardInterrupt: UInt8 = 0x01
         static let auxiliaryInterrupt: UInt8 = 0x02
+        static let systemFlag: UInt8 = 0x04
         static let keyboardDisabled: UInt8 = 0x10
         static let auxiliaryDisabled: UInt8 = 0x20
         static let translate: UInt8 = 0x40
@@ -35,18 +35,15 @@ public final class KeyboardController: Device {
     public struct State: Equatable, Sendable {
         public internal(set) var mode: UInt8 = Mode.keyboardInterrupt | Mode.auxiliaryInterrupt
         public internal(set) var outputPort: UInt8 = 0xCC | OutputPort.notReset | OutputPort.a20
-        /// The last byte that the host read, or one of the controller's own that it is to read.
+        /// The byte for the host, and whether it came from the auxiliary port.
         public internal(set) var output: UInt8 = 0
         public internal(set) var isOutputFull = false
         public internal(set) var isOutputAuxiliary = false
-        /// The byte is still with the device it comes from.
-        var isOutputDeferred = false
-        /// The self-test ran: firmware tells a cold start by it.
-        public internal(set) var isSelfTested = false
         /// A reply of the controller itself, which goes before the ports' bytes.
-        var reply: UInt8?
+        var replies: [UInt8] = []
         /// The command whose argument comes next at port 0x60.
         var pendingCommand: UInt8?
+        var lastWasCommand = false
         /// The byte before was the release prefix of scan code set 2.
         var releasesNext = false
         /// The controller's 32 bytes of memory beside the command byte.
@@ -123,8 +120,8 @@ public final class KeyboardController: Device {
     private var status: UInt8 {
         Status.notLocked | (current.isOutputFull ? Status.outputFull : 0)
             | (current.isOutputFull && current.isOutputAuxiliary ? Status.auxiliary : 0)
-            | (current.isSelfTested ? Status.systemFlag : 0)
-            | Status.lastWasCommand
+            | (current.mode & Mode.systemFlag != 0 ? Status.systemFlag : 0)
+            | (current.lastWasCommand ? Status.lastWasCommand : 0)
     }
 
     /// Fills the output buffer if it is empty, and drives the interrupts.
@@ -136,40 +133,22 @@ public final class KeyboardController: Device {
     }
 
     private func fillOutput() {
-        if let reply = current.reply {
-            current.reply = nil
-            put(reply, isAuxiliary: false)
-        } else if current.mode & Mode.keyboardDisabled == 0, keyboard?.hasByte ?? false {
-            put(current.output, isAuxiliary: false, isDeferred: true)
-        } else if current.mode & Mode.auxiliaryDisabled == 0, auxiliary?.hasByte ?? false {
-            put(current.output, isAuxiliary: true, isDeferred: true)
+        if !current.replies.isEmpty { return put(current.replies.removeFirst(), isAuxiliary: false) }
+        if current.mode & Mode.keyboardDisabled == 0 {
+            while let byte = keyboard?.takeByte() {
+                guard current.mode & Mode.translate != 0 else { return put(byte, isAuxiliary: false) }
+                if let translated = translate(byte) { return put(translated, isAuxiliary: false) }
+            }
+        }
+        if current.mode & Mode.auxiliaryDisabled == 0, let byte = auxiliary?.takeByte() {
+            put(byte, isAuxiliary: true)
         }
     }
 
-    private func put(_ byte: UInt8, isAuxiliary: Bool, isDeferred: Bool = false) {
+    private func put(_ byte: UInt8, isAuxiliary: Bool) {
         current.output = byte
         current.isOutputFull = true
         current.isOutputAuxiliary = isAuxiliary
-        current.isOutputDeferred = isDeferred
-    }
-
-    /// Takes the byte that the output buffer stands for from its device.
-    private func fetchDeferred() {
-        current.isOutputDeferred = false
-        guard !current.isOutputAuxiliary else {
-            current.output = auxiliary?.takeByte() ?? current.output
-            return
-        }
-        while let byte = keyboard?.takeByte() {
-            guard current.mode & Mode.translate != 0 else {
-                current.output = byte
-                return
-            }
-            if let translated = translate(byte) {
-                current.output = translated
-                return
-            }
-        }
     }
 
     /// Scan code set 2 to set 1; nil for the release prefix, which becomes bit 7 of the next code.
@@ -187,9 +166,8 @@ public final class KeyboardController: Device {
     // MARK: Registers
 
     private func readData() -> UInt8 {
-        guard current.isOutputFull else { return current.output }
-        if current.isOutputDeferred { fetchDeferred() }
         let byte = current.output
+        guard current.isOutputFull else { return byte }
         current.isOutputFull = false
         // The wire falls between two bytes, so that each is an edge.
         keyboardInterrupt.set(false)
@@ -199,16 +177,12 @@ public final class KeyboardController: Device {
     }
 
     private func reply(_ byte: UInt8) {
-        if current.isOutputFull && !current.isOutputDeferred && !current.isOutputAuxiliary {
-            // An answer that nobody read gives way to the next.
-            current.output = byte
-        } else {
-            current.reply = byte
-        }
+        if current.replies.count < 16 { current.replies.append(byte) }
         update()
     }
 
     private func writeCommand(_ command: UInt8) {
+        current.lastWasCommand = true
         current.pendingCommand = nil
         switch command {
         case 0x20: reply(current.mode)
@@ -219,7 +193,7 @@ public final class KeyboardController: Device {
         case 0xA8: setMode(current.mode & ~Mode.auxiliaryDisabled)
         case 0xA9: reply(0x00)
         case 0xAA:
-            current.isSelfTested = true
+            current.mode |= Mode.systemFlag
             reply(0x55)
         case 0xAB: reply(0x00)
         case 0xAD: setMode(current.mode | Mode.keyboardDisabled)
@@ -235,6 +209,7 @@ public final class KeyboardController: Device {
     }
 
     private func writeData(_ value: UInt8) {
+        current.lastWasCommand = false
         guard let command = current.pendingCommand else {
             // A byte for the keyboard switches its port on.
             setMode(current.mode & ~Mode.keyboardDisabled)

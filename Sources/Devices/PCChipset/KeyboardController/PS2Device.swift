@@ -4,10 +4,7 @@
 public protocol PS2Device: AnyObject {
     /// A byte from the host: a command or its argument.
     func receive(_ byte: UInt8)
-    /// There is a byte for the host.
-    var hasByte: Bool { get }
-    /// The next byte for the host; nil when there is none. The controller calls it when the host reads, so that a new
-    /// command can still replace the answer to the one before.
+    /// The next byte for the host; nil when there is none. The controller calls it when it has room.
     func takeByte() -> UInt8?
     /// The state of power-on.
     func reset()
@@ -18,8 +15,6 @@ public protocol PS2Device: AnyObject {
 /// The bytes that a PS/2 device has ready, in the order that the host gets them.
 struct PS2Queue: Equatable, Sendable {
     private(set) var bytes: [UInt8] = []
-    /// The answer to the last command, which goes before everything else; a new command takes its place.
-    private(set) var replies: [UInt8] = []
     /// As many as real devices keep; what comes when it is full is lost, so that a guest that never reads costs nothing.
     static let capacity = 256
 
@@ -28,11 +23,6 @@ struct PS2Queue: Equatable, Sendable {
         // Half a key's sequence would confuse the host: all or nothing.
         if bytes.count + more.count <= Self.capacity { bytes += more }
     }
-    mutating func reply(_ more: [UInt8]) { replies = more }
-    mutating func take() -> UInt8? {
-        if !replies.isEmpty { return replies.removeFirst() }
-        return bytes.isEmpty ? nil : bytes.removeFirst()
-    }
-    var isEmpty: Bool { bytes.isEmpty && replies.isEmpty }
+    mutating func take() -> UInt8? { bytes.isEmpty ? nil : bytes.removeFirst() }
     mutating func removeAll() { bytes.removeAll() }
 }

@@ -33,7 +33,6 @@ public final class PS2Keyboard: PS2Device {
 
     public func connect(_ notify: @escaping () -> Void) { self.notify = notify }
     public func reset() { state = State() }
-    public var hasByte: Bool { !state.queue.isEmpty }
     public func takeByte() -> UInt8? { state.queue.take() }
 
     /// Scan codes of set 2 for one key press or release; dropped while the host has scanning off.
@@ -53,7 +52,7 @@ public final class PS2Keyboard: PS2Device {
         notify()
     }
 
-    private func reply(_ bytes: UInt8...) { state.queue.reply(bytes) }
+    private func reply(_ bytes: UInt8...) { state.queue.append(bytes) }
 
     private func takeCommand(_ byte: UInt8) {
         switch byte {
@@ -61,7 +60,7 @@ public final class PS2Keyboard: PS2Device {
             state.pendingCommand = byte
             reply(Reply.acknowledge)
         case 0xEE: reply(Reply.echo)
-        case 0xF2: state.queue.reply([Reply.acknowledge] + Reply.identity)
+        case 0xF2: state.queue.append([Reply.acknowledge] + Reply.identity)
         case 0xF4, 0xF5, 0xF6:
             state.queue.removeAll()
             state.isScanning = byte != 0xF5

@@ -38,10 +38,8 @@ public final class PS2Mouse: PS2Device {
     public func connect(_ notify: @escaping () -> Void) { self.notify = notify }
     public func reset() { state = State() }
 
-    public var hasByte: Bool { !state.queue.isEmpty || (state.isReporting && !state.isRemote && hasMovement) }
-
     public func takeByte() -> UInt8? {
-        if state.queue.isEmpty && state.isReporting && !state.isRemote && hasMovement { appendPacket() }
+        if state.queue.bytes.isEmpty && state.isReporting && !state.isRemote && hasMovement { appendPacket() }
         return state.queue.take()
     }
 
@@ -85,7 +83,7 @@ public final class PS2Mouse: PS2Device {
             state.pendingCommand = nil
             takeArgument(byte, of: command)
         } else if state.isWrapping && byte != 0xEC && byte != 0xFF {
-            state.queue.reply([byte])
+            state.queue.append(byte)
         } else {
             takeCommand(byte)
         }
@@ -101,24 +99,23 @@ public final class PS2Mouse: PS2Device {
         } else {
             state.resolution = byte & 3
         }
-        state.queue.reply([Self.acknowledge])
+        state.queue.append(Self.acknowledge)
     }
 
     private func takeCommand(_ byte: UInt8) {
         switch byte {
         case 0xFF:
             state = State()
-            state.queue.reply([Self.acknowledge, 0xAA, 0x00])
+            state.queue.append([Self.acknowledge, 0xAA, 0x00])
             return
-        case 0xF2: return state.queue.reply([Self.acknowledge, state.identity])
+        case 0xF2: return state.queue.append([Self.acknowledge, state.identity])
         case 0xE9:
             let status: UInt8 =
                 (state.isRemote ? 0x40 : 0) | (state.isReporting ? 0x20 : 0) | (state.isScaled ? 0x10 : 0)
                 | (state.buttons & 1) << 2 | state.buttons >> 1 & 1 | (state.buttons >> 2 & 1) << 1
-            return state.queue.reply([Self.acknowledge, status, state.resolution, state.sampleRate])
+            return state.queue.append([Self.acknowledge, status, state.resolution, state.sampleRate])
         case 0xEB:
-            state.queue.removeAll()
-            state.queue.reply([Self.acknowledge])
+            state.queue.append(Self.acknowledge)
             return appendPacket()
         case 0xE6, 0xE7: state.isScaled = byte == 0xE7
         case 0xE8, 0xF3: state.pendingCommand = byte
@@ -133,8 +130,8 @@ public final class PS2Mouse: PS2Device {
             state = State()
             state.identity = identity
         default:
-            return state.queue.reply([0xFE])
+            return state.queue.append(0xFE)
         }
-        state.queue.reply([Self.acknowledge])
+        state.queue.append(Self.acknowledge)
     }
 }

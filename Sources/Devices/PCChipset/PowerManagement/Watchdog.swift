@@ -17,11 +17,9 @@ public final class Watchdog {
         static let status1 = 0x04
         static let status2 = 0x06
         static let control1 = 0x08
-        static let control2 = 0x0A
-        static let softwareInterrupt = 0x10
         static let timer = 0x12
         /// Data, message and software-interrupt bytes that only keep what is written.
-        static let kept: Set<Int> = [0x02, control2, 0x0C, 0x0E, softwareInterrupt]
+        static let kept: Set<Int> = [0x02, 0x0C, 0x0E, 0x10]
     }
     private enum Bits {
         static let timeout: UInt16 = 1 << 3
@@ -37,9 +35,6 @@ public final class Watchdog {
         /// Sixteen registers of two bytes.
         public internal(set) var words: [UInt16] = {
             var words = [UInt16](repeating: 0, count: 16)
-            words[Register.reload / 2] = 4
-            words[Register.control2 / 2] = 8
-            words[Register.softwareInterrupt / 2] = 3
             words[Register.timer / 2] = 4
             return words
         }()
@@ -110,7 +105,7 @@ public final class Watchdog {
 
     private func readWord(_ register: Int) -> UInt16 {
         guard register == Register.reload else { return self[register] }
-        guard let end = current.end, end > clock.now else { return self[Register.reload] }
+        guard let end = current.end, end > clock.now else { return self[Register.timer] & Bits.count }
         return UInt16(truncatingIfNeeded: (end - clock.now) / Self.step) & Bits.count
     }
 
@@ -143,8 +138,8 @@ public final class Watchdog {
 
     private func writeControl(_ value: UInt16) {
         let old = self[Register.control1]
-        // The lock stays until reset.
-        let new = value | old & Bits.locked
+        // Once locked, the lock and the halt bit stay as they are.
+        let new = old & Bits.locked != 0 ? value & ~Bits.halted | Bits.locked | old & Bits.halted : value
         self[Register.control1] = new
         if new & Bits.halted != 0 {
             current.end = nil

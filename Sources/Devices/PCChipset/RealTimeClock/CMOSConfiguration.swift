@@ -24,7 +24,7 @@ public struct CMOSConfiguration: Equatable, Sendable {
 
     public init(
         lowMemory: UInt64, highMemory: UInt64, processorCount: Int,
-        bootOrder: [BootDevice] = [.disk, .floppy, .cdrom], checksFloppySignature: Bool = true
+        bootOrder: [BootDevice] = [.disk, .cdrom, .network], checksFloppySignature: Bool = true
     ) {
         self.lowMemory = lowMemory
         self.highMemory = highMemory

@@ -271,10 +271,10 @@ public final class RealTimeClock: Device {
             if !isStopped { loadTime() }
         case Register.a:
             settle()
-            change(index, value & 0x7F)
+            change { current.memory[index] = value & 0x7F }
         case Register.b:
             settle()
-            change(index, value & Bits.set != 0 ? value & ~Bits.update : value)
+            change { current.memory[index] = value & Bits.set != 0 ? value & ~Bits.update : value }
         case Register.c, Register.d: return
         default:
             settle()
@@ -284,18 +284,14 @@ public final class RealTimeClock: Device {
     }
 
     /// Changes register A or B, and freezes or starts the time where it stops or goes on.
-    private func change(_ index: Int, _ value: UInt8) {
-        let old = current.memory[index]
+    private func change(_ body: () -> Void) {
         let wasStopped = isStopped
         if !wasStopped { storeTime() }
-        current.memory[index] = value
-        guard !isStopped else { return }
-        if wasStopped {
-            // What was set was written in the format of that time.
-            current.memory[index] = old
+        body()
+        if wasStopped && !isStopped {
             loadTime()
-            current.memory[index] = value
+        } else if !wasStopped && !isStopped {
+            storeTime()
         }
-        storeTime()
     }
 }

@@ -84,7 +84,6 @@ public final class UART16550: Device, RegisterWindow {
     // MARK: Receiving
 
     private func enqueue(_ byte: UInt8) {
-        if !current.usesFIFO { current.lastReceived = byte }
         if current.receiveQueue.count >= current.capacity {
             current.lineStatus |= LineStatus.overrun
             // Without a FIFO the newer byte overwrites the older; with one it is lost in the shift register.
@@ -114,8 +113,7 @@ public final class UART16550: Device, RegisterWindow {
     }
 
     private func takeReceived() -> UInt8 {
-        // The holding register keeps the last byte; an empty FIFO reads as 0.
-        guard !current.receiveQueue.isEmpty else { return current.usesFIFO ? 0 : current.lastReceived }
+        guard !current.receiveQueue.isEmpty else { return 0 }
         let byte = current.receiveQueue.removeFirst()
         current.timeoutPending = false
         if current.receiveQueue.isEmpty {
@@ -261,10 +259,7 @@ public final class UART16550: Device, RegisterWindow {
             current.timeoutPending = false
             timer?.cancel()
         }
-        if switches || value & 0x04 != 0 {
-            current.transmitQueue.removeAll()
-            current.transmitterPending = true
-        }
+        if switches || value & 0x04 != 0 { current.transmitQueue.removeAll() }
         // Without bit 0 the other bits are not taken.
         current.fifoControl = value & 1 != 0 ? value & 0xC9 : 0
         transmit()
@@ -299,13 +294,18 @@ public final class UART16550: Device, RegisterWindow {
     private func setModemControl(_ value: UInt8) {
         let changed = value ^ current.modemControl
         current.modemControl = value
-        if !current.isLoopback, changed & 0x03 != 0, let backend = backend as? any SerialLineBackend {
-            backend.setModemControl(dataTerminalReady: value & 1 != 0, requestToSend: value & 2 != 0)
+        if current.isLoopback {
+            setModemInputs(loopbackInputs)
+        } else {
+            if changed & 0x10 != 0 { setModemInputs(ModemStatus.connected) }
+            if changed & 0x03 != 0, let backend = backend as? any SerialLineBackend {
+                backend.setModemControl(dataTerminalReady: value & 1 != 0, requestToSend: value & 2 != 0)
+            }
         }
         updateInterrupt()
     }
 
-    /// In loopback the modem status shows the outputs, without deltas (as on QEMU): RTS is CTS, DTR is DSR, OUT1 is RI and OUT2 is DCD.
+    /// In loopback RTS is CTS, DTR is DSR, OUT1 is RI and OUT2 is DCD.
     private var loopbackInputs: UInt8 {
         let control = current.modemControl
         return (control & 0x0C) << 4 | (control & 0x02) << 3 | (control & 0x01) << 5
@@ -320,7 +320,6 @@ public final class UART16550: Device, RegisterWindow {
     }
 
     private func readModemStatus() -> UInt8 {
-        if current.isLoopback { return loopbackInputs }
         let value = current.modemStatus
         current.modemStatus &= ~ModemStatus.deltas
         updateInterrupt()

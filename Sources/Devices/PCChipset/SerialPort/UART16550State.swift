@@ -5,8 +5,7 @@ extension UART16550 {
     public struct State: Equatable, Sendable {
         public internal(set) var interruptEnable: UInt8 = 0
         public internal(set) var lineControl: UInt8 = 0
-        /// OUT2, which lets the interrupt through on PCs, is on from the start, as on QEMU.
-        public internal(set) var modemControl: UInt8 = 0x08
+        public internal(set) var modemControl: UInt8 = 0
         public internal(set) var lineStatus: UInt8 = LineStatus.transmitterIdle
         public internal(set) var modemStatus: UInt8 = ModemStatus.connected
         public internal(set) var scratch: UInt8 = 0
@@ -15,7 +14,6 @@ extension UART16550 {
         public internal(set) var fifoControl: UInt8 = 0
         public internal(set) var receiveQueue: [UInt8] = []
         public internal(set) var transmitQueue: [UInt8] = []
-        public internal(set) var lastReceived: UInt8 = 0
         /// The transmitter became empty and nobody has looked yet.
         public internal(set) var transmitterPending = false
         /// Bytes below the trigger level have waited for four characters' time.

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import BootLoading
+internal import CPUInterface
+internal import Diagnostics
+internal import FirmwareTables
+internal import MachineSpec
+internal import PCIBus
+
+extension AssembledMachine {
+    /// How the machine starts: a kernel of -kernel; nil where firmware is to start it.
+    func makeBoot(_ board: PCBoard) throws(UserError) -> DirectBoot? {
+        guard let path = spec.boot.kernel else {
+            if let bios = spec.boot.bios {
+                throw UserError("-bios \(bios) is not supported yet", remedy: "use -kernel")
+            }
+            throw UserError(
+                "there is nothing to start: booting from disks by firmware is not supported yet",
+                remedy: "give a kernel with -kernel")
+        }
+        let kernel: BootFile
+        do throws(BootError) { kernel = try BootFile(path: path) } catch { throw UserError(error.description) }
+        let layout = board.options.memory
+        let map = MemoryMapEntry.standardPC(
+            lowMemoryEnd: layout.low, highMemoryCount: layout.high, reserved: board.reservedRanges)
+        let request = BootRequest(
+            kernel: kernel, initrd: spec.boot.initrd, commandLine: spec.boot.commandLine ?? "", memoryMap: map)
+        let hasACPI = spec.board.acpi.resolved(true)
+        return DirectBoot(
+            request: request, acpi: hasACPI ? ACPITables(description(board)) : nil, smbios: smbios(board),
+            memory: memory)
+    }
+
+    private var kind: MachineDescription.Board { spec.board.kind == .q35 ? .q35 : .pc }
+
+    private func description(_ board: PCBoard) -> MachineDescription {
+        var machine = MachineDescription(
+            board: kind, processors: (0..<spec.topology.count).map { UInt32($0) },
+            lowMemoryEnd: board.options.memory.low, highMemoryEnd: board.options.memory.highEnd)
+        machine.hasHPET = spec.board.hpet
+        machine.hasKeyboardController = spec.board.i8042
+        machine.firmwareConfigPort = 0x510
+        machine.serialPorts = serialPlaces.map {
+            MachineDescription.SerialPort(port: $0.port, interrupt: UInt8($0.interrupt))
+        }
+        return machine
+    }
+
+    private func smbios(_ board: PCBoard) -> SMBIOSTables {
+        let layout = board.options.memory
+        let fourGiB: UInt64 = 1 << 32
+        var ranges: [Range<UInt64>] = [0..<layout.low]
+        if layout.high > 0 { ranges.append(fourGiB..<layout.highEnd) }
+        var description = SMBIOSDescription(
+            board: kind, sockets: spec.topology.sockets, coresPerSocket: spec.topology.cores * spec.topology.dies,
+            threadsPerCore: spec.topology.threads, processorSignature: 0, processorFeatures: 0, memory: ranges)
+        // Without firmware there is nobody else to write the table of the firmware itself.
+        description.firmware = SMBIOSDescription.Firmware(vendor: "Roost", version: "1")
+        if !spec.identity.uuid.isNull { description.uuid = spec.identity.uuid.bytes }
+        let system = spec.firmware.smbios[1] ?? [:]
+        if let value = system["manufacturer"] { description.manufacturer = value }
+        if let value = system["product"] { description.product = value }
+        if let value = system["version"] { description.version = value }
+        if let value = system["serial"] { description.serial = value }
+        if let value = system["sku"] { description.sku = value }
+        if let value = system["family"] { description.family = value }
+        if let firmware = spec.firmware.smbios[0] {
+            description.firmware = SMBIOSDescription.Firmware(
+                vendor: firmware["vendor"] ?? "", version: firmware["version"] ?? "",
+                date: firmware["date"] ?? "04/01/2014")
+        }
+        return SMBIOSTables(description)
+    }
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import BlockLayer
+internal import CharacterStreams
+internal import Diagnostics
+internal import InterruptControllers
+internal import MachineModel
+internal import MachineRuntime
+internal import MachineSpec
+internal import PCChipset
+internal import PCIBus
+internal import Virtio
+internal import VirtioDevices
+
+/// Ports and interrupts of the four serial ports that a PC has places for.
+struct SerialPlace: Equatable {
+    var port: UInt16
+    var interrupt: Int
+
+    static let usual = [
+        SerialPlace(port: 0x3F8, interrupt: 4), SerialPlace(port: 0x2F8, interrupt: 3),
+        SerialPlace(port: 0x3E8, interrupt: 4), SerialPlace(port: 0x2E8, interrupt: 3),
+    ]
+}
+
+extension AssembledMachine {
+    /// Where the serial ports of the description are, in order.
+    var serialPlaces: [SerialPlace] {
+        var next = 0
+        return spec.devices.compactMap { device in
+            guard case .isaSerial(let serial) = device.model else { return nil }
+            let index = min(serial.index ?? next, SerialPlace.usual.count - 1)
+            next = index + 1
+            let usual = SerialPlace.usual[index]
+            return SerialPlace(port: serial.port ?? usual.port, interrupt: serial.interrupt ?? usual.interrupt)
+        }
+    }
+
+    /// Makes every device of the description and puts it in its place.
+    func plugIn(_ board: PCBoard, requests: any MachineRequests) throws(UserError) {
+        var serialBus: VirtioSerialDevice?
+        var places = serialPlaces[...]
+        // Serial buses first, since a port may be named before its bus.
+        for device in spec.devices {
+            do throws(UserError) {
+                switch device.model {
+                case .isaSerial(let serial):
+                    if let place = places.popFirst() { try addSerial(serial, place, board) }
+                case .virtioPort(let port):
+                    guard let bus = serialBus else {
+                        throw UserError("No 'virtio-serial-bus' bus found for device '\(device.typeName)'")
+                    }
+                    let backend = try port.characterDevice.map { name throws(UserError) in try characters.frontEnd(name)
+                    }
+                    try bus.add(
+                        VirtioSerialPort(
+                            isConsole: port.isConsole, name: port.name ?? "", number: port.number, backend: backend))
+                case .isaDebugExit(let port, let size):
+                    DebugExit(port: UInt64(port), count: UInt64(size), requests: requests).map(in: ports)
+                case .isaDebugConsole(let port, let readback, let name):
+                    let stream = try characters.frontEnd(name)
+                    DebugConsole(port: UInt64(port), readback: readback) { byte in _ = stream.send([byte]) }
+                        .map(in: ports)
+                case .pcTestDevice:
+                    let lines = (0..<GSIRouting.count).map { board.routing.interruptLine(gsi: $0) }
+                    let test = TestDevice(lines: lines)
+                    test.map(ports: ports, memory: space)
+                    kept.append(test)
+                case .pciTestDevice: try add(PCITestDevice(), device, board)
+                case .panicNotifier(let port, _):
+                    PanicPort(port: UInt64(port), requests: requests).map(in: ports)
+                case .panicNotifierPCI, .pcieRootPort:
+                    throw UserError("device '\(device.typeName)' is not supported yet")
+                case .virtioBlock, .virtioNetwork, .virtioSerial, .virtioRandom, .virtioBalloon:
+                    let (model, transport) = try makeVirtio(device)
+                    if let serial = model as? VirtioSerialDevice { serialBus = serial }
+                    try add(model, transport, device, board)
+                }
+            } catch { throw error.at("-device \(device.typeName)") }
+        }
+    }
+
+    private func addSerial(_ serial: ISASerialSpec, _ place: SerialPlace, _ board: PCBoard) throws(UserError) {
+        let port = UART16550(clock: clock, interrupt: board.routing.interruptLine(gsi: place.interrupt))
+        ports.map(port, at: UInt64(place.port), count: 8, name: "serial")
+        serialPorts.append(port)
+        if let name = serial.characterDevice {
+            let stream = try characters.frontEnd(name)
+            kept.append(CharacterSerialPort(port: port, stream: stream, machineLock: lock))
+        }
+    }
+
+    private func add(_ function: PCIDevice, _ device: DeviceSpec, _ board: PCBoard) throws(UserError) {
+        function.identifier = device.identifier
+        function.isMultifunction = device.placement.isMultifunction
+        let place = device.placement.slot.flatMap { PCIAddress(slot: $0, function: device.placement.function) }
+        if let bus = device.placement.bus, bus != board.bus.name, bus != "pci.0", bus != "pcie.0" {
+            throw UserError("Bus '\(bus)' not found")
+        }
+        do throws(PCIBusError) { try board.bus.add(function, at: place) } catch { throw UserError(error.description) }
+        pciDevices.append(function)
+    }
+
+    private func add(
+        _ model: any VirtioDevice, _ transport: VirtioTransportSpec, _ device: DeviceSpec, _ board: PCBoard
+    ) throws(UserError) {
+        guard transport.bus == .pci else {
+            throw UserError("No 'virtio-bus' bus found for device '\(device.typeName)'")
+        }
+        if transport.packedRings { throw UserError("packed=on is not supported yet", remedy: "leave it out") }
+        if transport.accessPlatform { throw UserError("iommu_platform=on is not supported", remedy: "leave it out") }
+        let options = VirtioPCIOptions(
+            disableLegacy: transport.generation == .modernOnly, disableModern: transport.generation == .legacyOnly,
+            vectors: transport.vectors)
+        let function = VirtioPCIDevice(
+            model, name: device.typeName, identifier: device.identifier, memory: memory, executor: executor,
+            options: options)
+        try add(function, device, board)
+    }
+
+    private func makeVirtio(_ device: DeviceSpec) throws(UserError) -> (any VirtioDevice, VirtioTransportSpec) {
+        switch device.model {
+        case .virtioBlock(let transport, let block): return (try makeBlock(block), transport)
+        case .virtioNetwork(let transport, let card): return (try makeNetwork(card), transport)
+        case .virtioSerial(let transport, let count):
+            return (VirtioSerialDevice(machineLock: lock, maximumPorts: count), transport)
+        case .virtioRandom(let transport, let random):
+            if random.maximumBytes != nil { throw UserError("max-bytes is not supported", remedy: "leave it out") }
+            return (VirtioEntropyDevice(), transport)
+        case .virtioBalloon(let transport, let balloon):
+            let model = VirtioBalloonDevice(
+                deflateOnOOM: balloon.deflateOnOutOfMemory, freePageReporting: balloon.freePageReporting)
+            return (model, transport)
+        default: throw UserError("'\(device.typeName)' is no virtio device")
+        }
+    }
+
+    private func makeBlock(_ spec: VirtioBlockSpec) throws(UserError) -> any VirtioDevice {
+        let node = try storage.node(spec.drive)
+        var options = VirtioBlockOptions()
+        options.serial = spec.serial ?? ""
+        options.queueCount = spec.queueCount ?? min(self.spec.topology.count, 64)
+        options.queueSize = UInt16(clamping: spec.queueSize)
+        if let size = spec.logicalBlockSize { options.logicalBlockSize = size }
+        if let size = spec.physicalBlockSize { options.physicalBlockSize = size }
+        options.minimumIOSize = spec.minimumIOSize
+        options.optimalIOSize = spec.optimalIOSize
+        options.hasDiscard = spec.discard
+        options.hasWriteZeroes = spec.writeZeroes
+        options.canSwitchCache = spec.configurableWriteCache
+        options.hasWriteCache = spec.writeCache.resolved(true)
+        let drive = self.spec.drives.first { $0.identifier == spec.drive }
+        options.writeErrors = Self.policy(spec.writeError ?? drive?.writeError ?? .noSpace)
+        options.readErrors = Self.policy(spec.readError ?? drive?.readError ?? .report)
+        options.onError = { [runner, messages] failure in
+            messages.warning("disk '\(spec.drive)': \(failure.message)")
+            if failure.action == .stop { runner.requestStop(.ioError) }
+        }
+        return try VirtioBlockDevice(node, options: options)
+    }
+
+    private static func policy(_ action: DriveSpec.ErrorAction) -> BlockErrorPolicy {
+        switch action {
+        case .ignore: .ignore
+        case .report: .report
+        case .stop: .stop
+        case .noSpace: .enospc
+        }
+    }
+
+    private func makeNetwork(_ spec: VirtioNetworkSpec) throws(UserError) -> any VirtioDevice {
+        // QEMU's own prefix; the last byte counts the cards.
+        let cards = UInt8(truncatingIfNeeded: pciDevices.count)
+        var options = VirtioNetworkOptions(
+            address: spec.address ?? [0x52, 0x54, 0x00, 0x12, 0x34, 0x56 &+ networkCardCount(cards)])
+        options.mtu = spec.hostMTU
+        options.receiveQueueSize = UInt16(clamping: spec.receiveQueueSize)
+        options.transmitQueueSize = UInt16(clamping: spec.transmitQueueSize)
+        if let feature = spec.disabledFeatures.sorted().first {
+            throw UserError("\(feature)=off is not supported", remedy: "leave it out")
+        }
+        return VirtioNetworkDevice(options, port: try networks.port(spec.network), loop: loop)
+    }
+
+    private func networkCardCount(_ limit: UInt8) -> UInt8 {
+        UInt8(truncatingIfNeeded: pciDevices.filter { $0.name.hasPrefix("virtio-net") }.count)
+    }
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import BlockLayer
+internal import BootLoading
+internal import CharacterStreams
+internal import CPUInterface
+public import Diagnostics
+internal import GuestMemory
+public import HostIO
+internal import HostSystem
+internal import MachineModel
+public import MachineRuntime
+public import MachineSpec
+internal import PacketPorts
+internal import PCChipset
+internal import PCIBus
+internal import Virtio
+
+/// A machine built from its description, ready to run: the only place that knows every device.
+///
+/// Building goes from the inside out: host resources (character devices, disks, networks), memory, engine, board, what
+/// is plugged in, and the kernel. Everything is owned here for the life of the process.
+public final class AssembledMachine: @unchecked Sendable {
+    /// Runs it.
+    public let runner: MachineRunner
+    let spec: MachineSpec
+    let loop: EventLoop
+    let lock = Lock()
+    let memory = GuestMemory()
+    let ports: AddressSpace
+    let space: AddressSpace
+    let clock: RuntimeClock
+    let executor: MachineExecutor
+    /// Prints `warning:` and `info:` lines.
+    let messages: Console
+    var board: PCBoard?
+    var engine: (any BoardEngine)?
+    var acceleratorName = ""
+    var characters = CharacterParts()
+    var storage: StorageParts
+    var networks: NetworkParts
+    var virtioMMIO: [VirtioMMIODevice] = []
+    var pciDevices: [PCIDevice] = []
+    var serialPorts: [UART16550] = []
+    /// Objects that nothing else keeps.
+    var kept: [AnyObject] = []
+    private var boot: DirectBoot?
+    private var requests: Requests?
+
+    /// Builds the machine.
+    /// - Parameters:
+    ///   - loop: becomes the main loop of `run`.
+    ///   - messages: for warnings and the line that says which engine runs.
+    /// - Throws: the first thing that cannot be had, as one line.
+    public init(_ spec: MachineSpec, loop: EventLoop, messages: Console) throws(UserError) {
+        self.spec = spec
+        self.loop = loop
+        self.messages = messages
+        clock = RuntimeClock(loop: loop, machineLock: lock)
+        runner = MachineRunner(lock: lock, loop: loop, clock: clock)
+        ports = AddressSpace(machineLock: lock)
+        space = AddressSpace(machineLock: lock)
+        executor = MachineExecutor(lock: lock) { [loop] work in loop.post(work) }
+        storage = StorageParts(messages: messages)
+        networks = NetworkParts(loop: loop)
+        try characters.open(spec, loop: loop, messages: messages, runner: runner)
+        try storage.open(spec)
+        try networks.open(spec)
+        applyPolicies()
+        if spec.board.kind != .none { try build() }
+    }
+
+    /// Runs until the guest or a person ends it.
+    /// - Returns: the status for the process.
+    public func run() throws(UserError) -> Int32 {
+        defer { close() }
+        do throws(Errno) { return try runner.run(startPaused: spec.lifecycle.startsPaused) } catch {
+            throw UserError("cannot start the vCPUs", because: error)
+        }
+    }
+
+    private func close() {
+        storage.closeAll(messages)
+        networks.closeAll()
+        characters.closeAll()
+    }
+
+    private func applyPolicies() {
+        runner.policy.resetShutsDown = spec.lifecycle.resetShutsDown
+        runner.policy.shutdownPauses = spec.lifecycle.shutdownPauses
+        runner.report = { [messages] text in messages.error(text) }
+        switch spec.clock.base {
+        case .utc, .localTime: break
+        case .start(let seconds):
+            clock.wallClockSource = .machine(start: seconds &* 1_000_000_000)
+        }
+    }
+
+    private func build() throws(UserError) {
+        let kind: BoardKind
+        switch spec.board.kind {
+        case .q35: kind = .q35
+        case .pc: kind = .pc
+        case .microvm, .none:
+            throw UserError("-machine \(spec.board.name) is not built yet", remedy: "use -machine q35 or pc")
+        }
+        let layout = BoardMemory(kind: kind, size: spec.memory.bytes)
+        do throws(Errno) { try layout.add(to: memory) } catch {
+            throw UserError(
+                "cannot map \(spec.memory.bytes >> 20) MiB of memory for the guest", because: error,
+                remedy: "give the machine less with -m")
+        }
+        let requests = Requests(runner: runner, policy: spec.lifecycle)
+        self.requests = requests
+        let engine = try makeEngine(memory: memory)
+        self.engine = engine
+        engine.map(ports: ports, devices: space)
+        for processor in engine.processors { runner.add(processor: processor) }
+        var options = PCBoard.Options(kind: kind, memory: layout)
+        options.hasHPET = spec.board.hpet
+        options.hasKeyboardController = spec.board.i8042
+        options.processorCount = spec.topology.count
+        options.clockOffset = spec.clock.base == .localTime ? hostTimeZoneOffset() : 0
+        let board = try PCBoard(
+            options, engine: engine, ports: ports, space: space, memory: memory, clock: clock, requests: requests)
+        self.board = board
+        try plugIn(board, requests: requests)
+        try engine.finish()
+        boot = try makeBoot(board)
+        finish(board, engine)
+        // A first trial, so that a kernel that cannot be loaded is reported before anything starts.
+        if let boot { _ = try boot.load() }
+    }
+
+    private func finish(_ board: PCBoard, _ engine: any BoardEngine) {
+        runner.devices = engine.devices + board.devices + serialPorts
+        let isDirect = boot != nil
+        runner.loadBootImage = { [unowned self] in
+            board.resetBus()
+            guard isDirect else { return }
+            do throws(UserError) {
+                try board.configureAsFirmware()
+                if let loaded = try boot?.load() { engine.processors[0].registers = loaded.registers }
+            } catch {
+                messages.error(error.description)
+                runner.requestExit(status: 1, cause: .hostError)
+            }
+        }
+        runner.pressPowerButton = { board.powerManagement.pressPowerButton() }
+    }
+}
+
+/// What chipset devices ask for, passed on to the runner.
+final class Requests: MachineRequests {
+    private let runner: MachineRunner
+    private let policy: LifecycleSpec
+
+    init(runner: MachineRunner, policy: LifecycleSpec) {
+        self.runner = runner
+        self.policy = policy
+    }
+
+    func requestReset() { runner.requestReset(.guestReset) }
+    func requestPowerOff() { runner.requestShutdown(.guestShutdown) }
+    func requestExit(status: Int32) { runner.requestExit(status: status, cause: .guestShutdown) }
+
+    func guestPanicked(isCrashLoaded: Bool) {
+        guard !isCrashLoaded else { return }
+        switch policy.panic {
+        case .ignore: break
+        case .pause: runner.requestStop(.guestPanicked)
+        case .shutdown: runner.requestShutdown(.guestPanic)
+        case .exitFailure: runner.requestExit(status: 1, cause: .guestPanic)
+        }
+    }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Diagnostics
+internal import CPUInterface
+internal import GuestMemory
+internal import HostSystem
+internal import InterruptControllers
+internal import KVMEngine
+internal import MachineModel
+internal import X86CPU
+
+/// What a board needs of an execution engine: processors, and interrupt controllers that belong to it.
+protocol BoardEngine: AnyObject {
+    /// Takes the levels of the board's interrupt wires.
+    var interrupts: any GSISink { get }
+    /// Takes message-signalled interrupts.
+    var messages: any MessageInterruptSink { get }
+    /// Registers of interrupt controllers that are not the kernel's, and devices to reset.
+    var devices: [any Device] { get }
+    /// Maps those registers.
+    func map(ports: AddressSpace, devices: AddressSpace)
+    /// The vCPUs, in order.
+    var processors: [any VirtualCPU] { get }
+    /// The NMI button.
+    func raiseNonMaskableInterrupt()
+    /// Called when memory, buses and devices are complete.
+    func finish() throws(UserError)
+}
+
+/// The software CPU and the software interrupt controllers.
+final class SoftwareEngine: BoardEngine {
+    private let controllers = SoftwareInterruptControllers()
+
+    /// The processor's time-stamp counter for its local APIC, which the processor owns.
+    private final class Timestamp: TimestampCounter {
+        private unowned let processor: SoftCPU
+        init(_ processor: SoftCPU) { self.processor = processor }
+        var timestamp: UInt64 { processor.timestamp }
+        var timestampFrequency: UInt64 { SoftCPU.timestampFrequency }
+    }
+    private(set) var processors: [any VirtualCPU] = []
+
+    var interrupts: any GSISink { controllers }
+    var messages: any MessageInterruptSink { controllers.bus }
+    var devices: [any Device] { [controllers] }
+
+    init(
+        count: Int, environment: SoftCPU.Environment, machineLock: Lock, clock: any MachineClock
+    ) throws(UserError) {
+        for index in 0..<count {
+            let processor: SoftCPU
+            do throws(Errno) { processor = try SoftCPU(index: index, environment: environment) } catch {
+                throw UserError("the host has no room for vCPU \(index): \(error)")
+            }
+            let apic = LocalAPIC(
+                identifier: UInt32(index), isBootstrap: index == 0, bus: controllers.bus, machineLock: machineLock,
+                clock: clock, physicalAddressBits: environment.model.physicalAddressBits)
+            apic.attach(processor, timestampCounter: Timestamp(processor))
+            processor.localController = apic
+            processors.append(processor)
+        }
+    }
+
+    func map(ports: AddressSpace, devices: AddressSpace) {
+        controllers.pic.map(in: ports)
+        devices.map(controllers.ioAPIC, at: IOAPIC.defaultBase, count: IOAPIC.windowSize, name: "ioapic")
+    }
+
+    func raiseNonMaskableInterrupt() { controllers.bus.raiseNonMaskableInterrupt() }
+    func finish() {}
+}
+
+/// The kernel's virtualization with its in-kernel interrupt controllers.
+final class HardwareEngine: BoardEngine {
+    private let machine: KVMMachine
+    private var vCPUs: [KVMProcessor] = []
+
+    private final class Wires: GSISink {
+        let machine: KVMMachine
+        init(_ machine: KVMMachine) { self.machine = machine }
+        func setGSI(_ gsi: Int, level: Bool) { machine.setGSI(gsi, level: level) }
+    }
+
+    let interrupts: any GSISink
+    var messages: any MessageInterruptSink { machine }
+    var devices: [any Device] { [] }
+    var processors: [any VirtualCPU] { vCPUs }
+
+    init(
+        system: KVMSystem, count: Int, memory: GuestMemory, ports: AddressSpace, devices: AddressSpace,
+        features: (Int) throws(UserError) -> [CPUIDEntry]
+    ) throws(UserError) {
+        do throws(KVMUnusable) {
+            machine = try KVMMachine(system: system, memory: memory, hasTimer: false)
+        } catch { throw UserError(error.description) }
+        interrupts = Wires(machine)
+        for index in 0..<count {
+            let table = try features(index)
+            do throws(KVMUnusable) {
+                vCPUs.append(
+                    try KVMProcessor(machine: machine, index: index, features: table, ports: ports, devices: devices))
+            } catch { throw UserError(error.description) }
+        }
+    }
+
+    func map(ports: AddressSpace, devices: AddressSpace) {}
+
+    func raiseNonMaskableInterrupt() {
+        for processor in vCPUs { processor.raiseNonMaskableInterrupt() }
+    }
+
+    func finish() throws(UserError) {
+        do throws(KVMUnusable) { try machine.commitRoutes() } catch { throw UserError(error.description) }
+    }
+}

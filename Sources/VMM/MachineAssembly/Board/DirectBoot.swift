@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Diagnostics
+internal import BootLoading
+internal import CPUInterface
+internal import FirmwareTables
+internal import GuestMemory
+
+/// Starts a kernel without firmware: tables in memory, the kernel loaded, the first processor's registers set. Done
+/// anew at each reset, because the guest has changed all of it.
+final class DirectBoot {
+    /// ACPI and SMBIOS of the machine, or none.
+    let acpi: ACPITables?
+    let smbios: SMBIOSTables?
+    private var request: BootRequest
+    private let memory: GuestMemory
+
+    init(request: BootRequest, acpi: ACPITables?, smbios: SMBIOSTables?, memory: GuestMemory) {
+        self.request = request
+        self.acpi = acpi
+        self.smbios = smbios
+        self.memory = memory
+    }
+
+    /// Puts everything in place.
+    /// - Returns: what was loaded; its registers are for the first processor.
+    func load() throws(UserError) -> LoadedKernel {
+        do throws(GuestMemoryError) {
+            let placement = try FirmwareTablePlacement(acpi: acpi, smbios: smbios, into: memory)
+            request.rsdpAddress = placement.rsdpAddress
+        } catch {
+            throw UserError(
+                "the machine's memory is too small for its firmware tables; give it at least 2 MiB (-m)")
+        }
+        do throws(BootError) { return try KernelLoader.load(request, into: memory) } catch {
+            throw UserError(error.description)
+        }
+    }
+}

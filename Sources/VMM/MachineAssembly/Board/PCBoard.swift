@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Diagnostics
+internal import FirmwareTables
+internal import GuestMemory
+internal import HostSystem
+internal import InterruptControllers
+internal import MachineModel
+internal import MachineRuntime
+internal import PCChipset
+internal import PCIBus
+
+/// The chips of a q35 or pc board, wired: everything but the processors and what is plugged in.
+final class PCBoard {
+    /// What distinguishes one board from another of its kind.
+    struct Options {
+        var kind: BoardKind
+        var memory: BoardMemory
+        var hasHPET = true
+        var hasKeyboardController = true
+        var processorCount = 1
+        var bootOrder: [CMOSConfiguration.BootDevice] = [.disk, .cdrom, .network]
+        /// Nanoseconds that the real-time clock is ahead of UTC.
+        var clockOffset: Int64 = 0
+    }
+
+    let options: Options
+    let bus: PCIBus
+    let routing: GSIRouting
+    let clockChip: RealTimeClock
+    let powerManagement: PowerManagement
+    let firmwareConfig: FirmwareConfig
+    let keyboardController: KeyboardController?
+    /// In the order of reset.
+    private(set) var devices: [any Device] = []
+    private let q35: (host: Q35HostBridge, south: ICH9Bridge)?
+    private let pc: (host: I440FXHostBridge, south: PIIX3Bridge, power: PIIX4PowerManagement)?
+    private let configuration: PCIConfigPorts
+    /// In APIC mode, the I/O APIC pins that comparators of the HPET may use.
+    private static let timerRoutes: (q35: UInt32, pc: UInt32) = (0xFF_0104, 0x4)
+    private static let isaInterrupts = (timer: 0, keyboard: 1, clock: 8, power: 9, mouse: 12)
+
+    /// Builds the board around an engine's interrupt controllers.
+    init(
+        _ options: Options, engine: any BoardEngine, ports: AddressSpace, space: AddressSpace, memory: GuestMemory,
+        clock: any MachineClock, requests: any MachineRequests, legacyReplacement: @escaping (Bool) -> Void = { _ in }
+    ) throws(UserError) {
+        self.options = options
+        let routing = GSIRouting(sink: engine.interrupts)
+        self.routing = routing
+        func line(_ gsi: Int) -> InterruptLine { routing.interruptLine(gsi: gsi) }
+        let isQ35 = options.kind == .q35
+        bus = PCIBus(
+            name: isQ35 ? "pcie.0" : "pci.0", ports: ports, memory: space, messages: engine.messages)
+        configuration = PCIConfigPorts(bus: bus)
+        let wires = (0..<GSIRouting.count).map { line($0) }
+        do throws(PCIBusError) {
+            if isQ35 {
+                q35 = (try Q35HostBridge(bus: bus), try ICH9Bridge(bus: bus, interrupts: wires))
+                pc = nil
+            } else {
+                pc = (
+                    try I440FXHostBridge(bus: bus), try PIIX3Bridge(bus: bus, interrupts: wires),
+                    try PIIX4PowerManagement(bus: bus)
+                )
+                q35 = nil
+            }
+        } catch { throw UserError(error.description) }
+
+        // The ICH9 routes the SCI itself; on pc it is wired to ISA interrupt 9.
+        let controlInterrupt = q35?.south.systemControlInterrupt ?? line(Self.isaInterrupts.power)
+        powerManagement = PowerManagement(
+            layout: isQ35 ? .ich9 : .piix4, clock: clock, interrupt: controlInterrupt, requests: requests)
+        powerManagement.mapCommandPort(in: ports)
+        q35?.south.powerManagement = powerManagement.registers
+        pc?.power.powerManagement = powerManagement.registers
+        if !isQ35 { _ = powerManagement.mapGeneralEvents(in: ports) }
+
+        // Legacy replacement of the HPET takes over the lines of the PIT and the RTC.
+        let timerWire = SwitchedLine(line(Self.isaInterrupts.timer))
+        let clockWire = SwitchedLine(line(Self.isaInterrupts.clock))
+        let timer = IntervalTimer(clock: clock, interrupt: timerWire.input)
+        timer.map(in: ports)
+        clockChip = RealTimeClock(
+            clock: clock, interrupt: clockWire.input,
+            configuration: CMOSConfiguration(
+                lowMemory: options.memory.low, highMemory: options.memory.high, processorCount: options.processorCount,
+                bootOrder: options.bootOrder),
+            timeOffset: options.clockOffset)
+        clockChip.map(in: ports)
+        let direct = DMAController()
+        direct.map(in: ports)
+        let resetControl = ResetControl(requests: requests)
+        resetControl.map(in: ports)
+        firmwareConfig = FirmwareConfig(memory: memory)
+        firmwareConfig.map(in: ports)
+        devices = [powerManagement, timer, clockChip, direct, resetControl, firmwareConfig]
+        if options.hasHPET {
+            let hpet = HighPrecisionTimer(
+                clock: clock, lines: (0..<GSIRouting.count).map { line($0) },
+                legacyTimer: line(Self.isaInterrupts.timer), legacyClock: line(Self.isaInterrupts.clock),
+                routes: isQ35 ? Self.timerRoutes.q35 : Self.timerRoutes.pc
+            ) { isReplaced in
+                timerWire.isConnected = !isReplaced
+                clockWire.isConnected = !isReplaced
+            }
+            space.map(hpet, at: HighPrecisionTimer.defaultBase, count: HighPrecisionTimer.windowSize, name: "hpet")
+            devices.append(hpet)
+        }
+        if options.hasKeyboardController {
+            let controller = KeyboardController(
+                keyboardInterrupt: line(Self.isaInterrupts.keyboard),
+                auxiliaryInterrupt: line(Self.isaInterrupts.mouse),
+                keyboard: PS2Keyboard(), requests: requests)
+            controller.map(in: ports)
+            keyboardController = controller
+            devices.append(controller)
+        } else {
+            keyboardController = nil
+        }
+    }
+
+    /// Resets the PCI functions; the other devices are in `devices`.
+    func resetBus() {
+        configuration.reset()
+        bus.reset()
+    }
+
+    /// Does what firmware does, for a kernel that starts without one. Every function is on the bus.
+    func configureAsFirmware() throws(UserError) {
+        let base = UInt16(PowerManagement.usualBase)
+        q35?.south.configureAsFirmware(powerManagementBase: base)
+        q35?.host.enableECAM()
+        pc?.south.configureAsFirmware()
+        pc?.power.configureAsFirmware(powerManagementBase: base)
+        let assignment: PCIResourceAssignment =
+            options.kind == .q35
+            ? .q35(highMemoryEnd: options.memory.highEnd)
+            : .pc(lowMemoryEnd: options.memory.low, highMemoryEnd: options.memory.highEnd)
+        do throws(PCIBusError) { try assignment.apply(to: bus) } catch { throw UserError(error.description) }
+    }
+
+    /// Memory that a kernel must take for neither RAM nor free: configuration space and the root complex's registers.
+    var reservedRanges: [Range<UInt64>] {
+        guard q35 != nil else { return [] }
+        let ecam = Q35HostBridge.defaultECAMBase
+        let rootComplex: UInt64 = 0xFED1_C000
+        return [
+            ecam..<ecam + Q35HostBridge.ecamCount, rootComplex..<rootComplex + ICH9Bridge.rootComplexCount,
+        ]
+    }
+}
+
+/// An interrupt line that can be cut and joined again; what is cut reads as low at its end.
+private final class SwitchedLine {
+    private let output: InterruptLine
+    private var level = false
+    private(set) lazy var input = InterruptLine { [unowned self] level in
+        self.level = level
+        update()
+    }
+    var isConnected = true { didSet { update() } }
+
+    init(_ output: InterruptLine) { self.output = output }
+
+    private func update() { output.set(level && isConnected) }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CharacterStreams
+internal import Diagnostics
+internal import HostIO
+internal import HostSystem
+internal import MachineRuntime
+internal import MachineSpec
+
+/// The machine's character devices by identifier.
+struct CharacterParts {
+    private(set) var backends: [(identifier: String, backend: any CharacterBackend)] = []
+    private var multiplexers: [String: Multiplexer] = [:]
+
+    /// Opens all of the description.
+    mutating func open(
+        _ spec: MachineSpec, loop: EventLoop, messages: Console, runner: MachineRunner
+    ) throws(UserError) {
+        for device in spec.characterDevices {
+            if let file = device.logFile {
+                throw UserError(
+                    "-chardev \(device.identifier): logfile=\(file) is not supported", remedy: "leave it out")
+            }
+            let stream = try Self.make(device, loop: loop, messages: messages)
+            backends.append((device.identifier, stream))
+            if device.isMultiplexed {
+                multiplexers[device.identifier] = Multiplexer(stream: stream) { [runner] in
+                    runner.requestExit(status: 0, cause: .hostUI)
+                }
+            }
+        }
+    }
+
+    /// The stream for one more front end: the device itself, or an end of its multiplexer.
+    func frontEnd(_ identifier: String) throws(UserError) -> any CharacterBackend {
+        if let multiplexer = multiplexers[identifier] { return multiplexer.makeBackend() }
+        guard let found = backends.first(where: { $0.identifier == identifier }) else {
+            throw UserError("Property 'chardev' can't find value '\(identifier)'")
+        }
+        return found.backend
+    }
+
+    func closeAll() {
+        for entry in backends { entry.backend.close() }
+    }
+
+    private static func make(
+        _ device: CharacterDeviceSpec, loop: EventLoop, messages: Console
+    ) throws(UserError) -> any CharacterBackend {
+        let label = device.identifier
+        do {
+            switch device.backend {
+            case .null: return NullStream(label: label)
+            case .stdio(let signals):
+                return try StandardStream(label: label, signals: signals && !device.isMultiplexed, loop: loop)
+            case .file(let path, let input, let appends):
+                return try FileStream(label: label, path: path, input: input, appends: appends, loop: loop)
+            case .pipe(let path): return try PipeStream(label: label, path: path, loop: loop)
+            case .pty(let path):
+                let terminal = try PseudoTerminalStream(label: label, link: path, loop: loop)
+                messages.info("char device redirected to \(terminal.path) (label \(label))")
+                return terminal
+            case .ringBuffer(let bytes): return RingStream(label: label, capacity: bytes)
+            case .socket(let socket): return try makeSocket(label, socket, loop: loop, messages: messages)
+            case .terminal(let path): return try PipeStream(label: label, path: path, loop: loop)
+            case .udp: throw UserError("udp is not supported", remedy: "use socket")
+            }
+        } catch let error as Errno {
+            throw UserError("-chardev \(label)", because: error)
+        } catch let error as UserError {
+            throw error.at("-chardev \(label)")
+        } catch {
+            throw UserError("\(error)", place: "-chardev \(label)")
+        }
+    }
+
+    private static func makeSocket(
+        _ label: String, _ socket: CharacterSocketSpec, loop: EventLoop, messages: Console
+    ) throws -> any CharacterBackend {
+        let address: StreamAddress
+        switch socket.address {
+        case .unix(let path, let isAbstract): address = .unix(path: path, isAbstract: isAbstract)
+        case .tcp(let host, let port, let ipv4, let ipv6):
+            address = .tcp(host: host, port: port, ipv4: ipv4, ipv6: ipv6)
+        case .descriptor(let text):
+            guard let number = Int32(text) else { throw UserError("'\(text)' is no file descriptor's number") }
+            return try SocketStream(
+                label: label, descriptor: FileDescriptor(owning: number), isServer: socket.isServer, loop: loop)
+        }
+        var options = SocketStream.Options(address: address)
+        options.isServer = socket.isServer
+        options.waits = socket.waits
+        options.isTelnet = socket.isTelnet
+        options.noDelay = socket.noDelay
+        options.reconnectSeconds = socket.reconnectSeconds
+        return try SocketStream(label: label, options: options, loop: loop) { messages.info($0) }
+    }
+}
