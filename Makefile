@@ -3,13 +3,18 @@
 SWIFT ?= swift
 BUILD := .build/release
 
-.PHONY: build test run lint format clean
+.PHONY: build test run fuzz-cpu lint format clean
 
 build:
 	$(SWIFT) build -c release
 
 test: build
 	$(SWIFT) test -c release --parallel
+
+# Compares random instructions with the host's processor until stopped or until one differs.
+fuzz-cpu:
+	$(SWIFT) build -c release --product fuzz-cpu
+	SWIFT_BACKTRACE=enable=no $(BUILD)/fuzz-cpu $(FUZZ_FLAGS)
 
 lint:
 	scripts/lint-imports

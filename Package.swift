@@ -154,6 +154,17 @@ let benchmarks: [Target] = [
         path: "Benchmarks/cpu-benchmark", swiftSettings: strict)
 ]
 
+/// Runs instructions on the host's processor and on the software CPU, for tests and for the fuzz target.
+let oracle: [Target] = [
+    .target(name: "CHostOracle", path: "Tests/Support/CHostOracle"),
+    .target(
+        name: "HostOracle",
+        dependencies: ["CHostOracle", "X86CPU", "GuestMemory", "MachineModel", "CPUInterface", "HostSystem"],
+        path: "Tests/Support/HostOracle", swiftSettings: strict),
+    .executableTarget(
+        name: "fuzz-cpu", dependencies: ["HostOracle"], path: "Fuzz/fuzz-cpu", swiftSettings: strict),
+]
+
 var testTargets: [Target] = [
     tests("GuestMemory"),
     tests("InterruptControllers", ["MachineModel", "CPUInterface", "HostSystem"]),
@@ -165,7 +176,7 @@ var testTargets: [Target] = [
     tests("Cryptography"),
     tests("KVMEngine", ["CPUInterface", "GuestMemory", "MachineModel", "HostSystem"]),
     tests("ByteCoding"),
-    tests("X86CPU", ["GuestMemory", "MachineModel", "CPUInterface", "HostSystem"], settings: hot),
+    tests("X86CPU", ["GuestMemory", "MachineModel", "CPUInterface", "HostSystem", "HostOracle"], settings: hot),
     tests("PCIBus", ["MachineModel", "GuestMemory", "HostSystem"]),
     tests("FirmwareTables", ["ByteCoding", "GuestMemory", "HostSystem"]),
     tests("BootLoading", ["ByteCoding", "GuestMemory", "CPUInterface", "HostSystem"]),
@@ -177,7 +188,7 @@ var testTargets: [Target] = [
     tests("QCOW2Image", ["BlockLayer", "RawImage", "StorageTestKit", "HostSystem"]),
 ]
 
-var targets = [shims, modules, programs, testSupport, benchmarks, testTargets].flatMap { $0 }
+var targets = [shims, modules, programs, testSupport, benchmarks, oracle, testTargets].flatMap { $0 }
 
 // ROOST_TESTS="VirtioTests,PCIBusTests" leaves only those tests and what they need: a shorter loop while working on one
 // module.

@@ -28,6 +28,14 @@ struct HostFeatures: OptionSet, Sendable {
     /// What this host has.
     static let host = detect()
 
+    /// The host's maker is AMD, or Hygon with AMD's design: its processors do not demand alignment everywhere.
+    static let isAMD: Bool = {
+        var out: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
+        withUnsafeMutableBytes(of: &out) { roost_cpuid(0, 0, $0.baseAddress!.assumingMemoryBound(to: UInt32.self)) }
+        // "Auth" and "Hygo" in EBX.
+        return out.1 == 0x6874_7541 || out.1 == 0x6F67_7948
+    }()
+
     private static func detect() -> HostFeatures {
         func leaf(_ leaf: UInt32) -> InlineArray<4, UInt32> {
             var out: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)

@@ -105,3 +105,8 @@ package enum NativeSupport {
         return count
     }
 }
+
+extension SoftCPU {
+    /// What CR2 becomes with the page fault that stopped the processor.
+    package var faultAddress: UInt64 { state.pointee.faultAddress }
+}

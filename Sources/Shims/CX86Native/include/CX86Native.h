@@ -71,6 +71,11 @@ static inline int roost_locked_compare128(void *place, uint64_t expected[2], uin
     return equal;
 }
 
+/// Makes a floating-point trap inside the code from `start` on return to the code's caller, with the MXCSR of the moment
+/// and bit 31 stored at RCX + `offset` and `mxcsr` loaded. Traps elsewhere go where they went before. Call it once.
+/// - Returns: 0, or -1 and errno.
+int roost_catch_vector_traps(const void *start, uint64_t bytes, int32_t offset, uint32_t mxcsr);
+
 /// XGETBV of the host; only where CPUID.1:ECX.OSXSAVE is set.
 static inline uint64_t roost_xgetbv(uint32_t index) {
     uint32_t low, high;

@@ -51,10 +51,22 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         pointee.fxsave + FXImage.registers + index &* FXImage.registerStride
     }
 
+    /// Loads the status word. The physical registers stay, so another TOP gives them other places in the image.
+    func setFPUStatus(_ status: UInt16) {
+        let change = Int((status & FPUStatus.topMask) >> FPUStatus.topShift) - fpuTop
+        fpuStatus = status
+        guard change != 0 else { return }
+        var registers = InlineArray<8, SIMD2<UInt64>>(repeating: .zero)
+        for index in 0..<8 { registers[index] = fpuRegister(index).load(as: SIMD2<UInt64>.self) }
+        for index in 0..<8 {
+            fpuRegister(index).storeBytes(of: registers[(index + change) & 7], as: SIMD2<UInt64>.self)
+        }
+    }
+
     /// The state of FNINIT. The registers' contents stay, as empty ones.
     func initializeFPU() {
         fpuControl = FXImage.initialControl
-        fpuStatus = 0
+        setFPUStatus(0)
         fpuTags = 0
         pointee.fpuOpcode = 0
         pointee.fpuIP = 0
@@ -123,19 +135,8 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     /// Every MMX instruction but EMMS makes TOP 0 and all registers valid.
     @inline(__always)
     func enterMMX() {
-        if fpuStatus & FPUStatus.topMask != 0 { rotateToTopZero() }
+        if fpuStatus & FPUStatus.topMask != 0 { setFPUStatus(fpuStatus & ~FPUStatus.topMask) }
         fpuTags = 0xFF
-    }
-
-    @inline(never)
-    private func rotateToTopZero() {
-        let top = fpuTop
-        var physical = InlineArray<8, SIMD2<UInt64>>(repeating: .zero)
-        for index in 0..<8 {
-            physical[(index + top) & 7] = fpuRegister(index).load(as: SIMD2<UInt64>.self)
-        }
-        for index in 0..<8 { fpuRegister(index).storeBytes(of: physical[index], as: SIMD2<UInt64>.self) }
-        fpuStatus &= ~FPUStatus.topMask
     }
 
     /// The eight bytes of an MMX register; `enterMMX` came before.

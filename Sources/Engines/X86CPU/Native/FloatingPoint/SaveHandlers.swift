@@ -17,6 +17,8 @@ enum SaveHandlers {
             state.exportX87(to: image, wide: instruction.pointee.operandSize == 3)
             state.exportMXCSR(to: image)
             state.exportXMM(to: image, count: count)
+            // The whole area must be writable, though its end is left to software.
+            try state.probeWrite(address, size: FXImage.byteCount)
             try state.slowStoreBytes(address, count: FXImage.xmm + Int(count) * 16, from: image)
             return .next
         }
@@ -28,7 +30,7 @@ enum SaveHandlers {
             let address = try state.vectorAddress(instruction, size: FXImage.byteCount, alignmentMask: 15)
             let image = state.saveImage
             let count = savedXMMCount(state)
-            try state.slowLoadBytes(address, count: FXImage.xmm + Int(count) * 16, into: image)
+            try state.slowLoadBytes(address, count: FXImage.byteCount, into: image)
             let mxcsr = image.load(fromByteOffset: FXImage.mxcsr, as: UInt32.self)
             guard mxcsr & ~MXCSR.writable == 0 else { throw state.generalProtection() }
             state.importX87(from: image, wide: instruction.pointee.operandSize == 3)

@@ -183,7 +183,7 @@ enum FPUEnvironment {
                 : source.load(fromByteOffset: index * 4, as: UInt32.self)
         }
         state.setFPUControl(UInt16(truncatingIfNeeded: field(0)))
-        state.fpuStatus = UInt16(truncatingIfNeeded: field(1))
+        state.setFPUStatus(UInt16(truncatingIfNeeded: field(1)))
         var abridged: UInt8 = 0
         for index in 0..<8 where field(2) >> UInt32(index * 2) & 3 != 3 { abridged |= 1 << UInt8(index) }
         state.fpuTags = abridged

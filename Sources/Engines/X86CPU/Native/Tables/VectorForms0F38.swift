@@ -144,12 +144,12 @@ let vectorForms0F38 = """
     BD   66 VFNMADD231SD    V,H,W8      -/fma/- w1 fp
     BE   66 VFNMSUB231PD    Vx,Hx,Wx    -/fma/fma w1 fp
     BF   66 VFNMSUB231SD    V,H,W8      -/fma/- w1 fp
-    C8   -  SHA1NEXTE       V,W16       sha/-/-
-    C9   -  SHA1MSG1        V,W16       sha/-/-
-    CA   -  SHA1MSG2        V,W16       sha/-/-
-    CB   -  SHA256RNDS2     V,W16,0     sha/-/-
-    CC   -  SHA256MSG1      V,W16       sha/-/-
-    CD   -  SHA256MSG2      V,W16       sha/-/-
+    C8   -  SHA1NEXTE       V,W16       sha/-/- amd-na
+    C9   -  SHA1MSG1        V,W16       sha/-/- amd-na
+    CA   -  SHA1MSG2        V,W16       sha/-/- amd-na
+    CB   -  SHA256RNDS2     V,W16,0     sha/-/- amd-na
+    CC   -  SHA256MSG1      V,W16       sha/-/- amd-na
+    CD   -  SHA256MSG2      V,W16       sha/-/- amd-na
     CF   66 GF2P8MULB       Vx,Hx,Wx    gfni/gfni+avx/gfni+avx w0
     DB   66 AESIMC          V,W16       aes/aes+avx/-
     DC   66 AESENC          Vx,Hx,Wx    aes/aes+avx/vaes

@@ -41,7 +41,7 @@ let vectorForms0F3A = """
     61   66 PCMPESTRI       V,W16,I     sse42/avx/- string na
     62   66 PCMPISTRM       V,W16,I     sse42/avx/- string na
     63   66 PCMPISTRI       V,W16,I     sse42/avx/- string na
-    CC   -  SHA1RNDS4       V,W16,I     sha/-/-
+    CC   -  SHA1RNDS4       V,W16,I     sha/-/- amd-na
     CE   66 GF2P8AFFINEQB   Vx,Hx,Wx,I  gfni/gfni+avx/gfni+avx w1
     CF   66 GF2P8AFFINEINVQB Vx,Hx,Wx,I  gfni/gfni+avx/gfni+avx w1
     DF   66 AESKEYGENASSIST V,W16,I     aes/aes+avx/-

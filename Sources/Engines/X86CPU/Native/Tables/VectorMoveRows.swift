@@ -132,7 +132,6 @@ enum VectorMoveRows {
     private static func general(_ table: inout OpcodeTableBuilder) {
         add(&table, "MOVD", 0x6E, .x66, vex: short, select: always(VectorMoves.fromGeneral))
         add(&table, "MOVD", 0x7E, .x66, vex: short, select: always(VectorMoves.toGeneral))
-        add(&table, "MOVNTI", 0xC3, .none, mod: .memory, vex: nil, select: always(VectorMoves.storeNonTemporal))
     }
 
     // MARK: MMX

@@ -30,6 +30,9 @@ struct CodeMemory: ~Copyable {
 
     var capacity: Int { writable.count }
 
+    /// Where all code is called.
+    var executableStart: UnsafeRawPointer { UnsafeRawPointer(executable.base) }
+
     /// Copies code and gives back where it can be called; nil when the memory is full.
     mutating func append(_ code: [UInt8]) -> UnsafeRawPointer? {
         guard code.count <= capacity - used else { return nil }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CX86Native
 internal import HostSystem
 
 /// Host code that runs one form of instruction: pointers to the modrm.reg operand, the vvvv operand, the r/m operand (a
@@ -75,6 +76,15 @@ final class NativeLibrary: @unchecked Sendable {
 
     /// Bytes of code made so far.
     var usedBytes: Int { lock.withLock { memory?.used ?? 0 } }
+
+    /// True once traps of vector code are caught: needed only for guests that unmask exceptions.
+    static let catchesVectorTraps: Bool = {
+        guard let start = shared.executableStart else { return false }
+        return roost_catch_vector_traps(
+            start, UInt64(capacity), Int32(VectorBlock.controlStored), VectorBlock.hostMXCSR) == 0
+    }()
+
+    private var executableStart: UnsafeRawPointer? { lock.withLock { memory?.executableStart } }
 
     /// The operation of a key, made by `make` the first time; nil where code memory ran out.
     func operation(

@@ -59,6 +59,7 @@ enum MMXMoves {
     static let empty: Handler = { state, instruction in
         handle(state, instruction) { state, _ throws(CPUFault) in
             try state.requireMMX(isSSE: false)
+            state.enterMMX()
             state.fpuTags = 0
             return .next
         }
@@ -68,11 +69,11 @@ enum MMXMoves {
     static let maskedStore: Handler = { state, instruction in
         handle(state, instruction) { state, instruction throws(CPUFault) in
             try state.requireMMX(isSSE: false)
-            let top = UInt8(truncatingIfNeeded: state.fpuTop)
-            let data = state.mmx((instruction.pointee.reg &- top) & 7).load(as: UInt64.self)
-            let mask = state.mmx((instruction.pointee.rm &- top) & 7).load(as: UInt64.self)
-            try state.storeMaskedBytes(instruction, [data, 0], [mask, 0], count: 8)
+            // The registers become MMX registers even when the store faults, as on the processors seen.
             state.enterMMX()
+            let data = state.mmx(instruction.pointee.reg & 7).load(as: UInt64.self)
+            let mask = state.mmx(instruction.pointee.rm & 7).load(as: UInt64.self)
+            try state.storeMaskedBytes(instruction, [data, 0], [mask, 0], count: 8)
             return .next
         }
     }
@@ -105,8 +106,10 @@ extension UnsafeMutablePointer where Pointee == CPUState {
             UInt8(truncatingIfNeeded: vector[index >> 3] >> UInt64((index & 7) * 8))
         }
         let start = try address(instruction, size: count, isWrite: true)
-        let chosen = (0..<count).filter { byte(mask, $0) & 0x80 != 0 }
-        for index in chosen { try probeWrite(start &+ UInt64(index), size: 1) }
-        for index in chosen { try store(start &+ UInt64(index), byte(data, index)) }
+        // All of the operand must be writable, whatever the mask.
+        try probeWrite(start, size: count)
+        for index in 0..<count where byte(mask, index) & 0x80 != 0 {
+            try store(start &+ UInt64(index), byte(data, index))
+        }
     }
 }

@@ -48,16 +48,17 @@ enum MaskedVectors {
             let mask = state.vector(instruction.pointee.vvvv)
             let indices = state.vector(instruction.pointee.detail)
             for element in 0..<count {
-                guard isChosen(state, instruction, element) else { continue }
-                let index: Int64 =
-                    hasQuadIndex
-                    ? indices.load(fromByteOffset: element * 8, as: Int64.self)
-                    : Int64(indices.load(fromByteOffset: element * 4, as: Int32.self))
-                let scaled = UInt64(bitPattern: index) &<< UInt64(instruction.pointee.scale)
-                let place = try state.elementAddress(instruction, scaled, size: is64 ? 8 : 4)
-                var target = state.ymm(instruction.pointee.reg)
-                try insert(state, instruction, place, element, &target)
-                state.setYMM(instruction.pointee.reg, target)
+                if isChosen(state, instruction, element) {
+                    let index: Int64 =
+                        hasQuadIndex
+                        ? indices.load(fromByteOffset: element * 8, as: Int64.self)
+                        : Int64(indices.load(fromByteOffset: element * 4, as: Int32.self))
+                    let scaled = UInt64(bitPattern: index) &<< UInt64(instruction.pointee.scale)
+                    let place = try state.elementAddress(instruction, scaled, size: is64 ? 8 : 4)
+                    var target = state.ymm(instruction.pointee.reg)
+                    try insert(state, instruction, place, element, &target)
+                    state.setYMM(instruction.pointee.reg, target)
+                }
                 if is64 {
                     mask.storeBytes(of: 0, toByteOffset: element * 8, as: UInt64.self)
                 } else {

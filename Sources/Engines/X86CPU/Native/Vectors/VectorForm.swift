@@ -90,7 +90,7 @@ struct VectorForm: Sendable {
 // memory operand: x the vector, x2 x4 x8 a part of it, y by W, d as MOVDDUP, or bytes.
 //
 // Features are those of legacy / VEX.128 / VEX.256 encoding, `-` where there is none. Traits: fp, flags, na (no
-// alignment), string, w0, w1.
+// alignment), amd-na (no alignment on AMD's processors, as seen), string, w0, w1.
 extension VectorForm {
     /// All forms of the three maps, in the order of the tables.
     static let all: [VectorForm] =
@@ -135,6 +135,7 @@ extension VectorForm {
             case "fp": traits.insert(.floatingPoint)
             case "flags": traits.insert(.setsFlags)
             case "na": traits.insert(.unaligned)
+            case "amd-na": if HostFeatures.isAMD { traits.insert(.unaligned) }
             case "string": traits.insert(.string)
             case "w0": w = .zero
             case "w1": w = .one

@@ -4,18 +4,18 @@
 enum MXCSR {
     /// Exception flags, bits 0...5: invalid, denormal, zero divide, overflow, underflow, precision.
     static let flags: UInt32 = 0x3F
-    /// Those that are found before the operation: invalid, denormal, zero divide.
-    static let early: UInt32 = 0x07
+    /// Not of MXCSR: the code was ended by a trap.
+    static let trapped: UInt32 = 1 << 31
     static let masks: UInt32 = 0x1F80
     static let maskShift: UInt32 = 7
     static let writable: UInt32 = 0xFFFF
 }
 
 extension UnsafeMutablePointer where Pointee == CPUState {
-    /// Runs code that rounds by MXCSR, with all exceptions masked, and notes the flags it raised.
+    /// Runs code that rounds by MXCSR and notes the flags it raised.
     ///
-    /// With a guest that unmasks exceptions the result goes to a copy of the destination first, and is dropped where an
-    /// unmasked one was raised.
+    /// For a guest that unmasks exceptions the host traps where the guest would: what an unmasked exception does to the
+    /// other flags can be told in no other way.
     @inline(__always)
     func runFloatingPoint(
         _ operation: UnsafePointer<NativeOperation>, _ reg: UnsafeMutableRawPointer, _ vvvv: UnsafeMutableRawPointer,
@@ -42,11 +42,14 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         // points at scratch memory.
         let size = traits.isDisjoint(with: [.regGeneral, .regMMX]) ? (traits.contains(.avx) ? 32 : 16) : 8
         copy.copyMemory(from: reg, byteCount: size)
+        guard NativeLibrary.catchesVectorTraps else { throw fault(Vector.invalidOpcode) }
+        // With the guest's own masks the host traps, which ends the code before it stores anything.
+        vectorControl.storeBytes(of: pointee.mxcsr & ~MXCSR.flags, as: UInt32.self)
         let flags = operation.pointee.code(copy, vvvv, rm, vectorControl, extra)
-        let raised = vectorControl.load(fromByteOffset: VectorBlock.controlStored, as: UInt32.self) & MXCSR.flags
-        let unmasked = raised & ~(pointee.mxcsr >> MXCSR.maskShift)
-        if unmasked != 0 {
-            pointee.mxcsr |= unmasked & MXCSR.early != 0 ? raised & MXCSR.early : raised
+        let stored = vectorControl.load(fromByteOffset: VectorBlock.controlStored, as: UInt32.self)
+        let raised = stored & MXCSR.flags
+        if stored & MXCSR.trapped != 0 {
+            pointee.mxcsr |= raised
             let isReported = pointee.cr4 & VectorControl.osXMMExceptions != 0
             throw fault(isReported ? Vector.simdFloatingPoint : Vector.invalidOpcode)
         }

@@ -249,14 +249,6 @@ enum VectorMoves {
         }
     }
 
-    /// MOVNTI.
-    static let storeNonTemporal: Handler = { state, instruction in
-        handle(state, instruction) { state, instruction throws(CPUFault) in
-            try state.storeGeneral(instruction, state[register: Int(instruction.pointee.reg)])
-            return .next
-        }
-    }
-
     // MARK: logic on equal registers
 
     /// PXOR and XORPS of a register with itself.

@@ -52,6 +52,9 @@ enum VectorTable {
             immediate = 0
         }
         if !form.hasImmediate { immediate = 0 }
+        // VPEXTRQ and VPINSRQ exist in 64-bit code only.
+        let isQuadOnly = isVEX && form.map == OpcodeMap.map0F3A.rawValue && form.size == .byWidth
+        if isQuadOnly, instruction.prefixes.contains(.rexW), !mode.is64 { return nil }
         let encoding = VectorEncoding(
             form: form, isVEX: isVEX, is256: instruction.prefixes.contains(.vexL),
             wide: isWide(form, instruction, mode), isMemory: instruction.prefixes.contains(.memory),

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A random encoding of one row of the opcode table, and what the decoder made of it.
+package struct GeneratedInstruction: Sendable {
+    package var name: String
+    package var bytes: [UInt8]
+    /// The decoder accepts it.
+    package var isDefined = false
+    package var hasMemoryOperand = false
+    /// General registers of the address, nil where there is none; the index may be a vector register.
+    package var base: Int?
+    package var index: Int?
+    package var indexIsVector = false
+    package var scale = 0
+    package var displacement: Int64 = 0
+    /// Where the displacement stands in `bytes` when the address is relative to the instruction pointer.
+    package var relativePlace: Int?
+    package var reg = 0
+    package var rm = 0
+    package var opcode: UInt8 = 0
+    package var map: UInt8 = 0
+    package var isVEX = false
+    package var immediate: UInt64 = 0
+    /// log2 of the operand's bytes, of integer instructions.
+    package var operandSize = 0
+}
+
+/// The opcode table as a source of random instructions, for comparing them with the host's processor.
+package enum InstructionCatalog {
+    /// Rows that user-mode code may run without touching anything but registers and memory.
+    package static let userRows: [Int] = {
+        let table = OpcodeTable.shared
+        return (0..<table.count).filter { isUserMode(table.rows[$0]) }
+    }()
+
+    package static func name(_ row: Int) -> String { OpcodeTable.shared.rows[row].name }
+
+    /// Whether the row exists in code of this width.
+    package static func exists(_ row: Int, is64: Bool) -> Bool {
+        OpcodeTable.shared.rows[row].widths.contains(is64 ? .bits64 : .bits32)
+    }
+
+    /// Segment loads, far transfers, flag images, system calls and what answers differently on every processor.
+    private static let excluded: [UInt8: Set<UInt8>] = [
+        0: [
+            0x06, 0x07, 0x0E, 0x16, 0x17, 0x1E, 0x1F, 0x8C, 0x8E, 0x9A, 0x9C, 0x9D, 0xC4, 0xC5, 0xCA, 0xCB, 0xCC, 0xCD,
+            0xCE, 0xCF, 0xEA, 0xF1, 0xF4, 0xFA, 0xFB,
+        ],
+        1: [
+            0x00, 0x01, 0x02, 0x03, 0x05, 0x06, 0x07, 0x08, 0x09, 0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0xA0, 0xA1, 0xA2,
+            0xA8, 0xA9, 0xB2, 0xB4, 0xB5,
+        ],
+    ]
+
+    private static func isUserMode(_ row: OpcodeRow) -> Bool {
+        if row.flags.contains(.system) { return false }
+        if row.vex == nil, excluded[row.map.rawValue]?.contains(row.opcode) ?? false { return false }
+        if row.map == .primary, (0x6C...0x6F).contains(row.opcode) { return false }
+        if row.map == .primary, (0xE4...0xE7).contains(row.opcode) || (0xEC...0xEF).contains(row.opcode) {
+            return false
+        }
+        // Far calls and jumps through memory; RDRAND, RDSEED and RDPID; FS and GS bases.
+        if row.map == .primary, row.opcode == 0xFF, row.digit == 3 || row.digit == 5 { return false }
+        if row.map == .map0F, row.opcode == 0xC7, row.digit.map({ $0 > 1 }) ?? true { return false }
+        if row.map == .map0F, row.opcode == 0xAE, row.mod == .register { return false }
+        return true
+    }
+
+    /// A random instruction of a row.
+    package static func generate(
+        _ row: Int, is64: Bool, using random: inout some RandomNumberGenerator
+    ) -> GeneratedInstruction {
+        var generator = InstructionGenerator(row: OpcodeTable.shared.rows[row], is64: is64)
+        generator.build(using: &random)
+        var made = GeneratedInstruction(name: name(row), bytes: generator.bytes)
+        decode(&made, generator, is64: is64)
+        return made
+    }
+
+    private static func decode(_ made: inout GeneratedInstruction, _ generator: InstructionGenerator, is64: Bool) {
+        let width = is64 ? CodeWidth.bits64.rawValue : CodeWidth.bits32.rawValue
+        let mode = CodeMode(
+            rawValue: width | (is64 ? 3 : 2) << 2 | CodeMode.flatBit | CodeMode.userBit | CodeMode.protectedBit)
+        made.bytes.withUnsafeBufferPointer { buffer in
+            var decoder = InstructionDecoder(
+                bytes: buffer.baseAddress!, available: buffer.count, mode: mode, offset: 0)
+            guard case .complete = decoder.decode(), decoder.row != nil else { return }
+            made.isDefined = true
+            fill(&made, decoder.instruction, generator)
+        }
+        if made.isDefined { return keepOutOfItself(&made, generator.row.immediate) }
+        // Nothing behind an undefined instruction may run.
+        for place in generator.operandEnd..<made.bytes.count { made.bytes[place] = 0xCC }
+    }
+
+    /// A relative branch that lands in its own bytes might never end.
+    private static func keepOutOfItself(_ made: inout GeneratedInstruction, _ form: ImmediateForm) {
+        let count = made.bytes.count
+        guard form == .relativeByte, let last = made.bytes.last else { return }
+        let target = count + Int(Int8(bitPattern: last))
+        if (0..<count).contains(target) { made.bytes[count - 1] = 0x10 }
+    }
+
+    private static func fill(
+        _ made: inout GeneratedInstruction, _ instruction: Instruction, _ generator: InstructionGenerator
+    ) {
+        made.bytes.removeLast(made.bytes.count - Int(instruction.length))
+        made.hasMemoryOperand = instruction.prefixes.contains(.memory)
+        (made.opcode, made.map) = (instruction.opcode, instruction.map)
+        made.isVEX = instruction.prefixes.contains(.vex)
+        (made.reg, made.rm) = (Int(instruction.reg), Int(instruction.rm))
+        made.immediate = UInt64(generator.bytes[Int(instruction.length) - 1])
+        made.operandSize = Int(instruction.operandSize)
+        made.scale = Int(instruction.scale)
+        made.displacement = instruction.displacement
+        made.indexIsVector = generator.row.flags.contains(.vectorIndex)
+        if instruction.base < 16 { made.base = Int(instruction.base) }
+        // A gather's selector moved the index away.
+        if made.indexIsVector {
+            made.index = Int(instruction.detail)
+        } else if instruction.index < 16 {
+            made.index = Int(instruction.index)
+        }
+        if instruction.base == Instruction.ripRegister { made.relativePlace = generator.displacementPlace }
+    }
+}
+
+/// Puts an encoding together.
+private struct InstructionGenerator {
+    let row: OpcodeRow
+    let is64: Bool
+    var bytes: [UInt8] = []
+    var displacementPlace = 0
+    /// Bytes up to here are prefixes, opcode and operands; immediates follow.
+    var operandEnd = 0
+
+    init(row: OpcodeRow, is64: Bool) {
+        self.row = row
+        self.is64 = is64
+    }
+
+    private static let immediateBytes = 10
+
+    mutating func build(using random: inout some RandomNumberGenerator) {
+        if let vex = row.vex { vexPrefix(vex, &random) } else { legacyPrefixes(&random) }
+        if row.vex == nil, row.map != .primary { bytes.append(0x0F) }
+        if row.vex == nil, row.map == .map0F38 { bytes.append(0x38) }
+        if row.vex == nil, row.map == .map0F3A { bytes.append(0x3A) }
+        bytes.append(row.opcode)
+        if row.flags.contains(.modRM) { operands(&random) }
+        operandEnd = bytes.count
+        for _ in 0..<Self.immediateBytes { bytes.append(UInt8.random(in: 0...255, using: &random)) }
+    }
+
+    private func chance(_ percent: Int, _ random: inout some RandomNumberGenerator) -> Bool {
+        Int.random(in: 0..<100, using: &random) < percent
+    }
+
+    private var isString: Bool {
+        row.map == .primary && ((0xA4...0xA7).contains(row.opcode) || (0xAA...0xAF).contains(row.opcode))
+    }
+
+    private mutating func legacyPrefixes(_ random: inout some RandomNumberGenerator) {
+        if chance(4, &random) {
+            bytes.append(is64 ? [0x26, 0x2E, 0x36, 0x3E, 0x65].randomElement(using: &random)! : 0x3E)
+        }
+        if is64, chance(4, &random) { bytes.append(0x67) }
+        let canLock = row.flags.contains(.lockable)
+        if chance(canLock ? 20 : 1, &random) { bytes.append(0xF0) }
+        var choices: [UInt8?] = []
+        for (option, byte) in [(OpcodePrefixes.none, UInt8?.none), (.x66, 0x66), (.xF3, 0xF3), (.xF2, 0xF2)]
+        where row.prefix.contains(option) { choices.append(byte) }
+        // Processors disagree about 66 before near branches in 64-bit code, and about F2 and F3 before LOOP.
+        let isBranch = is64 && row.size == .branch
+        if isBranch { choices.removeAll { $0 == 0x66 } }
+        if row.map == .primary, (0xE0...0xE3).contains(row.opcode) { choices.removeAll { $0 == 0xF2 || $0 == 0xF3 } }
+        let isPlain = row.prefix.contains(.none)
+        let usual = isString ? 30 : 75
+        let prefix = isPlain && chance(usual, &random) ? nil : choices.randomElement(using: &random)!
+        // A mandatory F3 or F2 may have 66 beside it.
+        if let prefix, prefix != 0x66, !isBranch, chance(15, &random) { bytes.append(0x66) }
+        if let prefix { bytes.append(prefix) }
+        if is64, chance(60, &random) { bytes.append(0x40 | UInt8.random(in: 0...15, using: &random)) }
+    }
+
+    private mutating func vexPrefix(_ vex: VEXForm, _ random: inout some RandomNumberGenerator) {
+        func choose(_ bit: VEXForm.Bit, _ random: inout some RandomNumberGenerator) -> UInt8 {
+            switch bit {
+            case .zero: 0
+            case .one: 1
+            case .any: UInt8.random(in: 0...1, using: &random)
+            }
+        }
+        let pp = UInt8(row.prefix.rawValue.trailingZeroBitCount)
+        let l = choose(vex.l, &random)
+        let w = choose(vex.w, &random)
+        let vvvv: UInt8 = vex.usesV ? UInt8.random(in: is64 ? 0...15 : 8...15, using: &random) : 15
+        let extensions: UInt8 = is64 ? UInt8.random(in: 0...7, using: &random) : 7
+        if row.map == .map0F, w == 0, extensions & 3 == 3, chance(50, &random) {
+            bytes += [0xC5, (extensions & 4) << 5 | vvvv << 3 | l << 2 | pp]
+        } else {
+            bytes += [0xC4, extensions << 5 | row.map.rawValue, w << 7 | vvvv << 3 | l << 2 | pp]
+        }
+    }
+
+    private mutating func operands(_ random: inout some RandomNumberGenerator) {
+        let reg = row.digit ?? UInt8.random(in: 0...7, using: &random)
+        let isRegister = row.mod == .register || row.mod == .any && chance(45, &random)
+        if isRegister {
+            bytes.append(0xC0 | reg << 3 | (row.rm ?? UInt8.random(in: 0...7, using: &random)))
+            return
+        }
+        let mod = UInt8.random(in: 0...2, using: &random)
+        var rm = UInt8.random(in: 0...7, using: &random)
+        if row.flags.contains(.vectorIndex) { rm = 4 }
+        bytes.append(mod << 6 | reg << 3 | rm)
+        var base = rm
+        if rm == 4 {
+            let sib = UInt8.random(in: 0...255, using: &random)
+            bytes.append(sib)
+            base = sib & 7
+        }
+        displacementPlace = bytes.count
+        if mod == 1 { bytes.append(UInt8.random(in: 0...255, using: &random)) }
+        if mod == 2 || mod == 0 && base == 5 {
+            let value = Int32.random(in: -512...512, using: &random)
+            for shift in [0, 8, 16, 24] { bytes.append(UInt8(truncatingIfNeeded: value >> Int32(shift))) }
+        }
+    }
+}
