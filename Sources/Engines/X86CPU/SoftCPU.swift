@@ -100,7 +100,13 @@ public final class SoftCPU: @unchecked Sendable {
     /// The kernel's number of the thread that runs it, 0 before.
     public internal(set) var hostThreadIdentifier = 0
     /// What to stop at.
-    public var debugPoints = DebugPoints() { didSet { state.updateWatches() } }
+    public var debugPoints = DebugPoints() {
+        didSet {
+            hasDebugPoints = !debugPoints.isEmpty
+            state.updateWatches()
+        }
+    }
+    private(set) var hasDebugPoints = false
     /// The instruction at which it stopped for the debugger must not stop it again.
     var isResumingFromDebugger = false
     /// Linear address of a debugger's watchpoint that the last instruction hit.

@@ -67,7 +67,7 @@ final class SystemMachine {
             Selector.userCode32 & ~3: Self.descriptor(limit: flatLimit, 0xC0FB),
             Selector.userData & ~3: Self.descriptor(limit: flatLimit, 0xC0F3),
             Selector.userCode & ~3: Self.descriptor(limit: flatLimit, 0xA0FB),
-            Selector.task: Self.descriptor(base: Self.task, limit: 0x1FF, 0x89),
+            Selector.task: Self.descriptor(base: Self.task, limit: 0x1FF, 0x8B),
             Selector.code32: Self.descriptor(limit: flatLimit, 0xC09B),
             Selector.code16: Self.descriptor(limit: 0xFFFF, 0x009B),
             Selector.data16: Self.descriptor(limit: 0xFFFF, 0x0093),
@@ -130,6 +130,7 @@ final class SystemMachine {
         var registers = cpu.registers
         change(&registers)
         cpu.registers = registers
+        cpu.leaveHalt()
     }
 
     /// Puts the processor at CPL 3.
@@ -173,7 +174,7 @@ final class SystemMachine {
         let rip = try next()
         let cs = UInt16(truncatingIfNeeded: try next())
         let flags = try next()
-        let hasStack = isLong || cs & 3 != 0
+        let hasStack = isLong || cs & 3 != 0 || flags & 0x2_0000 != 0
         let rsp = hasStack ? try next() : place
         let ss = hasStack ? UInt16(truncatingIfNeeded: try next()) : registers.ss.selector
         return ExceptionFrame(vector: vector, errorCode: errorCode, rip: rip, cs: cs, flags: flags, rsp: rsp, ss: ss)

@@ -152,6 +152,8 @@ struct CPUState {
     var nonMaskableBlocked: Bool = false
     /// The last instruction (SYSCALL, SYSRET) traps by the TF that it leaves, not by the one it found.
     var stepsByResult: Bool = false
+    /// The pending fault came up after a task switch: it is the new task's, and the instruction is done.
+    var hasTaskFault: Bool = false
     /// DR7 enables an instruction breakpoint.
     var hasInstructionBreakpoints: Bool = false
     /// Bits of DR6 that the debug trap to come will set.

@@ -95,41 +95,54 @@ enum SegmentInstructions {
         return (try state.load(place &+ UInt64(size)), offset)
     }
 
+    /// Runs a transfer that may switch tasks. A fault of the new task does not belong to this instruction.
+    @inline(__always)
+    private static func transfer(_ state: State, _ body: () throws(CPUFault) -> Void) throws(CPUFault) -> Outcome {
+        do throws(CPUFault) { try body() } catch {
+            guard state.pointee.hasTaskFault else { throw error }
+        }
+        return .exit
+    }
+
     static let jumpDirect: Handler = {
         handle($0, $1) { state, instruction throws(CPUFault) in
-            try state.farJump(
-                UInt16(truncatingIfNeeded: instruction.pointee.immediate >> 32),
-                instruction.pointee.immediate & 0xFFFF_FFFF, width: instruction.pointee.operandSize,
-                returnIP: state.nextIP(instruction))
-            return .exit
+            return try transfer(state) { () throws(CPUFault) in
+                try state.farJump(
+                    UInt16(truncatingIfNeeded: instruction.pointee.immediate >> 32),
+                    instruction.pointee.immediate & 0xFFFF_FFFF, width: instruction.pointee.operandSize,
+                    returnIP: state.nextIP(instruction))
+            }
         }
     }
 
     static let callDirect: Handler = {
         handle($0, $1) { state, instruction throws(CPUFault) in
-            try state.farCall(
-                UInt16(truncatingIfNeeded: instruction.pointee.immediate >> 32),
-                instruction.pointee.immediate & 0xFFFF_FFFF, width: instruction.pointee.operandSize,
-                returnIP: state.nextIP(instruction))
-            return .exit
+            return try transfer(state) { () throws(CPUFault) in
+                try state.farCall(
+                    UInt16(truncatingIfNeeded: instruction.pointee.immediate >> 32),
+                    instruction.pointee.immediate & 0xFFFF_FFFF, width: instruction.pointee.operandSize,
+                    returnIP: state.nextIP(instruction))
+            }
         }
     }
 
     static let jumpIndirect: Handler = {
         handle($0, $1) { state, instruction throws(CPUFault) in
             let (selector, offset) = try farOperand(state, instruction)
-            try state.farJump(
-                selector, offset, width: instruction.pointee.operandSize, returnIP: state.nextIP(instruction))
-            return .exit
+            return try transfer(state) { () throws(CPUFault) in
+                try state.farJump(
+                    selector, offset, width: instruction.pointee.operandSize, returnIP: state.nextIP(instruction))
+            }
         }
     }
 
     static let callIndirect: Handler = {
         handle($0, $1) { state, instruction throws(CPUFault) in
             let (selector, offset) = try farOperand(state, instruction)
-            try state.farCall(
-                selector, offset, width: instruction.pointee.operandSize, returnIP: state.nextIP(instruction))
-            return .exit
+            return try transfer(state) { () throws(CPUFault) in
+                try state.farCall(
+                    selector, offset, width: instruction.pointee.operandSize, returnIP: state.nextIP(instruction))
+            }
         }
     }
 
@@ -142,8 +155,9 @@ enum SegmentInstructions {
 
     static let interruptReturn: Handler = {
         handle($0, $1) { state, instruction throws(CPUFault) in
-            try state.interruptReturn(width: instruction.pointee.operandSize, returnIP: state.nextIP(instruction))
-            return .exit
+            try transfer(state) { () throws(CPUFault) in
+                try state.interruptReturn(width: instruction.pointee.operandSize, returnIP: state.nextIP(instruction))
+            }
         }
     }
 
@@ -164,8 +178,7 @@ enum SegmentInstructions {
                 event.vector = Vector.debug
                 event.origin = .external
             }
-            try state.deliver(event)
-            return .exit
+            return try transfer(state) { () throws(CPUFault) in try state.deliver(event) }
         }
     }
 

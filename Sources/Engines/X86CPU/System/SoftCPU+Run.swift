@@ -30,6 +30,7 @@ extension SoftCPU: VirtualCPU {
         if needsStepping { return stepOnce() }
         state.pointee.systemFlags &= ~Flag.resume
         if executeBlocks(state, limit: limit) == .fault { return raiseFault() ? nil : .shutdown }
+        if state.pointee.hasTaskFault { return raiseTaskFault() }
         if state.pointee.stepsByResult {
             state.pointee.stepsByResult = false
             if state.pointee.systemFlags & Flag.trap != 0 { return raiseDebugTrap(DebugStatus.singleStep) }
@@ -52,8 +53,7 @@ extension SoftCPU: VirtualCPU {
 
     private var needsStepping: Bool {
         state.pointee.systemFlags & Flag.trap != 0 || state.pointee.shadow != .none
-            || state.pointee.hasInstructionBreakpoints || state.pointee.mmu.pointee.hasWatches
-            || !debugPoints.isEmpty
+            || state.pointee.hasInstructionBreakpoints || state.pointee.mmu.pointee.hasWatches || hasDebugPoints
     }
 
     // MARK: attention
@@ -129,6 +129,11 @@ extension SoftCPU: VirtualCPU {
                 returnIP: state.pointee.rip, setsResume: true))
     }
 
+    private func raiseTaskFault() -> CPUExit? {
+        state.pointee.hasTaskFault = false
+        return raiseFault() ? nil : .shutdown
+    }
+
     /// Delivers an event, and what comes up on the way, to the double fault.
     /// - Returns: false for a triple fault.
     func raise(_ first: PendingEvent) -> Bool {
@@ -138,7 +143,7 @@ extension SoftCPU: VirtualCPU {
             do throws(CPUFault) {
                 try state.deliver(event)
                 return true
-            } catch {}
+            } catch { state.pointee.hasTaskFault = false }
             if state.pointee.faultIsNonCanonical {
                 state.pointee.faultIsNonCanonical = false
                 _ = state.fault(Vector.stackFault, code: event.external)
@@ -188,6 +193,7 @@ extension SoftCPU: VirtualCPU {
             guard raiseFault() else { return .shutdown }
             return points.singleStep ? stop(.step) : nil
         }
+        if state.pointee.hasTaskFault { return raiseTaskFault() }
         if let exit = trapAfterStep(hadTrap) { return exit }
         if let address = hitWatchpoint {
             hitWatchpoint = nil

@@ -74,7 +74,9 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         register.attributes |= 2
         segment(SegmentRegister.tr).pointee = register
         pointee.cr0 |= ControlRegister0.taskSwitched
+        pointee.hasTaskFault = true
         try loadTask(image, new, nests: nests, external: external)
+        pointee.hasTaskFault = false
     }
 
     private func saveTask(_ task: SegmentState, _ layout: TaskLayout, returnIP: UInt64, flags: UInt64) throws(CPUFault)

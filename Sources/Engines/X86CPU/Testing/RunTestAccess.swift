@@ -3,6 +3,9 @@
 package import CPUInterface
 
 extension SoftCPU {
+    /// Ends HLT as an interrupt would.
+    package func leaveHalt() { state.pointee.isHalted = false }
+
     /// Runs with delivery of exceptions and interrupts until the guest halts with nothing to wake it, something stops
     /// the processor, or about `limit` instructions have run.
     /// - Returns: what `run` would return; nil for a halt or the limit.
