@@ -144,6 +144,10 @@ let programs: [Target] = [
 /// What several test targets share.
 let testSupport: [Target] = [
     .target(
+        name: "VirtqueueDriver",
+        dependencies: ["Virtio", "GuestMemory", "HostIO", "HostSystem", "MachineModel", "PCIBus"],
+        path: "Tests/Support/VirtqueueDriver", swiftSettings: strict),
+    .target(
         name: "StorageTestKit", dependencies: ["BlockLayer", "HostSystem"], path: "Tests/Support/StorageTestKit",
         swiftSettings: strict),
 ]
@@ -186,6 +190,15 @@ var testTargets: [Target] = [
     tests("Diagnostics", ["HostSystem"]),
     tests("RawImage", ["BlockLayer", "StorageTestKit"]),
     tests("QCOW2Image", ["BlockLayer", "RawImage", "StorageTestKit", "HostSystem"]),
+    tests("Virtio", ["VirtqueueDriver", "HostSystem", "GuestMemory", "MachineModel", "PCIBus"]),
+    tests(
+        "VirtioDevices",
+        [
+            "Virtio", "VirtqueueDriver", "GuestMemory", "HostIO", "HostSystem", "BlockLayer", "RawImage", "PacketPorts",
+            "CharacterStreams", "Diagnostics",
+        ]),
+    tests("PacketPorts", ["HostIO", "HostSystem", "Diagnostics", "CLinux"]),
+    tests("UserNetwork", ["PacketPorts", "HostIO", "HostSystem", "Diagnostics", "CLinux"]),
 ]
 
 var targets = [shims, modules, programs, testSupport, benchmarks, oracle, testTargets].flatMap { $0 }

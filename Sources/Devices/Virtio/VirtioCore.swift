@@ -68,7 +68,7 @@ final class VirtioCore: @unchecked Sendable {
     var status: UInt8 { statusBits.load(ordering: .acquiring) }
     /// Changes with the device type's registers.
     var generation: UInt8 { generationCount.load(ordering: .acquiring) }
-    func configChanged() { generationCount.add(1, ordering: .acquiringAndReleasing) }
+    func configChanged() { generationCount.wrappingAdd(1, ordering: .acquiringAndReleasing) }
 
     func raise(_ bit: UInt8) { interruptBits.bitwiseOr(bit, ordering: .acquiringAndReleasing) }
     /// Reads the interrupt status and clears it.

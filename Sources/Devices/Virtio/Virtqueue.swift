@@ -23,7 +23,7 @@ public final class Virtqueue: @unchecked Sendable {
     /// Where the rings and buffers are.
     public let memory: GuestMemory
     /// What the driver has set.
-    public internal(set) var layout: VirtqueueLayout
+    package(set) public var layout: VirtqueueLayout
     /// The driver has enabled it and its rings are in memory.
     public private(set) var isReady = false
     /// Why nothing is taken from it any more.
@@ -64,7 +64,7 @@ public final class Virtqueue: @unchecked Sendable {
     // MARK: Set-up
 
     /// Begins to use the rings of `layout`; a broken queue when they cannot be used.
-    func configure(features: VirtioFeatures) {
+    package func configure(features: VirtioFeatures) {
         reset(keepingLayout: true)
         size = layout.size
         usesEventIndex = features.contains(.eventIndex)
