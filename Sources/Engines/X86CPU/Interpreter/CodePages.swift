@@ -75,49 +75,56 @@ final class CodePages: CodePageObserver, @unchecked Sendable {
     func mark(page: UInt64, offset: Int, count: Int, by cpu: SoftCPU) {
         guard let (word, flag) = find(page) else { return }
         let mask = Self.mask(offset: offset, count: count)
-        if roost_atomic_or64(word, mask) & mask == mask { return }
-        if roost_atomic_or8(flag, GuestMemory.PageFlags.code.rawValue) & GuestMemory.PageFlags.code.rawValue == 0 {
-            // The page may stand in write TLBs: out of them, here at once and elsewhere as soon as they look.
-            cpu.dropWriteTranslation(ofPage: page)
-            tellOthers(page, than: cpu, isMark: true)
-        }
+        // Whoever clears the marks after this look posts a change, which is taken after the decoding.
+        if roost_atomic_load64(word) & mask == mask { return }
+        lock.lock()
+        _ = roost_atomic_or64(word, mask)
+        let old = roost_atomic_or8(flag, GuestMemory.PageFlags.code.rawValue)
+        let isNew = old & GuestMemory.PageFlags.code.rawValue == 0
+        if isNew { tellOthers(than: cpu) { $0.postCodeChange(page: page, isMark: true) } }
+        lock.unlock()
+        // The page may stand in write TLBs: out of them, here at once and elsewhere as soon as they look.
+        if isNew { cpu.dropWriteTranslation(ofPage: page) }
     }
 
     /// Called after a processor's store to a page with the flag `code`, and before its next instruction.
     func written(page: UInt64, offset: Int, count: Int, by cpu: SoftCPU) {
-        guard let (word, flag) = find(page), roost_atomic_load64(word) & Self.mask(offset: offset, count: count) != 0
-        else { return }
-        clear(word, flag)
-        cpu.blocks.drop(page: page)
-        tellOthers(page, than: cpu, isMark: false)
+        guard let (word, _) = find(page) else { return }
+        // The store is before the look at the marks, as a decoder's mark is before its reads: one sees the other.
+        roost_fence()
+        guard roost_atomic_load64(word) & Self.mask(offset: offset, count: count) != 0 else { return }
+        rewritten(page: page, by: cpu)
     }
 
     /// A device or the loader wrote somewhere in the page.
-    func codePageWritten(_ page: UInt64) {
-        guard let (word, flag) = find(page) else { return }
-        clear(word, flag)
-        tellOthers(page, than: nil, isMark: false)
-    }
+    func codePageWritten(_ page: UInt64) { clear(page, than: nil) }
 
-    /// A processor that may have written to a freshly marked page through its write TLB.
+    /// A processor wrote to decoded bytes of the page, or may have through its write TLB before it saw a fresh mark.
     func rewritten(page: UInt64, by cpu: SoftCPU) {
-        guard let (word, flag) = find(page) else { return }
-        clear(word, flag)
+        clear(page, than: cpu)
         cpu.blocks.drop(page: page)
-        tellOthers(page, than: cpu, isMark: false)
     }
 
-    private func clear(_ word: UnsafeMutablePointer<UInt64>, _ flag: UnsafeMutablePointer<UInt8>) {
-        _ = roost_atomic_and8(flag, ~GuestMemory.PageFlags.code.rawValue)
-        _ = roost_atomic_and64(word, 0)
+    /// A processor that does not know any more which pages were marked, and may have written to any of them.
+    func everythingRewritten(by cpu: SoftCPU) {
+        lock.withLock { tellOthers(than: cpu) { $0.postAllCodeChanged() } }
     }
 
-    private func tellOthers(_ page: UInt64, than cpu: SoftCPU?, isMark: Bool) {
+    private func clear(_ page: UInt64, than cpu: SoftCPU?) {
+        guard let (word, flag) = find(page) else { return }
         lock.lock()
         defer { lock.unlock() }
+        // Flag and marks change together under the lock, so that no marked page is without its flag.
+        _ = roost_atomic_and64(word, 0)
+        _ = roost_atomic_and8(flag, ~GuestMemory.PageFlags.code.rawValue)
+        tellOthers(than: cpu) { $0.postCodeChange(page: page, isMark: false) }
+    }
+
+    /// The lock is held.
+    private func tellOthers(than cpu: SoftCPU?, _ tell: (SoftCPU) -> Void) {
         let own = cpu.map { Unmanaged.passUnretained($0).toOpaque() }
         for processor in processors where processor.toOpaque() != own {
-            processor._withUnsafeGuaranteedRef { $0.postCodeChange(page: page, isMark: isMark) }
+            processor._withUnsafeGuaranteedRef(tell)
         }
     }
 }
@@ -130,6 +137,8 @@ struct PostedCodeChanges {
     var marked: [UInt64] = []
     /// More were posted than were worth listing: everything is stale.
     var overflowed = false
+    /// Another processor lost count: everything decoded is stale.
+    var allDropped = false
     static let limit = 256
 }
 
@@ -148,6 +157,12 @@ extension SoftCPU {
         raiseAttention(Attention.codeChanged)
     }
 
+    /// Posts that any code may have changed.
+    func postAllCodeChanged() {
+        codeChangeLock.withLock { postedCodeChanges.allDropped = true }
+        raiseAttention(Attention.codeChanged)
+    }
+
     /// Answers `Attention.codeChanged`, which it clears. On the processor's thread, between blocks.
     func processCodeChanges() {
         clearAttention(Attention.codeChanged)
@@ -159,8 +174,9 @@ extension SoftCPU {
         if changes.overflowed {
             // Rare: a list that is incomplete is answered by forgetting everything.
             _ = dropWriteTranslations(to: nil)
-            blocks.dropAll()
+            codePages.everythingRewritten(by: self)
         }
+        if changes.overflowed || changes.allDropped { blocks.dropAll() }
         for page in changes.marked where dropWriteTranslation(ofPage: page) {
             codePages.rewritten(page: page, by: self)
         }
