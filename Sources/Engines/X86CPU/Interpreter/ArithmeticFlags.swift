@@ -9,6 +9,14 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         return (wide &<< (64 &- Word.bits)) & (3 << 62) | (wide & 8)
     }
 
+    /// CF and OF at their places in `flagCarries`, without branches.
+    @inline(__always)
+    private func topCarries(_ carry: Bool, _ overflow: Bool) -> UInt64 {
+        let carry: UInt64 = carry ? 1 : 0
+        let overflow: UInt64 = overflow ? 1 : 0
+        return carry &<< 63 | (carry ^ overflow) &<< 62
+    }
+
     /// After `result = a + b (+ carry)`.
     @inline(__always)
     func setAddFlags<Word: OperandWord>(_ a: Word, _ b: Word, _ result: Word) {
@@ -33,7 +41,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     /// SF, ZF and PF from a result; CF and OF as given, AF clear.
     @inline(__always)
     func setFlags<Word: OperandWord>(_ result: Word, carry: Bool, overflow: Bool) {
-        pointee.flagCarries = (carry ? 1 << 63 : 0) | (carry != overflow ? 1 << 62 : 0)
+        pointee.flagCarries = topCarries(carry, overflow)
         pointee.flagResult = result.extended
     }
 
@@ -41,15 +49,13 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     @inline(__always)
     func setCarry(_ carry: Bool) {
         let overflow = overflowFlag
-        pointee.flagCarries =
-            pointee.flagCarries & ~(3 << 62) | (carry ? 1 << 63 : 0) | (carry != overflow ? 1 << 62 : 0)
+        pointee.flagCarries = pointee.flagCarries & ~(3 << 62) | topCarries(carry, overflow)
     }
 
     /// Changes CF and OF alone.
     @inline(__always)
     func setCarryAndOverflow(_ carry: Bool, _ overflow: Bool) {
-        pointee.flagCarries =
-            pointee.flagCarries & ~(3 << 62) | (carry ? 1 << 63 : 0) | (carry != overflow ? 1 << 62 : 0)
+        pointee.flagCarries = pointee.flagCarries & ~(3 << 62) | topCarries(carry, overflow)
     }
 
     /// After INC: all but CF.

@@ -98,15 +98,30 @@ enum Extension {
     }
 }
 
-/// CMOVcc. The memory operand is read, and a 32-bit destination's upper half cleared, whether the condition holds or not.
-enum ConditionalMove: SizedOperation {
-    @inline(__always)
-    static func run<Word: OperandWord>(
-        _ state: State, _ instruction: UnsafePointer<Instruction>, _: Word.Type
-    ) throws(CPUFault) -> Outcome {
+/// CMOVcc; `number` is a constant. The memory operand is read, and a 32-bit destination's upper half cleared, whether the
+/// condition holds or not.
+@inline(__always)
+func moveIf<Word: OperandWord>(
+    _ raw: UnsafeMutableRawPointer, _ code: UnsafeRawPointer, _: Word.Type, _ number: UInt8
+) -> Int32 {
+    handle(raw, code) { state, instruction throws(CPUFault) in
         let value: Word = try state.loadRM(instruction)
         let old = Word.read(state, instruction.pointee.reg)
-        Word.write(state, instruction.pointee.reg, state.condition(instruction.pointee.opcode & 15) ? value : old)
+        Word.write(state, instruction.pointee.reg, state.condition(number) ? value : old)
+        return .next
+    }
+}
+
+/// SETcc; `number` is a constant.
+@inline(__always)
+func setIf(_ raw: UnsafeMutableRawPointer, _ code: UnsafeRawPointer, _ number: UInt8) -> Int32 {
+    handle(raw, code) { state, instruction throws(CPUFault) in
+        let value: UInt8 = state.condition(number) ? 1 : 0
+        if instruction.pointee.isMemory {
+            try state.store(try state.address(instruction, size: 1, isWrite: true), value)
+        } else {
+            UInt8.write(state, instruction.pointee.rm, value)
+        }
         return .next
     }
 }

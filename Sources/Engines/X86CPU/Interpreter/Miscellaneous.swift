@@ -51,14 +51,6 @@ enum Miscellaneous {
         }
     }
 
-    /// SETcc.
-    static let setCondition: Handler = {
-        handle($0, $1) { state, instruction throws(CPUFault) in
-            try state.storeRM(instruction, state.condition(instruction.pointee.opcode & 15) ? 1 : 0 as UInt8)
-            return .next
-        }
-    }
-
     /// LAHF.
     static let flagsToHigh: Handler = {
         handle($0, $1) { state, _ throws(CPUFault) in

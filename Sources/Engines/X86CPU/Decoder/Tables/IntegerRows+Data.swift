@@ -104,7 +104,9 @@ extension OpcodeTable {
         table.add("LEA", .primary, 0x8D, mod: .memory, .modRM) { i, _ in
             WidthHandlers.loadEffectiveAddress[Int(i.operandSize)]
         }
-        table.add("CMOV", .map0F, 0x40...0x4F, .modRM) { i, _ in WidthHandlers.conditionalMove[Int(i.operandSize)] }
+        table.add("CMOV", .map0F, 0x40...0x4F, .modRM) { i, _ in
+            SharedHandlers.moves[Int(i.operandSize) - 1][Int(i.opcode & 15)]
+        }
         registerExtensionRows(&table)
         for bit: UInt8 in 0...1 {
             table.add(

@@ -77,8 +77,8 @@ extension OpcodeTable {
 
     /// Flags, conversions, decimal adjustments, hints and fences.
     static func registerMiscellaneousRows(_ table: inout OpcodeTableBuilder) {
-        table.add("SETcc", .map0F, 0x90...0x9F, size: .byte, [.modRM, .byteRM]) { _, _ in
-            Miscellaneous.setCondition
+        table.add("SETcc", .map0F, 0x90...0x9F, size: .byte, [.modRM, .byteRM]) { i, _ in
+            SharedHandlers.sets[Int(i.opcode & 15)]
         }
         table.add("CBW", .primary, 0x98, run: Miscellaneous.extendAccumulator)
         table.add("CWD", .primary, 0x99, run: Miscellaneous.signIntoData)
