@@ -32,6 +32,8 @@ struct FlatMachine {
                 memory: memory, ports: ports, devices: devices,
                 model: try CPUModel(named: "max", capabilities: SoftCPU.capabilities())))
         cpu.setFlatMode(bits: bits)
+        // RESET leaves the processor's signature in RDX.
+        for register in 0..<16 { cpu[general: register] = 0 }
         cpu[general: 4] = Self.stackTop
         try load(code + [0xF4])
     }

@@ -75,11 +75,14 @@ extension StringOperation {
     }
 }
 
+/// How long a repeated instruction runs before the run loop has a look at its limit.
+enum StringLimit {
+    /// Pages or single elements.
+    @inline(__always) static var slices: Int { 1024 }
+}
+
 /// A string instruction without or with a repeat prefix.
 enum Repeated<Operation: StringOperation>: SizedOperation {
-    /// Pages or single elements after which the run loop has a look at its limit.
-    @inline(__always) private static var maximumSlices: Int { 4096 }
-
     @inline(__always)
     static func run<Word: OperandWord>(
         _ state: State, _ instruction: UnsafePointer<Instruction>, _: Word.Type
@@ -104,7 +107,7 @@ enum Repeated<Operation: StringOperation>: SizedOperation {
         let isPlain =
             goesUp && !isSingle && !instruction.pointee.prefixes.contains(.checkedSegment)
             && (state.pointee.isFlat || state.pointee.codeWidth == .bits64)
-        var slices = maximumSlices
+        var slices = StringLimit.slices
         while true {
             let count = state[register: Register.rcx] & mask
             if count == 0 { return .next }

@@ -97,6 +97,7 @@ enum PortInstructions {
             let repeats = !instruction.pointee.prefixes.isDisjoint(with: [.repeatEqual, .repeatNotEqual])
             let isSingle = state.pointee.fetchKey & UInt64(CodeMode.singleBit) != 0
             try state.requirePort(port, size: size)
+            var slices = StringLimit.slices
             while true {
                 let count = state[register: Register.rcx] & mask
                 if repeats, count == 0 { return .next }
@@ -105,7 +106,8 @@ enum PortInstructions {
                 guard repeats else { break }
                 state.setCounter(Register.rcx, count &- 1, instruction)
                 if count == 1 { break }
-                if state.pointee.attention != 0 || isSingle {
+                slices -= 1
+                if state.pointee.attention != 0 || isSingle || slices == 0 {
                     state.pointee.rip = state.ownIP(instruction)
                     return .branch
                 }
