@@ -1,20 +1,26 @@
 # Roost. `make run` boots Debian's kernel in a machine; `make test` runs every test.
+# SPDX-License-Identifier: Apache-2.0
 
 SWIFT ?= swift
 BUILD := .build/release
 
-.PHONY: build test run fuzz-cpu lint format clean
+.PHONY: build run test lint format clean bench-boot dependencies test-dependencies
 
-build:
+build: dependencies
 	$(SWIFT) build -c release
 
-test: build
-	$(SWIFT) test -c release --parallel
+dependencies:
+	@scripts/install-dependencies
 
-# Compares random instructions with the host's processor until stopped or until one differs.
-fuzz-cpu:
-	$(SWIFT) build -c release --product fuzz-cpu
-	SWIFT_BACKTRACE=enable=no $(BUILD)/fuzz-cpu $(FUZZ_FLAGS)
+test-dependencies:
+	@scripts/install-dependencies --test
+
+run: build
+	@scripts/run-debian
+
+test: test-dependencies build
+	$(SWIFT) test -c release --parallel
+	Integration/boot-debian
 
 lint:
 	scripts/lint-imports
@@ -23,5 +29,9 @@ lint:
 format:
 	$(SWIFT) format --in-place --recursive Package.swift Sources Tests
 
+# Kernel to shell on the software CPU beside QEMU's TCG, in turn, as ratios of time.
+bench-boot: test-dependencies build
+	Benchmarks/boot
+
 clean:
-	rm -rf .build
+	rm -rf .build .cache

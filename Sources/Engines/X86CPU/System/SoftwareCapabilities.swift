@@ -19,7 +19,7 @@ extension SoftCPU {
     private static let hostFeatures: [String] = [
         "sse3", "pclmulqdq", "ssse3", "fma", "sse4.1", "sse4.2", "aes", "xsave", "avx", "f16c", "avx2", "sha-ni",
         "xsaveopt",
-        "xsavec", "xgetbv1", "xsaves",
+        "xsavec", "xgetbv1", "xsaves", "invtsc",
     ]
 
     /// What this engine offers a guest on this host.
