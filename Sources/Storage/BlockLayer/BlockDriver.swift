@@ -27,7 +27,7 @@ public protocol ProtocolDriver: BlockDriver {
 
 /// A driver that can make new images.
 public protocol CreatingDriver: BlockDriver {
-    /// The options of `create`, sorted by name as in help output.
+    /// The options of `create`, in the order in which they are told when an image is made (help sorts them).
     var createOptions: [CreateOption] { get }
     /// Whether an image can name a backing file.
     var supportsBacking: Bool { get }
@@ -60,7 +60,7 @@ public protocol MeasuringDriver: CreatingDriver {
 
 /// A driver whose existing images can be changed by `amend`.
 public protocol AmendingDriver: BlockDriver {
-    /// The options of `amend`, sorted by name.
+    /// The options of `amend`.
     var amendOptions: [CreateOption] { get }
 }
 

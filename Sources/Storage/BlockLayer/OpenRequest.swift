@@ -39,8 +39,8 @@ public struct OpenFlags: Sendable, Equatable {
     public var isExclusive = false
     /// Guest discards free space in the host's file (`discard=unmap`).
     public var unmaps = true
-    /// The backing file is opened for writing as well (`commit`).
-    public var writableBacking = false
+    /// How many images down the chain the backing file is that is opened for writing as well (`commit`); 0 for none.
+    public var writableBacking = 0
     /// The length may be changed.
     public var mayResize = false
 
@@ -178,7 +178,7 @@ public struct OpenRequest: Sendable {
         }
         if let reference = options.take(role) {
             guard let node = graph.node(named: reference) else {
-                throw BlockError(.notFound, "Cannot find device='' nor node-name='\(reference)'")
+                throw BlockError(.notFound, "Cannot find device='\(reference)' nor node-name='\(reference)'")
             }
             return node
         }
@@ -222,7 +222,7 @@ public struct OpenRequest: Sendable {
         if let reference {
             if reference == .null || reference.text.isEmpty { return nil }
             guard let node = graph.node(named: reference.text) else {
-                throw BlockError(.notFound, "Cannot find device='' nor node-name='\(reference.text)'")
+                throw BlockError(.notFound, "Cannot find device='\(reference.text)' nor node-name='\(reference.text)'")
             }
             return node
         }
@@ -248,8 +248,8 @@ public struct OpenRequest: Sendable {
             throw BlockError(.corrupt, "The chain of backing files is longer than \(Self.longestChain) images")
         }
         var lower = flags
-        lower.isWritable = flags.isWritable && flags.writableBacking
-        lower.writableBacking = false
+        lower.isWritable = flags.writableBacking == 1
+        lower.writableBacking = max(flags.writableBacking - 1, 0)
         lower.isExclusive = false
         lower.forChecking = false
         return try graph.open(name, options: options, flags: lower, ancestors: chain)

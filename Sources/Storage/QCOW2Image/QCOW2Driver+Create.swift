@@ -4,53 +4,62 @@ public import BlockLayer
 internal import HostSystem
 
 extension QCOW2Driver: CreatingDriver, AmendingDriver {
-    /// The options of `create`, in the order of help output.
+    /// The options of `create`, in the order in which they are told.
     public var createOptions: [CreateOption] {
         [
-            CreateOption("backing_file", .text, "File name of a base image"),
-            CreateOption("backing_fmt", .text, "Image format of the base image"),
-            CreateOption("cluster_size", .size, "qcow2 cluster size", default: "65536"),
-            CreateOption("compat", .text, "Compatibility level (v2 [0.10] or v3 [1.1])"),
-            CreateOption(
-                "compression_type", .text, "Compression method used for image cluster compression", default: "zlib"),
-            CreateOption("data_file", .text, "File name of an external data file"),
-            CreateOption("data_file_raw", .boolean, "The external data file must stay valid as a raw image"),
-            CreateOption("encrypt.cipher-alg", .text, "Name of encryption cipher algorithm"),
-            CreateOption("encrypt.cipher-mode", .text, "Name of encryption cipher mode"),
-            CreateOption("encrypt.format", .text, "Encrypt the image, format choices: 'aes', 'luks'"),
-            CreateOption("encrypt.hash-alg", .text, "Name of encryption hash algorithm"),
-            CreateOption("encrypt.iter-time", .number, "Time to spend in PBKDF in milliseconds"),
-            CreateOption("encrypt.ivgen-alg", .text, "Name of IV generator algorithm"),
-            CreateOption("encrypt.ivgen-hash-alg", .text, "Name of IV generator hash algorithm"),
-            CreateOption("encrypt.key-secret", .text, "ID of secret providing qcow AES key or LUKS passphrase"),
             CreateOption(
                 "encryption", .boolean,
                 "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)"),
+            CreateOption("encrypt.format", .text, "Encrypt the image, format choices: 'aes', 'luks'"),
+            CreateOption("encrypt.key-secret", .text, "ID of secret providing qcow AES key or LUKS passphrase"),
+            CreateOption("encrypt.cipher-alg", .text, "Name of encryption cipher algorithm"),
+            CreateOption("encrypt.cipher-mode", .text, "Name of encryption cipher mode"),
+            CreateOption("encrypt.ivgen-alg", .text, "Name of IV generator algorithm"),
+            CreateOption("encrypt.ivgen-hash-alg", .text, "Name of IV generator hash algorithm"),
+            CreateOption("encrypt.hash-alg", .text, "Name of encryption hash algorithm"),
+            CreateOption("encrypt.iter-time", .number, "Time to spend in PBKDF in milliseconds"),
+            CreateOption("cluster_size", .size, "qcow2 cluster size", default: "65536"),
             CreateOption("extended_l2", .boolean, "Extended L2 tables", default: "off"),
-            CreateOption("lazy_refcounts", .boolean, "Postpone refcount updates", default: "off"),
             CreateOption("preallocation", .text, "Preallocation mode (allowed values: off, metadata, falloc, full)"),
-            CreateOption("refcount_bits", .number, "Width of a reference count entry in bits", default: "16"),
+            CreateOption(
+                "compression_type", .text, "Compression method used for image cluster compression", default: "zlib"),
             CreateOption("size", .size, "Virtual disk size"),
+            CreateOption("compat", .text, "Compatibility level (v2 [0.10] or v3 [1.1])"),
+            CreateOption("backing_file", .text, "File name of a base image"),
+            CreateOption("backing_fmt", .text, "Image format of the base image"),
+            CreateOption("data_file", .text, "File name of an external data file"),
+            CreateOption("data_file_raw", .boolean, "The external data file must stay valid as a raw image"),
+            CreateOption("lazy_refcounts", .boolean, "Postpone refcount updates", default: "off"),
+            CreateOption("refcount_bits", .number, "Width of a reference count entry in bits", default: "16"),
         ]
     }
 
     /// Images can name a backing file.
     public var supportsBacking: Bool { true }
 
-    /// The options of `amend`, in the order of help output.
+    /// The options of `amend`, in the order in which they are told.
     public var amendOptions: [CreateOption] {
         let names: Set = [
             "backing_file", "backing_fmt", "compat", "data_file", "data_file_raw", "lazy_refcounts", "refcount_bits",
             "size",
         ]
-        return createOptions.filter { names.contains($0.name) }
+        return createOptions.filter { names.contains($0.name) } + [
+            CreateOption("encrypt.iter-time", .number, "Time to spend in PBKDF in milliseconds"),
+            CreateOption("encrypt.keyslot", .number, "Select a single keyslot to modify explicitly"),
+            CreateOption(
+                "encrypt.new-secret", .text, "New secret to set in the matching keyslots. Empty string to erase"),
+            CreateOption("encrypt.old-secret", .text, "Select all keyslots that match this password"),
+            CreateOption("encrypt.state", .text, "Select new state of affected keyslots (active/inactive)"),
+        ]
     }
 
     /// Makes an empty image. The header is written last, so that a file without it is no image.
     public func create(_ request: CreateRequest) throws(BlockError) {
         let header = try makeHeader(request.options)
         let size = try Self.sizeOption(request.options)
-        let mode = try Self.preallocation(request.options)
+        var mode = try Self.preallocation(request.options)
+        // The tables must not be needed to read a raw data file, so they say that everything is there.
+        if mode == .off, request.options.bool("data_file_raw") { mode = .metadata }
         try Self.checkCombination(request.options, header, mode)
         try createBelow(request, request.filename)
         if let name = request.options.string("data_file") {

@@ -181,6 +181,11 @@ extension QCOW2Node: ResizableNode {
                     let wanted = Int((tableEnd - guest) / size)
                     let taken =
                         geometry.hasDataFile ? (offset: guest, count: wanted) : try refcounts.allocate(min(wanted, 512))
+                    if !geometry.hasDataFile, taken.offset < file.length {
+                        // Clusters that were in use before hold what was in them.
+                        let count = Int64(taken.count) * size
+                        try file.writeZeroes(at: taken.offset, count: min(count, file.length - taken.offset), flags: [])
+                    }
                     for index in 0..<taken.count where try l2Entry(guest)?.entry == 0 {
                         let host = UInt64(taken.offset + Int64(index) * size)
                         // Unallocated subclusters of an allocated cluster still read from the backing file.

@@ -68,11 +68,10 @@ public struct FileDriver: ProtocolDriver, CreatingDriver {
     /// The options of a new file.
     public var createOptions: [CreateOption] {
         [
-            CreateOption("extent_size_hint", .size, "Extent size hint for the image file, 0 to disable"),
-            CreateOption("nocow", .boolean, "Turn off copy-on-write (valid only on btrfs)"),
-            CreateOption(
-                "preallocation", .text, "Preallocation mode (allowed values: off, falloc, full)"),
             CreateOption("size", .size, "Virtual disk size"),
+            CreateOption("nocow", .boolean, "Turn off copy-on-write (valid only on btrfs)"),
+            CreateOption("preallocation", .text, "Preallocation mode (allowed values: off, falloc, full)"),
+            CreateOption("extent_size_hint", .size, "Extent size hint for the image file, 0 to disable"),
         ]
     }
 

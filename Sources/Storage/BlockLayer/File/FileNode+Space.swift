@@ -128,12 +128,25 @@ extension FileNode {
             }
         }
         try setLength(newLength)
+        if old == 0, preallocation == .off { allocateFirstBlock() }
         do {
             try reserve(preallocation, from: old, to: newLength)
         } catch {
             try? setLength(old)
             throw error
         }
+    }
+
+    /// A file whose first block is not a hole tells its alignment for direct I/O; QEMU allocates it too, and what `map`
+    /// shows of a new raw image depends on it.
+    private func allocateFirstBlock() {
+        let block = AlignedBuffer(zeroed: Int(min(length, 4096)))
+        // A hint only: without it everything works as well.
+        _ = try? writeZeroHint(block.region)
+    }
+
+    private func writeZeroHint(_ region: ByteRegion) throws(BlockError) {
+        try write(region, at: 0, flags: [])
     }
 
     private func reserve(_ mode: Preallocation, from old: Int64, to newLength: Int64) throws(BlockError) {

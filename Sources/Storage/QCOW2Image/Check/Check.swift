@@ -239,9 +239,10 @@ struct RefcountLayout {
     private let counts: [UInt16]
     private let order: Int
 
-    init(counts given: [UInt16], geometry: Geometry, order: Int) {
+    /// - Parameter firstFree: the first cluster that may be taken; by default the one behind the last in use.
+    init(counts given: [UInt16], geometry: Geometry, order: Int, firstFree: Int64? = nil) {
         var used = given
-        while used.last == 0 { used.removeLast() }
+        if firstFree == nil { while used.last == 0 { used.removeLast() } }
         let perBlock = (geometry.clusterSize * 8) >> order
         let perTable = geometry.clusterSize / 8
         var blocks = 1

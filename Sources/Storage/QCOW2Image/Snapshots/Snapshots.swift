@@ -134,6 +134,10 @@ extension QCOW2Node: SnapshotStore, EmptyableNode {
             try count(l1, -1, in: &changes)
             let empty = [UInt64](repeating: 0, count: l1.count)
             try perform(TableSwitch(l1: empty, size: header.size, snapshots: snapshotList, changes: changes))
+            // What is left lies behind the room that became free: move it there, so that the file can be cut.
+            let none = try CountChanges(clusters: geometry.clusters(file.length))
+            try perform(
+                TableSwitch(l1: empty, size: header.size, snapshots: snapshotList, changes: none, movesBlocks: true))
             try cutFile()
         }
     }

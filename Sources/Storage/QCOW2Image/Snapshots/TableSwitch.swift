@@ -50,6 +50,8 @@ struct TableSwitch {
     var changes: CountChanges
     /// The old L1 table's clusters belong to a snapshot now.
     var keepsOldL1 = false
+    /// Also the refcount blocks that do not change are moved, to lower places if there are any.
+    var movesBlocks = false
 }
 
 extension QCOW2Node {
@@ -73,7 +75,7 @@ extension QCOW2Node {
         let oldSnapshots = (header.snapshotsOffset, geometry.clusters(Int64(snapshotTableSize(snapshotList))))
         try writeSnapshotTable(change.snapshots, into: &next)
         let oldTable = (refcounts.tableOffset, refcounts.tableClusters)
-        let (table, oldBlocks) = try rebuildRefcounts(change.changes, into: &next)
+        let (table, oldBlocks) = try rebuildRefcounts(change, into: &next)
         try settleTables()
         // Everything that the new header refers to is durable: the one sector decides.
         header = next
@@ -168,9 +170,13 @@ extension QCOW2Node {
 
     /// Writes changed refcount blocks and the table to free clusters. Returns the table and the blocks replaced.
     private func rebuildRefcounts(
-        _ changes: CountChanges, into next: inout Header
+        _ change: TableSwitch, into next: inout Header
     ) throws(BlockError) -> (table: [UInt64], oldBlocks: [Int64]) {
-        let blocks = changes.blocks(countsPerBlock: geometry.countsPerBlock)
+        let changes = change.changes
+        let blocks =
+            change.movesBlocks
+            ? refcounts.table.indices.filter { refcounts.table[$0] != 0 }
+            : changes.blocks(countsPerBlock: geometry.countsPerBlock)
         // First all places, so that the counts of the copies are in the blocks that get copied.
         var places: [Int64] = []
         for _ in blocks { places.append(try refcounts.allocateRow(1)) }

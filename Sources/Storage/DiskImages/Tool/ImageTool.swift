@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import BlockLayer
+internal import HostSystem
+
+/// The command `roost-img`, which under the name `qemu-img` names itself so.
+public final class ImageTool {
+    /// The name in messages.
+    public let name: String
+    let output: (String) -> Void
+    let errors: @Sendable (String) -> Void
+    let flush: () -> Void
+    /// Whether people look at the output: a progress bar may be drawn over itself.
+    let isTerminal: Bool
+    private(set) var graph: BlockGraph
+    private let secrets = SecretStore()
+
+    /// - Parameters:
+    ///   - name: how the program was called, without its folder.
+    ///   - output: gets text for standard output.
+    ///   - errors: gets text for standard error; may be called from several threads.
+    ///   - flush: called before an error is told, so that what was said before comes before it.
+    public init(
+        name: String, isTerminal: Bool = false, output: @escaping (String) -> Void,
+        errors: @escaping @Sendable (String) -> Void, flush: @escaping () -> Void = {}
+    ) {
+        self.flush = flush
+        self.name = name
+        self.isTerminal = isTerminal
+        self.output = output
+        self.errors = errors
+        graph = DiskImages.graph(secrets: secrets, warn: { errors($0 + "\n") })
+    }
+
+    /// Called as qemu-img: nothing but what qemu-img says is said.
+    var isDropIn: Bool { name == "qemu-img" }
+
+    /// Runs one command line (without the program's name).
+    /// - Returns: the exit status.
+    public func run(_ arguments: [String]) -> Int32 {
+        do {
+            return try dispatch(arguments)
+        } catch let exit as Exit {
+            flush()
+            for line in exit.lines { errors(line) }
+            return exit.status
+        } catch let failure as OptionParser.Failure {
+            flush()
+            errors("\(name): \(text(failure))\n")
+            errors(tryHelp)
+            return 1
+        } catch {
+            errors("\(name): \(error)\n")
+            return 1
+        }
+    }
+
+    private func text(_ failure: OptionParser.Failure) -> String {
+        switch failure {
+        case .missingValue(let option): "missing argument for option '\(option)'"
+        case .unknown(let option): "unrecognized option '\(option)'"
+        }
+    }
+
+    var tryHelp: String { "Try '\(name) --help' for more information\n" }
+
+    private func dispatch(_ arguments: [String]) throws -> Int32 {
+        var rest = arguments[...]
+        while let first = rest.first, first.hasPrefix("-") {
+            rest.removeFirst()
+            switch first {
+            case "-h", "--help", "--hel", "--he", "--h": return help()
+            case "-V", "--version": return version()
+            case "-T", "--trace":
+                guard rest.popFirst() != nil else { throw OptionParser.Failure.missingValue(first) }
+                warning("this program has no trace points for '\(first)'")
+            default: throw OptionParser.Failure.unknown(first)
+            }
+        }
+        guard let verb = rest.popFirst() else { throw usage("Not enough arguments") }
+        guard let body = verbs[verb] else { throw usage("Command not found: \(verb)\(suggestion(verb))") }
+        return try body(Array(rest))
+    }
+
+    private var verbs: [String: ([String]) throws -> Int32] {
+        [
+            "amend": amend, "bench": bench, "bitmap": bitmap, "check": check, "commit": commit, "compare": compare,
+            "convert": convert, "create": create, "dd": dd, "info": info, "map": map, "measure": measure,
+            "rebase": rebase, "resize": resize, "snapshot": snapshot,
+        ]
+    }
+
+    private func suggestion(_ verb: String) -> String {
+        guard !isDropIn, let near = verbs.keys.sorted().first(where: { $0.hasPrefix(verb.prefix(2)) }) else {
+            return ""
+        }
+        return " (did you mean '\(near)'?)"
+    }
+
+    // MARK: Ends and messages
+
+    /// The end of a verb before its last line.
+    struct Exit: Error {
+        let status: Int32
+        let lines: [String]
+    }
+
+    func fail(_ message: String, status: Int32 = 1) -> Exit { Exit(status: status, lines: ["\(name): \(message)\n"]) }
+
+    /// A failure with what stands before the cause's own words.
+    func fail(_ prefix: String, _ error: BlockError, status: Int32 = 1) -> Exit {
+        var lines = ["\(name): \(prefix)\(error.message)\n"]
+        if let hint = error.hint { lines.append(isDropIn && hint.hasPrefix("Detected format") ? hint : hint + "\n") }
+        return Exit(status: status, lines: lines)
+    }
+
+    func usage(_ message: String) -> Exit { Exit(status: 1, lines: ["\(name): \(message)\n", tryHelp]) }
+
+    func warning(_ message: String) { flush(); errors("\(name): warning: \(message)\n") }
+
+    func report(_ message: String) { flush(); errors("\(name): \(message)\n") }
+
+    // MARK: Opening
+
+    /// Options that many verbs share.
+    func addSecret(_ text: String) throws {
+        do { try secrets.add(text) } catch { throw fail("", error) }
+    }
+
+    /// Opens an image as `-f`, `--image-opts` and the cache options say.
+    func open(
+        _ filename: String, format: String? = nil, isOptions: Bool = false, flags: OpenFlags,
+        extra: BlockOptions = BlockOptions(), status: Int32 = 1
+    ) throws -> any BlockNode {
+        if isOptions, format != nil {
+            throw fail("--image-opts and --format are mutually exclusive", status: status)
+        }
+        do {
+            if isOptions {
+                var options = try BlockOptions.parse(filename, implied: "file")
+                for key in extra.keys { options[key] = extra[key] }
+                return try graph.open(nil, options: options, flags: flags)
+            }
+            return try graph.open(filename, format: format, options: extra, flags: flags)
+        } catch {
+            throw fail("Could not open '\(filename)': ", error, status: status)
+        }
+    }
+
+    /// The page cache mode of `-t` or `-T`.
+    func cacheMode(_ text: String, message: String, status: Int32 = 1) throws -> CacheMode {
+        if text == "off" { return .none }
+        guard let mode = CacheMode(rawValue: text) else { throw fail("\(message): \(text)", status: status) }
+        return mode
+    }
+
+    func isJSON(_ text: String, status: Int32 = 1) throws -> Bool {
+        switch text {
+        case "json": return true
+        case "human": return false
+        default: throw fail("--output must be used with human or json as argument.", status: status)
+        }
+    }
+
+    /// A size operand; qemu-img's words when it is none.
+    func size(_ text: String, what: String, status: Int32 = 1) throws -> Int64 {
+        do {
+            return try ByteSize.parse(text, kind: !isDropIn)
+        } catch .outOfRange {
+            throw fail("Invalid \(what) specified. Must be between 0 and 9223372036854775807.", status: status)
+        } catch {
+            throw Exit(
+                status: status,
+                lines: [
+                    "\(name): Invalid \(what) specified. You may use k, M, G, T, P or E suffixes for\n",
+                    "\(name): kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.\n",
+                ])
+        }
+    }
+}
+
+/// Calls `body` and turns a block layer's failure into the end of the verb.
+extension ImageTool {
+    func attempt<R>(_ prefix: String = "", status: Int32 = 1, _ body: () throws(BlockError) -> R) throws -> R {
+        do { return try body() } catch { throw fail(prefix, error, status: status) }
+    }
+
+    func closing<R>(_ node: any BlockNode, _ body: () throws -> R) throws -> R {
+        let result: R
+        do {
+            result = try body()
+        } catch {
+            // The first failure is the one to tell.
+            try? node.close()
+            throw error
+        }
+        try attempt { () throws(BlockError) in try node.close() }
+        return result
+    }
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Splits an argument list as getopt_long does: short options that can be bundled, long ones that can be abbreviated,
+/// options after operands, and `--` to end them.
+struct OptionParser {
+    /// One option of a verb.
+    struct Option {
+        let short: Character?
+        let long: String?
+        let takesValue: Bool
+
+        init(_ short: Character?, _ long: String? = nil, value: Bool = false) {
+            self.short = short
+            self.long = long
+            takesValue = value
+        }
+
+        /// What the verb's code calls it: the long name, or the letter.
+        var key: String { long ?? short.map(String.init) ?? "" }
+    }
+
+    /// What is wrong with the arguments.
+    enum Failure: Error, Equatable {
+        case missingValue(String)
+        case unknown(String)
+    }
+
+    private let options: [Option]
+
+    init(_ options: [Option]) { self.options = options }
+
+    /// Calls `handle` for each option in the order given.
+    /// - Returns: the operands.
+    func parse(
+        _ arguments: [String], _ handle: (_ key: String, _ value: String) throws -> Void
+    ) throws -> [String] {
+        var operands: [String] = []
+        var index = 0
+        while index < arguments.count {
+            let argument = arguments[index]
+            index += 1
+            if argument == "--" {
+                operands += arguments[index...]
+                break
+            }
+            if argument.hasPrefix("--") {
+                try parseLong(argument, arguments, &index, handle)
+            } else if argument.hasPrefix("-"), argument.count > 1 {
+                try parseShort(argument, arguments, &index, handle)
+            } else {
+                operands.append(argument)
+            }
+        }
+        return operands
+    }
+
+    private func parseLong(
+        _ argument: String, _ arguments: [String], _ index: inout Int, _ handle: (String, String) throws -> Void
+    ) throws {
+        let body = argument.dropFirst(2)
+        let name = body.prefix { $0 != "=" }
+        let exact = options.filter { $0.long.map { $0 == name } ?? false }
+        let matches = exact.isEmpty ? options.filter { $0.long?.hasPrefix(name) ?? false } : exact
+        guard matches.count == 1 else { throw Failure.unknown(argument) }
+        let option = matches[0]
+        if !option.takesValue {
+            guard name.count == body.count else { throw Failure.unknown(argument) }
+            return try handle(option.key, "")
+        }
+        if name.count < body.count { return try handle(option.key, String(body.dropFirst(name.count + 1))) }
+        guard index < arguments.count else { throw Failure.missingValue(argument) }
+        index += 1
+        try handle(option.key, arguments[index - 1])
+    }
+
+    private func parseShort(
+        _ argument: String, _ arguments: [String], _ index: inout Int, _ handle: (String, String) throws -> Void
+    ) throws {
+        var rest = argument.dropFirst()
+        while let letter = rest.popFirst() {
+            guard let option = options.first(where: { $0.short == letter }) else { throw Failure.unknown(argument) }
+            if !option.takesValue {
+                try handle(option.key, "")
+                continue
+            }
+            if !rest.isEmpty { return try handle(option.key, String(rest)) }
+            guard index < arguments.count else { throw Failure.missingValue(argument) }
+            index += 1
+            return try handle(option.key, arguments[index - 1])
+        }
+    }
+}

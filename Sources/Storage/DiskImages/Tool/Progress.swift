@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import BlockLayer
+internal import HostSystem
+
+/// Shows how far a verb is: qemu-img's numbers, or on a terminal a bar with rate and time left.
+final class Progress {
+    private let tool: ImageTool
+    private let isShown: Bool
+    private let total: Int64
+    private let start = monotonicNanoseconds()
+    private var last = -1.0
+    private var drawn: UInt64 = 0
+
+    /// - Parameter total: bytes, for the rate; 0 when it is not about bytes.
+    init(_ tool: ImageTool, isShown: Bool, total: Int64) {
+        self.tool = tool
+        self.isShown = isShown
+        self.total = total
+        show(0)
+    }
+
+    private var hasBar: Bool { tool.isTerminal && !tool.isDropIn }
+
+    /// - Parameter part: 0 ... 1.
+    func show(_ part: Double) {
+        guard isShown else { return }
+        let percent = min(max(part, 0), 1) * 100
+        if hasBar {
+            let now = monotonicNanoseconds()
+            guard now &- drawn > 100_000_000 || percent == 100 else { return }
+            drawn = now
+            return tool.output("\r" + bar(percent, now))
+        }
+        guard last < 0 || percent - last >= 1 || (percent == 100 && last < 100) else { return }
+        last = percent
+        tool.output("    (\(Self.hundredths(percent))/100%)\r")
+    }
+
+    /// The last line.
+    func finish() {
+        guard isShown else { return }
+        show(1)
+        if !hasBar { tool.output("    (100.00/100%)\r") }
+        tool.output("\n")
+    }
+
+    private func bar(_ percent: Double, _ now: UInt64) -> String {
+        let width = 30
+        let filled = Int(percent / 100 * Double(width))
+        let seconds = Double(now &- start) / 1e9
+        var text = "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: width - filled) + "] "
+        text += "\(Int(percent))%"
+        if total > 0, seconds > 0, percent > 0 {
+            let done = Double(total) * percent / 100
+            text += "  \(ByteSize.text(Int64(done / seconds)))/s"
+            let left = Int((seconds / percent * (100 - percent)).rounded(.up))
+            text += percent < 100 ? "  \(left / 60):\(left % 60 < 10 ? "0" : "")\(left % 60) left" : ""
+        }
+        return text + String(repeating: " ", count: max(0, 78 - text.count))
+    }
+
+    static func hundredths(_ value: Double) -> String {
+        let scaled = Int((value * 100).rounded(.toNearestOrEven))
+        let fraction = scaled % 100
+        return "\(scaled / 100).\(fraction < 10 ? "0" : "")\(fraction)"
+    }
+}

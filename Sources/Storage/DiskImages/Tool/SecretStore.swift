@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import BlockLayer
+internal import HostSystem
+
+/// The secrets of `--object secret,id=...`. Filled before images are opened, only read afterwards.
+final class SecretStore: SecretProvider, @unchecked Sendable {
+    private var values: [String: [UInt8]] = [:]
+    private let lock = Lock()
+    private static let largestFile = 1 << 20
+
+    /// Takes `secret,id=ID,data=TEXT` or `file=PATH`, with `format=raw` or `base64`.
+    func add(_ text: String) throws(BlockError) {
+        var options = try BlockOptions.parse(text, implied: "qom-type")
+        let type = options.take("qom-type") ?? ""
+        guard type == "secret" else {
+            throw BlockError(
+                .invalidArgument,
+                type.isEmpty
+                    ? "Parameter 'qom-type' is missing" : "Parameter 'qom-type' does not accept value '\(type)'")
+        }
+        guard let identifier = options.take("id") else {
+            throw BlockError(.invalidArgument, "Parameter 'id' is missing")
+        }
+        let data = options.take("data")
+        let file = options.take("file")
+        let format = options.take("format") ?? "raw"
+        guard (data == nil) != (file == nil) else {
+            throw BlockError(
+                .invalidArgument,
+                data == nil ? "Must provide 'file' or 'data'" : "'file' and 'data' are mutually exclusive")
+        }
+        if let unknown = options.keys.first {
+            throw BlockError(.invalidArgument, "Property 'secret.\(unknown)' not found")
+        }
+        var bytes: [UInt8]
+        if let data { bytes = Array(data.utf8) } else { bytes = try read(file ?? "") }
+        switch format {
+        case "raw": break
+        case "base64":
+            guard let decoded = Self.decode(bytes) else {
+                throw BlockError(
+                    .invalidArgument, "Base64 data '\(String(decoding: bytes, as: UTF8.self))' is not valid")
+            }
+            bytes = decoded
+        default: throw BlockError(.invalidArgument, "Invalid parameter '\(format)'")
+        }
+        lock.withLock { values[identifier] = bytes }
+    }
+
+    private func read(_ path: String) throws(BlockError) -> [UInt8] {
+        do throws(Errno) {
+            let file = try FileDescriptor.open(path)
+            let buffer = AlignedBuffer(count: Self.largestFile)
+            // The descriptor writes only inside the buffer, which lives for the call.
+            let count = try unsafe file.read(into: buffer.region.buffer)
+            return buffer.region.slice(0, count).bytes
+        } catch {
+            throw BlockError(system: error, "Unable to read \(path)")
+        }
+    }
+
+    private static func decode(_ text: [UInt8]) -> [UInt8]? {
+        let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+        var result: [UInt8] = []
+        var bits: UInt32 = 0
+        var count = 0
+        for byte in text where byte != UInt8(ascii: "=") && byte != 10 && byte != 13 {
+            guard let value = alphabet.firstIndex(of: byte) else { return nil }
+            bits = bits << 6 | UInt32(value)
+            count += 6
+            if count >= 8 {
+                count -= 8
+                result.append(UInt8(truncatingIfNeeded: bits >> UInt32(count)))
+            }
+        }
+        return result
+    }
+
+    func secret(_ identifier: String) throws(BlockError) -> [UInt8] {
+        guard let value = lock.withLock({ values[identifier] }) else {
+            throw BlockError(.notFound, "No secret with id '\(identifier)'")
+        }
+        return value
+    }
+}

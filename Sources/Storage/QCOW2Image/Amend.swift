@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import BlockLayer
+internal import HostSystem
+
+extension QCOW2Node: AmendableNode {
+    /// Changes version, lazy refcounts, size and refcount width. After a change of the width the node must be closed.
+    public func amend(
+        _ options: CreateOptions, force: Bool, progress: (Double) -> Void
+    ) throws(BlockError) {
+        try checkWritable()
+        progress(0)
+        let target = try AmendTarget(options, self)
+        if target.version > header.version { try setVersion(3) }
+        if let isLazy = target.isLazy { try setLazy(isLazy) }
+        if let size = target.size, size != length { try resize(to: size, preallocation: .off, exact: false) }
+        if let isRaw = target.isRaw { try setRaw(isRaw) }
+        if target.version < header.version { try downgrade() }
+        if target.refcountOrder != header.refcountOrder { try changeWidth(target.refcountOrder) }
+        progress(1)
+    }
+
+    private func setVersion(_ version: UInt32) throws(BlockError) {
+        try exclusively { () throws(BlockError) in
+            header.version = version
+            header.headerLength = version >= 3 ? Format.version3HeaderLength : Format.version2HeaderLength
+            header.setExtension(Format.Extension.featureNames, version >= 3 ? Header.featureNameTable : nil)
+            try writeWholeHeader()
+        }
+    }
+
+    private func setLazy(_ isLazy: Bool) throws(BlockError) {
+        try exclusively { () throws(BlockError) in
+            try settle()
+            header.compatible =
+                isLazy ? header.compatible | Format.lazyRefcounts : header.compatible & ~Format.lazyRefcounts
+            try writeFixedHeader()
+        }
+    }
+
+    private func setRaw(_ isRaw: Bool) throws(BlockError) {
+        try exclusively { () throws(BlockError) in
+            let bit = Format.AutoClear.rawDataFile
+            header.autoClear = isRaw ? header.autoClear | bit : header.autoClear & ~bit
+            try writeFixedHeader()
+        }
+    }
+
+    /// Version 2 knows no zero clusters, so they get bytes.
+    private func downgrade() throws(BlockError) {
+        if let first = snapshotList.first(where: {
+            $0.information.diskSize != header.size || $0.information.vmStateSize > Int64(UInt32.max)
+        }) {
+            throw BlockError(
+                .notSupported, "Internal snapshots prevent downgrade of image",
+                hint: "Snapshot '\(first.information.name)' has a state that version 2 cannot describe")
+        }
+        try expandZeroes()
+        try exclusively { () throws(BlockError) in
+            try settle()
+            header.compatible = 0
+            header.incompatible = 0
+            header.autoClear = 0
+            header.unknownFields = []
+        }
+        try setVersion(2)
+    }
+
+    private func expandZeroes() throws(BlockError) {
+        let size = length
+        let zeroes = AlignedBuffer(zeroed: geometry.clusterSize)
+        var offset: Int64 = 0
+        while offset < size {
+            let limit = size - offset
+            let extent = try lock.withLock { () throws(BlockError) in try lookup(offset, limit: limit) }
+            let end = offset + extent.count
+            if extent.kind == .zeroPlain || extent.kind == .zeroAllocated {
+                while offset < end {
+                    let part = Int(min(Int64(geometry.clusterSize), end - offset))
+                    if backing == nil, extent.kind == .zeroPlain {
+                        let guest = offset
+                        try exclusively { () throws(BlockError) in
+                            try makeL2Writable(guest)
+                            try setL2Entry(guest, 0)
+                        }
+                    } else {
+                        try write(zeroes.region.slice(0, part), at: offset, flags: [])
+                    }
+                    offset += Int64(part)
+                }
+            }
+            offset = end
+        }
+    }
+
+    /// Counts everything anew in another width and switches by one write of the header.
+    private func changeWidth(_ order: Int) throws(BlockError) {
+        try exclusively { () throws(BlockError) in
+            try storeBitmaps()
+            try settle()
+            var counts: [UInt16] = []
+            let old = (refcounts.tableOffset >> Int64(geometry.clusterBits), refcounts.tableClusters)
+            let blocks = Set(refcounts.table.filter { $0 != 0 }.map { Int64($0) >> Int64(geometry.clusterBits) })
+            let most = order == 6 ? UInt64.max : (UInt64(1) << (UInt64(1) << UInt64(order))) - 1
+            for cluster in 0..<geometry.clusters(file.length) {
+                let isOld = blocks.contains(cluster) || (old.0..<old.0 + Int64(old.1)).contains(cluster)
+                let count = isOld ? 0 : try refcounts.count(of: cluster)
+                guard count <= most, count <= UInt64(UInt16.max) else {
+                    throw BlockError(
+                        .outOfRange,
+                        "Cannot decrease refcount entry width to \(1 << order) bits: Cluster at offset 0x\(String(cluster << Int64(geometry.clusterBits), radix: 16)) has a refcount of \(count)",
+                        errno: nil)
+                }
+                counts.append(UInt16(count))
+            }
+            // The new structure stands behind the old one, which stays until the header changes.
+            let used = Int64(counts.count)
+            let layout = RefcountLayout(
+                counts: counts, geometry: geometry, order: order, firstFree: used)
+            try layout.write(to: file, geometry: geometry)
+            try file.flush()
+            header.refcountOrder = order
+            header.refcountTableOffset = layout.tableOffset
+            header.refcountTableClusters = layout.tableClusters
+            try writeFixedHeader()
+            // The width is part of how this node computes; it cannot go on with the old one.
+            isBroken = true
+        }
+    }
+}
+
+/// What `amend` is to arrive at.
+private struct AmendTarget {
+    var version: UInt32
+    var isLazy: Bool?
+    var isRaw: Bool?
+    var size: Int64?
+    var refcountOrder: Int
+
+    init(_ options: CreateOptions, _ node: QCOW2Node) throws(BlockError) {
+        let header = node.header
+        version = header.version
+        refcountOrder = header.refcountOrder
+        switch options.isSet("compat") ? options.string("compat") : nil {
+        case nil: break
+        case "0.10", "v2": version = 2
+        case "1.1", "v3": version = 3
+        case let other?: throw BlockError(.invalidArgument, "Unknown compatibility level \(other)")
+        }
+        if options.isSet("lazy_refcounts") { isLazy = options.bool("lazy_refcounts") }
+        if options.isSet("data_file") {
+            throw BlockError(.invalidArgument, "data-file can only be set for images that use an external data file")
+        }
+        if options.isSet("data_file_raw") {
+            isRaw = options.bool("data_file_raw")
+            if isRaw == true, header.autoClear & Format.AutoClear.rawDataFile == 0 {
+                throw BlockError(.invalidArgument, "data-file-raw cannot be set on existing images")
+            }
+        }
+        size = options.isSet("size") ? options.number("size") : nil
+        if let size, size & 511 != 0 { throw BlockError(.invalidArgument, "The new size must be a multiple of 512") }
+        if options.isSet("backing_file") || options.isSet("backing_fmt") {
+            let same = options.string("backing_file") == header.backingName
+            if !same || options.isSet("backing_fmt") {
+                throw BlockError(
+                    .invalidArgument, "Cannot amend the backing file", hint: "You can use 'qemu-img rebase' instead.")
+            }
+        }
+        if let name = options.setNames.first(where: { $0.hasPrefix("encrypt.") }) {
+            throw BlockError(
+                .notSupported,
+                header.cryptMethod == 0
+                    ? "Can't amend encryption options - encryption not present" : "Changing '\(name)' is not supported")
+        }
+        try checkWidth(options, header)
+    }
+
+    private mutating func checkWidth(_ options: CreateOptions, _ header: Header) throws(BlockError) {
+        if options.isSet("refcount_bits") {
+            let bits = options.number("refcount_bits") ?? 0
+            guard bits > 0, bits <= 64, bits & (bits - 1) == 0 else {
+                throw BlockError(.invalidArgument, "Refcount width must be a power of two and may not exceed 64 bits")
+            }
+            refcountOrder = bits.trailingZeroBitCount
+            if refcountOrder != 4, version < 3 {
+                throw BlockError(
+                    .invalidArgument,
+                    "Refcount widths other than 16 bits require compatibility level 1.1 or above (use compat=1.1 or greater)"
+                )
+            }
+        } else if version < 3, refcountOrder != 4 {
+            throw BlockError(.invalidArgument, "compat=0.10 requires refcount_bits=16")
+        }
+        if version < 3, isLazy == true {
+            throw BlockError(
+                .invalidArgument,
+                "Lazy refcounts only supported with compatibility level 1.1 and above (use compat=1.1 or greater)")
+        }
+        if version < 3, header.version >= 3 {
+            let rest = header.incompatible & (Format.Incompatible.known & ~Format.Incompatible.dirty)
+            if rest != 0 {
+                throw BlockError(
+                    .notSupported, "Cannot downgrade an image with incompatible features set")
+            }
+        }
+    }
+}
