@@ -113,7 +113,7 @@ let modules: [Target] = [
     module(
         "VirtioDevices", in: "Devices",
         [
-            "Virtio", "GuestMemory", "BlockLayer", "PacketPorts", "CharacterStreams", "HostIO", "HostSystem",
+            "Virtio", "GuestMemory", "MachineModel", "BlockLayer", "PacketPorts", "CharacterStreams", "HostIO", "HostSystem",
             "Diagnostics", "CLinux",
         ]),
     // VMM
@@ -194,7 +194,7 @@ var testTargets: [Target] = [
     tests(
         "VirtioDevices",
         [
-            "Virtio", "VirtqueueDriver", "GuestMemory", "HostIO", "HostSystem", "BlockLayer", "RawImage", "PacketPorts",
+            "Virtio", "VirtqueueDriver", "GuestMemory", "MachineModel", "PCIBus", "HostIO", "HostSystem", "BlockLayer", "RawImage", "PacketPorts",
             "CharacterStreams", "Diagnostics",
         ]),
     tests("PacketPorts", ["HostIO", "HostSystem", "Diagnostics", "CLinux"]),

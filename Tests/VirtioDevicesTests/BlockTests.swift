@@ -278,9 +278,11 @@ final class DiskDriver {
         releaser.join()
         #expect(disk.pci.status == 0)
         // Nothing is shown to a driver that is gone; a new one starts clean.
-        #expect(disk.pci.queues[0]!.takeUsed().isEmpty)
+        let old = disk.pci.queues[0]!
+        let shown = old.usedIndex
         #expect(disk.pci.start([0]))
         #expect(disk.request(0, sector: 2, reading: 512)?.data.first == 2)
+        #expect(old.usedIndex == shown)
     }
 
     @Test(

@@ -69,6 +69,16 @@ private final class FarEnd: PacketReceiver {
         #expect(other.near.headerSize == 12 && other.near.receiveOffloads == .all)
     }
 
+    @Test func propertiesSwitchFeaturesOff() throws {
+        var options = VirtioNetworkOptions(address: Self.address)
+        let names = ["csum", "mrg_rxbuf", "status", "ctrl_vq", "guest_tso4"]
+        let known = (names + ["colour"]).map { options.disable($0) }
+        #expect(known == [true, true, true, true, true, false])
+        let other = try VirtioNetworkTests(options, offloads: .all)
+        #expect(other.driver.offered == 0x1_3000_7F62)
+        #expect(other.device.queueSizes.count == 2)
+    }
+
     @Test func mtu() throws {
         var options = VirtioNetworkOptions(address: Self.address)
         options.mtu = 9000

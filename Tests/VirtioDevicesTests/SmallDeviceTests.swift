@@ -4,6 +4,8 @@ import CharacterStreams
 import Diagnostics
 import GuestMemory
 import HostSystem
+import MachineModel
+import PCIBus
 import Testing
 import Virtio
 import VirtioDevices
@@ -26,6 +28,22 @@ import VirtqueueDriver
         queue.add(reading: [[1]])
         driver.kick(0)
         #expect(queue.takeUsed().map(\.written) == [0])
+    }
+
+    @Test func limits() throws {
+        let machine = try VirtioTestMachine()
+        let clock = ManualClock()
+        let device = VirtioEntropyDevice(limit: .init(bytes: 100, milliseconds: 10, clock: clock))
+        let driver = try VirtioPCIDriver(device, in: machine)
+        #expect(driver.start([0]))
+        let queue = driver.queues[0]!
+        for _ in 0..<4 { queue.add(writing: [64]) }
+        driver.kick(0)
+        #expect(queue.takeUsed().map(\.written) == [64, 36])
+        clock.advance(by: 9_999_999)
+        #expect(queue.takeUsed().isEmpty)
+        clock.advance(by: 1)
+        #expect(queue.takeUsed().map(\.written) == [64, 36])
     }
 
     @Test func randomRings() throws {
@@ -204,6 +222,7 @@ private final class Stream: CharacterBackend, @unchecked Sendable {
         #expect(driver.configRead(0, 4) == 0x1003_1AF4)
         #expect(driver.offered == 0x1_3000_0006)
         #expect(driver.read(0x12, 2) == 64)
+        #expect(VirtioPCIDevice(device, memory: machine.memory, executor: machine.executor).msix?.vectorCount == 2)
         #expect(driver.read(0x2004, 4) == 31)
     }
 

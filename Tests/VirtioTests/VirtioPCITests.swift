@@ -16,7 +16,7 @@ import VirtqueueDriver
     // MARK: Configuration space, as QEMU 7.2 lays it out
 
     @Test func transitionalHeader() throws {
-        let driver = try VirtioPCIDriver(device, in: machine)
+        let driver = try VirtioPCIDriver(device, options: .init(vectors: 4), in: machine)
         #expect(driver.function.name == "virtio-echo-pci")
         #expect(driver.configRead(0x00, 4) == 0x1005_1AF4)
         #expect(driver.configRead(0x08, 4) == 0x00FF_0000)
@@ -37,7 +37,8 @@ import VirtqueueDriver
     }
 
     @Test func modernHeader() throws {
-        let driver = try VirtioPCIDriver(device, options: VirtioPCIOptions(disableLegacy: true), in: machine)
+        let driver = try VirtioPCIDriver(
+            device, options: VirtioPCIOptions(disableLegacy: true, vectors: 4), in: machine)
         #expect(driver.configRead(0x00, 4) == 0x1044_1AF4)
         #expect(driver.configRead(0x08, 4) == 0x00FF_0001)
         #expect(driver.configRead(0x2C, 4) == 0x1100_1AF4)
@@ -56,7 +57,7 @@ import VirtqueueDriver
     // MARK: Negotiation
 
     @Test func featuresAreChecked() throws {
-        let driver = try VirtioPCIDriver(device, in: machine)
+        let driver = try VirtioPCIDriver(device, options: .init(vectors: 4), in: machine)
         #expect(driver.offered == 1 << 3 | 1 << 28 | 1 << 29 | 1 << 32)
         #expect(!driver.negotiate(1 << 3))
         #expect(!driver.negotiate(1 << 32 | 1 << 5))
@@ -71,8 +72,14 @@ import VirtqueueDriver
         #expect(device.context == nil && driver.status == 0 && driver.read(0xC, 4) == 0)
     }
 
+    @Test func ringFeaturesCanBeWithheld() throws {
+        var options = VirtioPCIOptions(vectors: 4)
+        options.hasEventIndex = false
+        #expect(try VirtioPCIDriver(device, options: options, in: machine).offered == 1 << 3 | 1 << 28 | 1 << 32)
+    }
+
     @Test func driverOKNeedsFeatures() throws {
-        let driver = try VirtioPCIDriver(device, in: machine)
+        let driver = try VirtioPCIDriver(device, options: .init(vectors: 4), in: machine)
         driver.status = 7
         #expect(device.context == nil)
     }
@@ -80,7 +87,7 @@ import VirtqueueDriver
     // MARK: Requests
 
     @Test func requestWithMessages() throws {
-        let driver = try VirtioPCIDriver(device, in: machine)
+        let driver = try VirtioPCIDriver(device, options: .init(vectors: 4), in: machine)
         #expect(driver.start([0, 2]))
         let queue = driver.queues[2]!
         queue.add(reading: [[1, 2, 3]], writing: [8])
@@ -91,7 +98,7 @@ import VirtqueueDriver
     }
 
     @Test func requestWithPin() throws {
-        let driver = try VirtioPCIDriver(device, in: machine)
+        let driver = try VirtioPCIDriver(device, options: .init(vectors: 4), in: machine)
         #expect(driver.start([0], messages: false))
         driver.queues[0]!.add(reading: [[1]], writing: [1])
         driver.notify(0)
@@ -103,7 +110,7 @@ import VirtqueueDriver
     }
 
     @Test func maskedMessagesWait() throws {
-        let driver = try VirtioPCIDriver(device, in: machine)
+        let driver = try VirtioPCIDriver(device, options: .init(vectors: 4), in: machine)
         #expect(driver.start([0]))
         let control = driver.messageBase + 16 + 12
         machine.space.write(control, size: 4, value: 1)
@@ -116,7 +123,7 @@ import VirtqueueDriver
     }
 
     @Test func configChangesOnOtherThreadsArePosted() throws {
-        let driver = try VirtioPCIDriver(device, in: machine)
+        let driver = try VirtioPCIDriver(device, options: .init(vectors: 4), in: machine)
         #expect(driver.start([0], messages: false))
         let before = driver.read(0x15, 1)
         device.context?.interrupts.configChanged(machineLockHeld: false)
@@ -141,7 +148,7 @@ import VirtqueueDriver
     }
 
     @Test func brokenQueueNeedsReset() throws {
-        let driver = try VirtioPCIDriver(device, in: machine)
+        let driver = try VirtioPCIDriver(device, options: .init(vectors: 4), in: machine)
         #expect(driver.start([0]))
         driver.queues[0]!.makeAvailable(99)
         driver.notify(0)
@@ -153,7 +160,7 @@ import VirtqueueDriver
     }
 
     @Test func deviceRegisters() throws {
-        let driver = try VirtioPCIDriver(device, in: machine)
+        let driver = try VirtioPCIDriver(device, options: .init(vectors: 4), in: machine)
         #expect(driver.read(0x2000, 4) == 0x0403_0201)
         #expect(driver.read(0x2002, 4) == 0xFFFF_FFFF)
         driver.write(0x2003, 1, 9)
@@ -161,7 +168,7 @@ import VirtqueueDriver
     }
 
     @Test func accessThroughConfigurationSpace() throws {
-        let driver = try VirtioPCIDriver(device, in: machine)
+        let driver = try VirtioPCIDriver(device, options: .init(vectors: 4), in: machine)
         let capability = 0x84
         driver.configWrite(capability + 4, 1, 4)
         driver.configWrite(capability + 8, 4, 0x2001)
@@ -180,7 +187,7 @@ import VirtqueueDriver
     }
 
     @Test func machineResetStopsTheDevice() throws {
-        let driver = try VirtioPCIDriver(device, in: machine)
+        let driver = try VirtioPCIDriver(device, options: .init(vectors: 4), in: machine)
         #expect(driver.start([0]))
         machine.lock.withLock { driver.function.reset() }
         #expect(device.context == nil)
@@ -190,7 +197,7 @@ import VirtqueueDriver
     // MARK: Legacy
 
     @Test func legacyDriver() throws {
-        let driver = try VirtioPCIDriver(device, in: machine)
+        let driver = try VirtioPCIDriver(device, options: .init(vectors: 4), in: machine)
         #expect(driver.legacyRead(0, 4) == 1 << 3 | 1 << 24 | 1 << 27 | 1 << 28 | 1 << 29)
         driver.legacyWrite(0x12, 1, 3)
         driver.legacyWrite(4, 4, 1 << 3 | 1 << 28)
@@ -223,7 +230,7 @@ import VirtqueueDriver
     // MARK: Rubbish
 
     @Test func randomRegisterAccesses() throws {
-        let driver = try VirtioPCIDriver(device, in: machine)
+        let driver = try VirtioPCIDriver(device, options: .init(vectors: 4), in: machine)
         _ = driver.start([0, 2])
         var generator = SeededGenerator(seed: 11)
         let sizes = [1, 2, 4, 8]

@@ -46,16 +46,17 @@ final class VirtioCore: @unchecked Sendable {
     /// Before something breaks: how the person knows the device.
     var displayName: String
 
-    init(device: any VirtioDevice, memory: GuestMemory, displayName: String) {
+    /// - Parameter withheld: features that are not offered although the device or the queues have them.
+    init(device: any VirtioDevice, memory: GuestMemory, displayName: String, withheld: VirtioFeatures = []) {
         self.device = device
         self.memory = memory
         self.displayName = displayName
         queues = device.queueSizes.enumerated().map {
             Virtqueue(index: $0.offset, maximumSize: $0.element, memory: memory)
         }
-        offered = device.features.union(.common).union(.version1)
-        legacyOffered = VirtioFeatures(
-            rawValue: device.features.union(.common).union(.legacyOnly).rawValue & 0xFFFF_FFFF)
+        let features = device.features.union(.common).subtracting(withheld)
+        offered = features.union(.version1)
+        legacyOffered = VirtioFeatures(rawValue: features.union(.legacyOnly).rawValue & 0xFFFF_FFFF)
         for queue in queues {
             queue.onFailure = { [unowned self] cause in broken(queue: queue.index, cause) }
         }

@@ -11,8 +11,17 @@ public struct VirtioPCIOptions: Equatable, Sendable {
     public var disableLegacy = false
     /// `disable-modern=on`: the legacy interface alone.
     public var disableModern = false
-    /// `vectors=`: entries of the MSI-X table, 0 for none. `nil` is one for each queue and one for changes.
+    /// `vectors=`: entries of the MSI-X table, 0 for none; nil for QEMU's number for the type.
     public var vectors: Int?
+    /// `indirect_desc=` and `event_idx=`.
+    public var hasIndirectDescriptors = true, hasEventIndex = true
+
+    var withheld: VirtioFeatures {
+        var features: VirtioFeatures = []
+        if !hasIndirectDescriptors { features.insert(.indirectDescriptors) }
+        if !hasEventIndex { features.insert(.eventIndex) }
+        return features
+    }
 
     /// QEMU's defaults on a conventional bus and on the root complex: both interfaces.
     public init(disableLegacy: Bool = false, disableModern: Bool = false, vectors: Int? = nil) {
@@ -64,7 +73,8 @@ public final class VirtioPCIDevice: PCIDevice, VirtioInterrupts, @unchecked Send
         executor: MachineExecutor, options: VirtioPCIOptions = VirtioPCIOptions()
     ) {
         let typeName = name ?? device.name + "-pci"
-        core = VirtioCore(device: device, memory: memory, displayName: identifier ?? typeName)
+        core = VirtioCore(
+            device: device, memory: memory, displayName: identifier ?? typeName, withheld: options.withheld)
         self.executor = executor
         hasLegacy = !options.disableLegacy || options.disableModern
         hasModern = !options.disableModern
@@ -72,7 +82,8 @@ public final class VirtioPCIDevice: PCIDevice, VirtioInterrupts, @unchecked Send
             name: typeName, identity: VirtioPCIIdentity.header(device.type, hasLegacy: hasLegacy))
         self.identifier = identifier
         routing.queueVectors = core.queues.map { _ in Self.noVector }
-        addInterfaces(vectors: min(max(options.vectors ?? core.queues.count + 1, 0), 2048))
+        let usualVectors = VirtioPCIIdentity.vectors(device.type, queueCount: core.queues.count)
+        addInterfaces(vectors: min(max(options.vectors ?? usualVectors, 0), 2048))
         core.connect(self)
         refreshRouting()
     }

@@ -28,6 +28,15 @@ struct VirtioPCIIdentity {
         }
     }
 
+    /// Entries of the MSI-X table: one for changes and, where that speeds anything up, one for each queue.
+    static func vectors(_ type: VirtioDeviceType, queueCount: Int) -> Int {
+        switch type {
+        case .network, .block: queueCount + 1
+        case .console, .entropy: 2
+        case .balloon: 0
+        }
+    }
+
     /// The header's fixed fields. A device with a legacy interface is told by its subsystem number.
     static func header(_ type: VirtioDeviceType, hasLegacy: Bool) -> PCIIdentity {
         hasLegacy

@@ -109,9 +109,11 @@ extension AssembledMachine {
         }
         if transport.packedRings { throw UserError("packed=on is not supported yet", remedy: "leave it out") }
         if transport.accessPlatform { throw UserError("iommu_platform=on is not supported", remedy: "leave it out") }
-        let options = VirtioPCIOptions(
+        var options = VirtioPCIOptions(
             disableLegacy: transport.generation == .modernOnly, disableModern: transport.generation == .legacyOnly,
             vectors: transport.vectors)
+        options.hasEventIndex = transport.eventIndex
+        options.hasIndirectDescriptors = transport.indirectDescriptors
         let function = VirtioPCIDevice(
             model, name: device.typeName, identifier: device.identifier, memory: memory, executor: executor,
             options: options)
@@ -125,8 +127,10 @@ extension AssembledMachine {
         case .virtioSerial(let transport, let count):
             return (VirtioSerialDevice(machineLock: lock, maximumPorts: count), transport)
         case .virtioRandom(let transport, let random):
-            if random.maximumBytes != nil { throw UserError("max-bytes is not supported", remedy: "leave it out") }
-            return (VirtioEntropyDevice(), transport)
+            let limit = random.maximumBytes.map {
+                VirtioEntropyDevice.Limit(bytes: max($0, 1), milliseconds: max(random.period, 1), clock: clock)
+            }
+            return (VirtioEntropyDevice(limit: limit), transport)
         case .virtioBalloon(let transport, let balloon):
             let model = VirtioBalloonDevice(
                 deflateOnOOM: balloon.deflateOnOutOfMemory, freePageReporting: balloon.freePageReporting)
@@ -176,7 +180,7 @@ extension AssembledMachine {
         options.mtu = spec.hostMTU
         options.receiveQueueSize = UInt16(clamping: spec.receiveQueueSize)
         options.transmitQueueSize = UInt16(clamping: spec.transmitQueueSize)
-        if let feature = spec.disabledFeatures.sorted().first {
+        for feature in spec.disabledFeatures.sorted() where !options.disable(feature) {
             throw UserError("\(feature)=off is not supported", remedy: "leave it out")
         }
         return VirtioNetworkDevice(options, port: try networks.port(spec.network), loop: loop)

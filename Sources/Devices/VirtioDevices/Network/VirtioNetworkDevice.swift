@@ -22,6 +22,11 @@ extension VirtioFeatures {
     static let networkControl = VirtioFeatures(bit: 17), networkControlReceive = VirtioFeatures(bit: 18)
     static let networkControlVLAN = VirtioFeatures(bit: 19), networkControlReceiveExtra = VirtioFeatures(bit: 20)
     static let networkAnnounce = VirtioFeatures(bit: 21), networkControlAddress = VirtioFeatures(bit: 23)
+    /// Everything that needs the control queue.
+    static let allNetworkControl: VirtioFeatures = [
+        .networkControl, .networkControlOffloads, .networkControlReceive, .networkControlVLAN,
+        .networkControlReceiveExtra, .networkAnnounce, .networkControlAddress,
+    ]
 }
 
 /// What can be said of a network device on the command line.
@@ -30,15 +35,35 @@ public struct VirtioNetworkOptions: Equatable, Sendable {
     public var address: [UInt8]
     /// `host_mtu=`: told to the driver; nil for none.
     public var mtu: UInt16?
-    /// `mrg_rxbuf=`, `ctrl_vq=`, `status=`.
-    public var hasMergeableBuffers = true, hasControlQueue = true, hasStatus = true
-    /// `csum=off`, `gso=off` and their like take offloads away.
-    public var offloads: PacketOffloads = .all
+    /// What is not offered.
+    private(set) var disabled: VirtioFeatures = []
     /// `rx_queue_size=` and `tx_queue_size=`: powers of two, 64...1024.
     public var receiveQueueSize: UInt16 = 256, transmitQueueSize: UInt16 = 256
 
     /// QEMU's defaults for an address.
     public init(address: [UInt8]) { self.address = address }
+
+    /// The feature behind each property that can be switched off: "csum", "mrg_rxbuf", "ctrl_vq"...
+    private static let properties: [String: VirtioFeatures] = [
+        "csum": .networkChecksum, "guest_csum": .networkGuestChecksum, "gso": .networkSegmentation,
+        "guest_tso4": .networkGuestTCP4, "guest_tso6": .networkGuestTCP6, "guest_ecn": .networkGuestCongestion,
+        "guest_ufo": .networkGuestUDP, "host_tso4": .networkHostTCP4, "host_tso6": .networkHostTCP6,
+        "host_ecn": .networkHostCongestion, "host_ufo": .networkHostUDP, "mrg_rxbuf": .networkMergeableBuffers,
+        "status": .networkStatus, "ctrl_vq": .allNetworkControl, "ctrl_rx": .networkControlReceive,
+        "ctrl_vlan": .networkControlVLAN, "ctrl_rx_extra": .networkControlReceiveExtra,
+        "ctrl_mac_addr": .networkControlAddress, "ctrl_guest_offloads": .networkControlOffloads,
+        "guest_announce": .networkAnnounce,
+    ]
+
+    /// Switches off what a property stands for.
+    /// - Returns: false for a name that is no such property.
+    public mutating func disable(_ property: String) -> Bool {
+        guard let features = Self.properties[property] else { return false }
+        disabled.formUnion(features)
+        return true
+    }
+
+    var hasControlQueue: Bool { !disabled.contains(.networkControl) }
 }
 
 /// `virtio-net`: a network card on a packet port (Virtio 1.2, 5.1).
@@ -97,21 +122,11 @@ public final class VirtioNetworkDevice: VirtioDevice, PacketReceiver, @unchecked
     private static func features(
         _ options: VirtioNetworkOptions, _ supported: PacketOffloads
     ) -> VirtioFeatures {
-        var features: VirtioFeatures = [.networkAddress, .networkControlOffloads]
-        if options.hasMergeableBuffers { features.insert(.networkMergeableBuffers) }
-        if options.hasStatus { features.insert(.networkStatus) }
+        var features: VirtioFeatures = [.networkAddress, .networkMergeableBuffers, .networkStatus]
+        features.formUnion(.allNetworkControl)
         if options.mtu != nil { features.insert(.networkMTU) }
-        if options.hasControlQueue {
-            features.formUnion([
-                .networkControl, .networkControlReceive, .networkControlVLAN, .networkControlReceiveExtra,
-                .networkAnnounce, .networkControlAddress,
-            ])
-        } else {
-            features.remove(.networkControlOffloads)
-        }
-        let offloads = options.offloads.intersection(supported)
-        for (offload, bits) in offloadBits where offloads.contains(offload) { features.formUnion(bits) }
-        return features
+        for (offload, bits) in offloadBits where supported.contains(offload) { features.formUnion(bits) }
+        return features.subtracting(options.disabled)
     }
 
     /// Each offload with the features that it makes possible both ways.
