@@ -84,6 +84,8 @@ public struct PCIFunctionReport: Equatable, Sendable {
     public var subsystemVendor: UInt16 = 0, subsystem: UInt16 = 0
     /// Class and subclass: 0x0100.
     public var classCode: UInt16 = 0
+    /// "Ethernet controller", or "Class 0255" for one without a name.
+    public var className = ""
     /// 0 none, 1...4 for INTA...INTD.
     public var interruptPin = 0
     /// Configuration register 0x3C.

@@ -34,7 +34,7 @@ public struct CPUModel: Sendable {
         let signature: Signature
         let brand: String
         /// nil: everything that the engine offers.
-        let features: FeatureSet?
+        public let features: FeatureSet?
         let highestLeaf: UInt32
         let highestExtendedLeaf: UInt32
     }

@@ -39,6 +39,8 @@ public final class MachineRunner: @unchecked Sendable {
     private let parking = Lock()
     private var allowed = false
     private var ending = false
+    /// Counts the exits that the loop's thread has to decide about.
+    private var pendingDecisions = 0
     private var outside: Set<Int> = []
     private var hasStartedThreads = false
     /// Armed while a guest that was asked to power down has time to do so.
@@ -183,6 +185,21 @@ public final class MachineRunner: @unchecked Sendable {
         }
     }
 
+    /// Calls `body` while no vCPU runs, and lets a running machine go on afterwards: for a monitor that looks at
+    /// registers. Time passes on, and nobody is told.
+    public func whileParked<Result, Failure>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
+        let before = parking.withLock { (isAllowed: allowed, decisions: pendingDecisions) }
+        parkAll()
+        defer {
+            parking.withLock {
+                // A vCPU that came out for a reason waits for the decision that is on its way to this thread.
+                if before.isAllowed && pendingDecisions == before.decisions && !ending { allowed = true }
+                parking.broadcast()
+            }
+        }
+        return try body()
+    }
+
     /// Puts every device and vCPU into the state of power-on.
     public func reset(_ cause: ShutdownCause) {
         let wasRunning = state == .running
@@ -260,7 +277,10 @@ public final class MachineRunner: @unchecked Sendable {
         parking.withLock {
             outside.insert(index)
             // Nothing but a kick lets the guest go on before the loop's thread has decided.
-            if exit != .kicked { allowed = false }
+            if exit != .kicked {
+                allowed = false
+                pendingDecisions += 1
+            }
             parking.broadcast()
         }
         if exit != .kicked { kickAll() }

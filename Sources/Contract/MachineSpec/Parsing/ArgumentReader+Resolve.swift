@@ -205,13 +205,8 @@ extension ArgumentReader {
         }
         let parsed = try at(place) { () throws(UserError) in try CharacterReader.readShort(text, label: label) }
         guard var short = parsed else { return nil }
-        if serverByDefault, case .socket(var socket) = short.spec.backend {
-            // The debugger connects to us, and nobody waits for it.
-            socket.isServer = true
-            socket.waits = false
-            socket.noDelay = true
-            short.spec.backend = .socket(socket)
-        }
+        // The debugger connects to us, and nobody waits for it.
+        if serverByDefault { short.spec.asDebuggerServer() }
         try add(short.spec, place)
         if short.sharesMonitor { spec.monitors.append(MonitorSpec(characterDevice: label, mode: .readline)) }
         return label

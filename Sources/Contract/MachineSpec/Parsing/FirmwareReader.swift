@@ -78,7 +78,7 @@ enum FirmwareReader {
         case nil, "utc": break
         case "localtime": clock.base = .localTime
         case let text?:
-            guard let start = CalendarTime.nanoseconds(text) else {
+            guard let start = CalendarTime.seconds(text) else {
                 throw UserError(
                     "invalid datetime format", because: "'\(text)'",
                     remedy: "valid formats: '2006-06-17T16:01:21' or '2006-06-17'")
@@ -128,8 +128,8 @@ enum FirmwareReader {
 
 /// Dates of the Gregorian calendar as -rtc takes them.
 enum CalendarTime {
-    /// `YYYY-MM-DD` or `YYYY-MM-DDTHH:MM:SS` in UTC, as nanoseconds since 1970; nil for anything else.
-    static func nanoseconds(_ text: String) -> Int64? {
+    /// `YYYY-MM-DD` or `YYYY-MM-DDTHH:MM:SS` in UTC, as seconds since 1970; nil for anything else.
+    static func seconds(_ text: String) -> Int64? {
         let halves = text.split(separator: "T", omittingEmptySubsequences: false)
         guard (1...2).contains(halves.count), let date = numbers(halves[0], "-"), date.count == 3 else { return nil }
         var time = [0, 0, 0]
@@ -144,7 +144,7 @@ enum CalendarTime {
         var total = day - 1
         for earlier in 1970..<year { total += isLeap(earlier) ? 366 : 365 }
         for earlier in 1..<month { total += days(earlier, year) }
-        return Int64(total * 86400 + time[0] * 3600 + time[1] * 60 + time[2]) * 1_000_000_000
+        return Int64(total * 86400 + time[0] * 3600 + time[1] * 60 + time[2])
     }
 
     private static func numbers(_ text: Substring, _ separator: Character) -> [Int]? {

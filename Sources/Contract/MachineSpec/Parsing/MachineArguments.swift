@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import CommandLineKit
+public import CommandLineKit
 public import Diagnostics
 
 /// What the command line of roost-vmm asks for.
@@ -32,6 +32,16 @@ public enum MachineArguments {
         var reader = ArgumentReader()
         for use in uses { try reader.read(use, readFile) }
         return .run(try reader.resolved())
+    }
+
+    /// One -chardev, for `chardev-add` while a machine runs.
+    public static func characterDevice(_ options: OptionList) throws(UserError) -> CharacterDeviceSpec {
+        try CharacterReader.read(options)
+    }
+
+    /// The short form behind -serial and -gdb; nil for "none".
+    public static func characterDevice(short text: String, label: String) throws(UserError) -> CharacterDeviceSpec? {
+        try CharacterReader.readShort(text, label: label)?.spec
     }
 
     /// The text for the first flag that only asks for one.

@@ -157,6 +157,17 @@ public struct CharacterDeviceSpec: Equatable, Sendable {
     }
 }
 
+extension CharacterDeviceSpec {
+    /// Changes a socket into what a debugger connects to: a server that nobody waits for.
+    public mutating func asDebuggerServer() {
+        guard case .socket(var socket) = backend else { return }
+        socket.isServer = true
+        socket.waits = false
+        socket.noDelay = true
+        backend = .socket(socket)
+    }
+}
+
 /// What a character device is connected to.
 public enum CharacterBackendSpec: Equatable, Sendable {
     case null

@@ -118,7 +118,7 @@ public struct ClockSpec: Equatable, Sendable {
     /// What the guest's clock shows at power-on.
     public enum Base: Equatable, Sendable {
         case utc, localTime
-        /// Nanoseconds since 1970-01-01 UTC.
+        /// Seconds since 1970-01-01 UTC.
         case start(Int64)
     }
     /// What makes it go.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import HostIO
 internal import HostSystem
 
 /// One stream shared by several front ends, of which one at a time gets the input (`mux=on`, `mon:`, `-nographic`).
@@ -14,7 +15,8 @@ public final class Multiplexer: CharacterFrontend, @unchecked Sendable {
     private var sawEscape = false
     private var input: [UInt8] = []
     private let quit: () -> Void
-    private static let escape: UInt8 = 1
+    /// The character that begins a command: Ctrl-a, or what -echr says.
+    public var escape: UInt8 = 1
     private static let inputLimit = 1024
 
     /// Takes over a stream.
@@ -43,7 +45,7 @@ public final class Multiplexer: CharacterFrontend, @unchecked Sendable {
             if sawEscape {
                 sawEscape = false
                 command(byte)
-            } else if byte == Self.escape {
+            } else if byte == escape {
                 sawEscape = true
             } else {
                 input.append(byte)
@@ -66,7 +68,7 @@ public final class Multiplexer: CharacterFrontend, @unchecked Sendable {
 
     private func command(_ byte: UInt8) {
         switch byte {
-        case Self.escape: input.append(byte)
+        case escape: input.append(byte)
         case UInt8(ascii: "x"):
             say("\r\nterminated by Ctrl-a x\r\n")
             quit()
@@ -130,7 +132,11 @@ public final class MultiplexedBackend: CharacterBackend, @unchecked Sendable {
     }
 
     public func send(_ bytes: ArraySlice<UInt8>) -> Int { multiplexer.stream.send(bytes) }
-    public func resumeInput() { multiplexer.stream.resumeInput() }
+    public func resumeInput() {
+        // What the multiplexer holds comes first; the stream has nothing of its own to deliver while it does.
+        (multiplexer.stream as? StreamBackend)?.loop.post { [multiplexer] in multiplexer.deliver() }
+        multiplexer.stream.resumeInput()
+    }
     /// The shared stream is closed by who made it.
     public func close() {}
 }

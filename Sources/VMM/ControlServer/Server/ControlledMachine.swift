@@ -2,9 +2,12 @@
 
 public import CharacterStreams
 public import ControlProtocol
+public import CPUInterface
+public import Diagnostics
 public import GuestMemory
 public import MachineModel
 public import MachineRuntime
+public import MachineSpec
 
 /// The machine as monitors and the debugger see it. Everything is called on the event loop's thread, without the
 /// machine lock, which an implementation takes where it reads device state.
@@ -87,4 +90,18 @@ public final class CharacterDevices {
         for entry in entries { entry.backend.close() }
         entries = []
     }
+}
+
+/// A machine that can make character devices while it runs (`chardev-add`).
+public protocol CharacterDeviceMaking: ControlledMachine {
+    /// Makes the device and adds it to `characterDevices`.
+    func makeCharacterDevice(_ spec: CharacterDeviceSpec) throws(UserError)
+}
+
+/// A machine whose engine can say what its processors offer.
+public protocol ProcessorReporting: ControlledMachine {
+    /// What the engine and the host under it offer.
+    var processorCapabilities: CPUModel.Capabilities { get }
+    /// What the guest sees.
+    var processorModel: CPUModel { get }
 }

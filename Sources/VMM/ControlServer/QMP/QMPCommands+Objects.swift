@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import MachineRuntime
+internal import ControlProtocol
+internal import CPUInterface
+internal import JSONCoding
+internal import MachineSpec
+
+extension QMPCommandTable {
+    static let objectCommands = [
+        QMPCommandDefinition("qom-list", [QMPParameter("path", .string)]) { (context, arguments) throws(QMPError) in
+            let node = try ObjectTree(context.machine).node(arguments.string("path"))
+            return .array(node.entries.map { ["name": .string($0.name), "type": .string($0.type)] })
+        },
+        QMPCommandDefinition("qom-get", [QMPParameter("path", .string), QMPParameter("property", .string)]) {
+            (context, arguments) throws(QMPError) in
+            let node = try ObjectTree(context.machine).node(arguments.string("path"))
+            let name = arguments.string("property")
+            guard let entry = node.entries.first(where: { $0.name == name }) else {
+                throw QMPError("Property '\(node.type).\(name)' not found")
+            }
+            return entry.value
+        },
+        QMPCommandDefinition(
+            "qom-list-types",
+            [QMPParameter("implements", .string, optional: true), QMPParameter("abstract", .boolean, optional: true)]
+        ) { _, arguments in
+            let wanted = arguments["implements"]?.string ?? "device"
+            return .array(
+                ObjectTree.types.filter { wanted == "device" || $0.parent == wanted }.map {
+                    ["name": .string($0.name), "parent": .string($0.parent)]
+                })
+        },
+        QMPCommandDefinition("device-list-properties", [QMPParameter("typename", .string)]) {
+            (_, arguments) throws(QMPError) in
+            let name = arguments.string("typename")
+            guard let type = DeviceType.named(name) else {
+                throw QMPError("Device '\(name)' not found", class: .deviceNotFound)
+            }
+            return .array(type.properties.map(ObjectTree.description))
+        },
+        QMPCommandDefinition("qom-list-properties", [QMPParameter("typename", .string)]) {
+            (_, arguments) throws(QMPError) in
+            let name = arguments.string("typename")
+            if let type = DeviceType.named(name) { return .array(type.properties.map(ObjectTree.description)) }
+            if name.hasSuffix("-x86_64-cpu") {
+                return .array(ProcessorFeature.all.map { ["name": .string($0.name), "type": "bool"] })
+            }
+            throw QMPError("Class '\(name)' not found", class: .deviceNotFound)
+        },
+    ]
+}
+
+/// The part of QOM that clients look into: the machine, its named and unnamed devices, its processors.
+struct ObjectTree {
+    struct Entry {
+        var name: String
+        var type: String
+        var value: JSONValue
+    }
+    struct Node {
+        var type: String
+        var entries: [Entry]
+    }
+    private let machine: any ControlledMachine
+
+    init(_ machine: any ControlledMachine) { self.machine = machine }
+
+    /// What -device can make, and the processors, with their parents in the tree of types.
+    static var types: [(name: String, parent: String)] {
+        let devices = DeviceType.all.map { type in
+            (type.name, type.bus == "PCI" ? "pci-device" : type.bus == "ISA" ? "isa-device" : "device")
+        }
+        let random = [("rng-random", "rng-backend"), ("rng-builtin", "rng-backend")]
+        return devices + random + CPUModel.definitions.map { ("\($0.name)-x86_64-cpu", "x86_64-cpu") }
+    }
+
+    static func description(_ property: DeviceProperty) -> JSONValue {
+        var object: JSONObject = ["name": .string(property.name), "type": .string(property.type)]
+        if !property.summary.isEmpty { object["description"] = .string(property.summary) }
+        if let text = property.defaultValue, let value = try? JSONValue(parsing: text) {
+            object["default-value"] = value
+        }
+        return .object(object)
+    }
+
+    func node(_ path: String) throws(QMPError) -> Node {
+        let parts = path.split(separator: "/").map(String.init)
+        switch parts.count {
+        case 0 where path.hasPrefix("/"):
+            return Node(type: "container", entries: [typed("container"), child("machine", machineType)])
+        case 1 where parts[0] == "machine": return root
+        case 2 where parts[0] == "machine": if let node = container(parts[1]) { return node }
+        case 3 where parts[0] == "machine": if let node = device(in: parts[1], named: parts[2]) { return node }
+        default: break
+        }
+        throw QMPError("Device '\(path)' not found", class: .deviceNotFound)
+    }
+
+    private var machineType: String { machine.facts.machineType + "-machine" }
+
+    private func typed(_ type: String) -> Entry { Entry(name: "type", type: "string", value: .string(type)) }
+
+    private func child(_ name: String, _ type: String) -> Entry {
+        Entry(name: name, type: "child<\(type)>", value: .string("/machine/\(name)"))
+    }
+
+    private var root: Node {
+        Node(
+            type: machineType,
+            entries: [
+                typed(machineType),
+                Entry(
+                    name: "smp", type: "SMPConfiguration", value: ["cpus": JSONValue(machine.runner.processors.count)]),
+                child("unattached", "container"), child("peripheral", "container"),
+                child("peripheral-anon", "container"),
+            ])
+    }
+
+    private var named: [(name: String, report: DeviceReport)] {
+        machine.deviceReports().compactMap { report in report.identifier.map { ($0, report) } }
+    }
+
+    private var anonymous: [(name: String, report: DeviceReport)] {
+        machine.deviceReports().filter { $0.identifier == nil }.enumerated().map { ("device[\($0)]", $1) }
+    }
+
+    private func container(_ name: String) -> Node? {
+        let entries: [Entry]
+        switch name {
+        case "peripheral": entries = named.map { child($0.name, $0.report.typeName) }
+        case "peripheral-anon": entries = anonymous.map { child($0.name, $0.report.typeName) }
+        case "unattached":
+            entries = machine.runner.processors.map { processor in
+                child(
+                    String(QMPCommandTable.path(of: processor.index).split(separator: "/")[2]),
+                    machine.facts.processorType)
+            }
+        default: return nil
+        }
+        return Node(type: "container", entries: [typed("container")] + entries)
+    }
+
+    private func device(in container: String, named name: String) -> Node? {
+        if container == "unattached" { return processor(name) }
+        let list = container == "peripheral" ? named : container == "peripheral-anon" ? anonymous : []
+        guard let report = list.first(where: { $0.name == name })?.report else { return nil }
+        let properties = report.properties.map { Entry(name: $0.name, type: "str", value: .string($0.value)) }
+        return Node(
+            type: report.typeName,
+            entries: [typed(report.typeName), Entry(name: "realized", type: "bool", value: true)] + properties)
+    }
+
+    private func processor(_ name: String) -> Node? {
+        let found = machine.runner.processors.first {
+            QMPCommandTable.path(of: $0.index) == "/machine/unattached/\(name)"
+        }
+        guard let found else { return nil }
+        var entries = [
+            typed(machine.facts.processorType), Entry(name: "realized", type: "bool", value: true),
+            Entry(name: "apic-id", type: "uint32", value: JSONValue(found.index)),
+        ]
+        if let model = (machine as? any ProcessorReporting)?.processorModel {
+            entries += ProcessorFeature.all.map { feature in
+                Entry(name: feature.name, type: "bool", value: .bool(model.features.contains(feature)))
+            }
+        }
+        return Node(type: machine.facts.processorType, entries: entries)
+    }
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CharacterStreams
+internal import ControlProtocol
+internal import CPUInterface
+internal import HostSystem
+internal import JSONCoding
+internal import MachineRuntime
+
+extension QMPCommandTable {
+    static let processorCommands = [
+        QMPCommandDefinition("query-cpus-fast") { context, _ in
+            let facts = context.machine.facts
+            return .array(
+                context.machine.runner.processors.map { processor in
+                    [
+                        "thread-id": .integer(Int64(processor.hostThreadIdentifier)),
+                        "props": properties(of: processor.index, facts), "qom-path": .string(path(of: processor.index)),
+                        "cpu-index": .integer(Int64(processor.index)), "target": "x86_64",
+                    ]
+                })
+        },
+        QMPCommandDefinition("query-hotpluggable-cpus") { context, _ in
+            let facts = context.machine.facts
+            return .array(
+                context.machine.runner.processors.reversed().map { processor in
+                    [
+                        "props": properties(of: processor.index, facts), "vcpus-count": 1,
+                        "qom-path": .string(path(of: processor.index)), "type": .string(facts.processorType),
+                    ]
+                })
+        },
+        QMPCommandDefinition("query-cpu-definitions") { context, _ in
+            let offered = (context.machine as? any ProcessorReporting)?.processorCapabilities
+            return .array(CPUModel.definitions.map { definition($0.name, $0.features, offered) })
+        },
+        QMPCommandDefinition(
+            "query-cpu-model-expansion",
+            [QMPParameter("type", .string, words: ["static", "full"]), QMPParameter("model", .object)]
+        ) { (context, arguments) throws(QMPError) in
+            guard let name = arguments["model"]?["name"]?.string else { throw QMPError("Parameter 'name' is missing") }
+            guard let offered = (context.machine as? any ProcessorReporting)?.processorCapabilities else {
+                throw QMPError("this machine has no processor")
+            }
+            var changes: [(String, Bool)] = []
+            for member in arguments["model"]?["props"]?.object?.members ?? [] {
+                guard let isOn = member.value.bool else {
+                    throw QMPError("Invalid parameter type for '\(member.name)', expected: boolean")
+                }
+                changes.append((member.name, isOn))
+            }
+            guard CPUModel.definitions.contains(where: { $0.name == name }) else {
+                throw QMPError("CPU model '\(name)' not found")
+            }
+            do throws(CPUModelError) {
+                let model = try CPUModel(named: name, changes: changes, capabilities: offered)
+                var props = JSONObject()
+                for feature in ProcessorFeature.all { props[feature.name] = .bool(model.has(feature.name)) }
+                let isStatic = arguments.string("type") == "static"
+                return ["model": ["name": .string(isStatic ? "base" : name), "props": .object(props)]]
+            } catch { throw QMPError(error.description) }
+        },
+    ]
+
+    /// QOM's path of a processor: QEMU numbers the board's unnamed devices, and the I/O APIC stands between the first two.
+    static func path(of index: Int) -> String { "/machine/unattached/device[\(index == 0 ? 0 : index + 1)]" }
+
+    private static func properties(of index: Int, _ facts: MachineFacts) -> JSONValue {
+        let threads = max(1, facts.threads), cores = max(1, facts.cores)
+        return [
+            "core-id": .integer(Int64(index / threads % cores)), "thread-id": .integer(Int64(index % threads)),
+            "socket-id": .integer(Int64(index / threads / cores)),
+        ]
+    }
+
+    private static func definition(
+        _ name: String, _ features: FeatureSet?, _ offered: CPUModel.Capabilities?
+    ) -> JSONValue {
+        var missing: [String] = []
+        if let features, let offered { missing = features.missing(from: offered.features).map(\.name) }
+        return [
+            "name": .string(name), "typename": .string("\(name)-x86_64-cpu"),
+            "unavailable-features": .array(missing.map(JSONValue.string)), "static": .bool(name == "base"),
+            "migration-safe": .bool(name != "host" && name != "max"), "deprecated": false,
+        ]
+    }
+
+    // MARK: disks
+
+    static let blockCommands = [
+        QMPCommandDefinition("query-block") { context, _ in
+            .array(((context.machine as? any BlockReporting)?.blockReports() ?? []).map(BlockAnswers.block))
+        },
+        QMPCommandDefinition(
+            "query-blockstats", [QMPParameter("query-nodes", .boolean, optional: true)]
+        ) { context, _ in
+            .array(((context.machine as? any BlockReporting)?.blockReports() ?? []).map(BlockAnswers.statistics))
+        },
+        QMPCommandDefinition(
+            "query-named-block-nodes", [QMPParameter("flat", .boolean, optional: true)]
+        ) { context, _ in
+            let reports = (context.machine as? any BlockReporting)?.blockReports() ?? []
+            return .array(reports.compactMap(\.medium).map(BlockAnswers.inserted))
+        },
+        QMPCommandDefinition("query-block-jobs") { _, _ in [] },
+    ]
+
+    // MARK: PCI
+
+    static let deviceCommands = [
+        QMPCommandDefinition("query-pci") { context, _ in
+            let functions = (context.machine as? any PCIReporting)?.pciReports() ?? []
+            let buses = Set(functions.map(\.bus)).sorted()
+            return .array(
+                buses.map { bus in
+                    [
+                        "bus": .integer(Int64(bus)),
+                        "devices": .array(functions.filter { $0.bus == bus }.map(PCIAnswers.function)),
+                    ]
+                })
+        },
+        QMPCommandDefinition("query-iothreads") { _, _ in [] },
+        QMPCommandDefinition("query-rx-filter", [QMPParameter("name", .string, optional: true)]) {
+            (_, arguments) throws(QMPError) in
+            if let name = arguments["name"]?.string { throw QMPError("invalid net client name: \(name)") }
+            return []
+        },
+        QMPCommandDefinition("query-tpm") { _, _ in [] },
+    ]
+}
+
+/// The shapes of disks in QMP.
+enum BlockAnswers {
+    static func block(_ report: BlockDeviceReport) -> JSONValue {
+        var object: JSONObject = [:]
+        if let status = report.ioStatus { object["io-status"] = .string(status) }
+        object["device"] = .string(report.device)
+        object["locked"] = .bool(report.isLocked)
+        object["removable"] = .bool(report.isRemovable)
+        if let medium = report.medium { object["inserted"] = inserted(medium) }
+        if let qdev = report.qdev { object["qdev"] = .string(qdev) }
+        if let open = report.trayOpen { object["tray_open"] = .bool(open) }
+        object["type"] = "unknown"
+        return .object(object)
+    }
+
+    static func inserted(_ medium: BlockDeviceReport.Medium) -> JSONValue {
+        var image: JSONObject = [
+            "virtual-size": JSONValue(medium.virtualSize), "filename": .string(medium.file),
+            "format": .string(medium.format), "dirty-flag": false,
+        ]
+        if let size = medium.actualSize { image["actual-size"] = JSONValue(size) }
+        if let size = medium.clusterSize { image["cluster-size"] = .integer(Int64(size)) }
+        if let backing = medium.backingFile { image["backing-filename"] = .string(backing) }
+        var object: JSONObject = [
+            "iops_rd": 0, "detect_zeroes": .string(medium.detectZeroes), "image": .object(image), "iops_wr": 0,
+            "ro": .bool(medium.isReadOnly), "node-name": .string(medium.nodeName),
+            "backing_file_depth": .integer(Int64(medium.backingDepth)), "drv": .string(medium.format), "iops": 0,
+            "bps_wr": 0, "write_threshold": 0, "encrypted": false, "bps": 0, "bps_rd": 0,
+            "cache": [
+                "no-flush": .bool(medium.ignoresFlush), "direct": .bool(medium.isDirect),
+                "writeback": .bool(medium.writeBack),
+            ],
+            "file": .string(medium.file),
+        ]
+        if let backing = medium.backingFile { object["backing_file"] = .string(backing) }
+        return .object(object)
+    }
+
+    static func statistics(_ report: BlockDeviceReport) -> JSONValue {
+        let counts = report.statistics
+        var object: JSONObject = [
+            "device": .string(report.device),
+            "stats": [
+                "rd_bytes": JSONValue(counts.readBytes), "wr_bytes": JSONValue(counts.writtenBytes),
+                "unmap_bytes": JSONValue(counts.unmappedBytes), "rd_operations": JSONValue(counts.reads),
+                "wr_operations": JSONValue(counts.writes), "flush_operations": JSONValue(counts.flushes),
+                "unmap_operations": JSONValue(counts.unmaps), "rd_total_time_ns": JSONValue(counts.readNanoseconds),
+                "wr_total_time_ns": JSONValue(counts.writeNanoseconds),
+                "flush_total_time_ns": JSONValue(counts.flushNanoseconds),
+                "unmap_total_time_ns": JSONValue(counts.unmapNanoseconds),
+                "failed_rd_operations": JSONValue(counts.failedReads),
+                "failed_wr_operations": JSONValue(counts.failedWrites),
+                "failed_flush_operations": JSONValue(counts.failedFlushes),
+                "failed_unmap_operations": JSONValue(counts.failedUnmaps), "invalid_rd_operations": 0,
+                "invalid_wr_operations": 0, "invalid_flush_operations": 0, "invalid_unmap_operations": 0,
+                "rd_merged": 0, "wr_merged": 0, "unmap_merged": 0,
+                "wr_highest_offset": JSONValue(counts.highestWrite), "account_invalid": true, "account_failed": true,
+                "timed_stats": [],
+            ],
+        ]
+        if let medium = report.medium { object["node-name"] = .string(medium.nodeName) }
+        if let qdev = report.qdev { object["qdev"] = .string(qdev) }
+        return .object(object)
+    }
+}
+
+/// The shapes of PCI functions in QMP.
+enum PCIAnswers {
+    static func function(_ report: PCIFunctionReport) -> JSONValue {
+        var identity: JSONObject = [
+            "device": .integer(Int64(report.device)), "vendor": .integer(Int64(report.vendor)),
+        ]
+        if report.subsystemVendor != 0 || report.subsystem != 0 {
+            identity["subsystem"] = .integer(Int64(report.subsystem))
+            identity["subsystem-vendor"] = .integer(Int64(report.subsystemVendor))
+        }
+        var object: JSONObject = [
+            "bus": .integer(Int64(report.bus)), "slot": .integer(Int64(report.slot)),
+            "function": .integer(Int64(report.function)), "qdev_id": .string(report.identifier),
+            "class_info": ["class": .integer(Int64(report.classCode)), "desc": .string(report.className)],
+            "id": .object(identity), "irq_pin": .integer(Int64(report.interruptPin)),
+            "regions": .array(report.regions.map(region)),
+        ]
+        if report.interruptPin != 0 { object["irq"] = .integer(Int64(report.interruptLine)) }
+        return .object(object)
+    }
+
+    private static func region(_ region: PCIFunctionReport.Region) -> JSONValue {
+        // QEMU shows an unmapped address as -1.
+        let address = JSONValue.integer(Int64(bitPattern: region.address))
+        var object: JSONObject = [
+            "bar": .integer(Int64(region.bar)), "size": JSONValue(region.count), "address": address,
+        ]
+        if region.isIO {
+            object["type"] = "io"
+        } else {
+            object["type"] = "memory"
+            object["prefetch"] = .bool(region.isPrefetchable)
+            object["mem_type_64"] = .bool(region.is64Bit)
+        }
+        return .object(object)
+    }
+}
