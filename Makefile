@@ -4,7 +4,7 @@
 SWIFT ?= swift
 BUILD := .build/release
 
-.PHONY: build run test lint format clean bench-boot dependencies test-dependencies
+.PHONY: build run test lint format clean bench-boot bench-virtio fuzz-virtio dependencies test-dependencies
 
 build: dependencies
 	$(SWIFT) build -c release
@@ -32,6 +32,14 @@ format:
 # Kernel to shell on the software CPU beside QEMU's TCG, in turn, as ratios of time.
 bench-boot: test-dependencies build
 	Benchmarks/boot
+
+# What a virtio request costs on the device's side.
+bench-virtio: build
+	$(BUILD)/virtio-benchmark
+
+# Rubbish in the rings and registers of every virtio device: SEED=n ROUNDS=n.
+fuzz-virtio: build
+	$(BUILD)/fuzz-virtio $(or $(SEED),1) $(ROUNDS)
 
 clean:
 	rm -rf .build .cache

@@ -155,7 +155,21 @@ let testSupport: [Target] = [
 let benchmarks: [Target] = [
     .executableTarget(
         name: "cpu-benchmark", dependencies: ["X86CPU", "GuestMemory", "MachineModel", "CPUInterface", "HostSystem"],
-        path: "Benchmarks/cpu-benchmark", swiftSettings: strict)
+        path: "Benchmarks/cpu-benchmark", swiftSettings: strict),
+    .executableTarget(
+        name: "virtio-benchmark",
+        dependencies: [
+            "VirtqueueDriver", "Virtio", "VirtioDevices", "BlockLayer", "RawImage", "PacketPorts", "GuestMemory",
+            "HostIO", "HostSystem",
+        ],
+        path: "Benchmarks/virtio-benchmark", swiftSettings: strict),
+    .executableTarget(
+        name: "fuzz-virtio",
+        dependencies: [
+            "VirtqueueDriver", "Virtio", "VirtioDevices", "BlockLayer", "PacketPorts", "GuestMemory", "Diagnostics",
+            "HostSystem", "HostIO",
+        ],
+        path: "Fuzz/fuzz-virtio", swiftSettings: strict),
 ]
 
 /// Runs instructions on the host's processor and on the software CPU, for tests and for the fuzz target.

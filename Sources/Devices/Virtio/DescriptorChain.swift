@@ -37,6 +37,8 @@ public final class DescriptorChain: @unchecked Sendable {
         self.memory = memory
         unsafe vectors = .allocate(capacity: Self.initialCapacity)
         unsafe addresses = .allocate(capacity: Self.initialCapacity)
+        // No bytes: never matches.
+        unsafe recent = KnownRegion(start: 0, count: 0, base: UnsafeMutableRawPointer(vectors), isWritable: false)
     }
 
     deinit {
@@ -63,18 +65,21 @@ public final class DescriptorChain: @unchecked Sendable {
         var left = Int(count)
         while left > 0 {
             guard end < Self.maximumCount else { return .chainTooLong }
-            var part = left
-            // The pointer is valid for `part` bytes as long as the memory, which this object keeps alive.
-            var pointer = unsafe memory.hostPointer(at: place, count: part, writable: isWritable)
-            if unsafe pointer == nil {
-                guard let region = memory.region(at: place) else { return .notMemory(address) }
-                part = min(left, Int(truncatingIfNeeded: min(region.end &- place, UInt64(Int32.max))))
-                unsafe pointer = memory.hostPointer(at: place, count: part, writable: isWritable)
+            let known = recent
+            let offset = place &- known.start
+            if offset < known.count, known.isWritable || !isWritable {
+                // Both bounds hold: the part ends with the region at the latest.
+                let part = Int(min(UInt64(left), known.count - offset))
+                unsafe put(known.base + Int(offset), count: part, address: place)
+                place &+= UInt64(part)
+                left -= part
+                continue
             }
-            guard let pointer = unsafe pointer else { return .notMemory(address) }
-            unsafe put(pointer, count: part, address: place)
-            place &+= UInt64(part)
-            left -= part
+            guard let region = memory.region(at: place), !(isWritable && region.isReadOnly) else {
+                return .notMemory(address)
+            }
+            unsafe recent = KnownRegion(
+                start: region.start, count: region.count, base: region.base, isWritable: !region.isReadOnly)
         }
         if isWritable {
             writableCount += Int(count)
@@ -84,6 +89,16 @@ public final class DescriptorChain: @unchecked Sendable {
         }
         return nil
     }
+
+    /// The region that the last buffer lay in: most buffers lie in the same, and the memory map never changes while a
+    /// machine runs.
+    @safe
+    private struct KnownRegion {
+        let start: UInt64, count: UInt64
+        let base: UnsafeMutableRawPointer
+        let isWritable: Bool
+    }
+    private var recent: KnownRegion
 
     private func put(_ pointer: UnsafeMutableRawPointer, count: Int, address: UInt64) {
         if end == capacity { grow() }
