@@ -132,7 +132,7 @@ let modules: [Target] = [
             "MachineSpec", "MachineRuntime", "X86CPU", "KVMEngine", "InterruptControllers", "PCIBus", "PCChipset",
             "FirmwareTables", "BootLoading", "Virtio", "VirtioDevices", "DiskImages", "BlockLayer", "UserNetwork",
             "PacketPorts", "CharacterStreams", "GuestMemory", "MachineModel", "CPUInterface", "HostIO", "HostSystem",
-            "Diagnostics", "JSONCoding", "ControlServer",
+            "Diagnostics", "JSONCoding", "ControlServer", "ControlProtocol",
         ]),
 ]
 

@@ -28,7 +28,7 @@ extension AssembledMachine {
         let hasACPI = spec.board.acpi.resolved(true)
         return DirectBoot(
             request: request, acpi: hasACPI ? ACPITables(description(board)) : nil, smbios: smbios(board),
-            memory: memory)
+            memory: guestMemory)
     }
 
     private var kind: MachineDescription.Board { spec.board.kind == .q35 ? .q35 : .pc }

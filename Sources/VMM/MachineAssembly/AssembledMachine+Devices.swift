@@ -56,19 +56,19 @@ extension AssembledMachine {
                         VirtioSerialPort(
                             isConsole: port.isConsole, name: port.name ?? "", number: port.number, backend: backend))
                 case .isaDebugExit(let port, let size):
-                    DebugExit(port: UInt64(port), count: UInt64(size), requests: requests).map(in: ports)
+                    DebugExit(port: UInt64(port), count: UInt64(size), requests: requests).map(in: portSpace)
                 case .isaDebugConsole(let port, let readback, let name):
                     let stream = try characters.frontEnd(name)
                     DebugConsole(port: UInt64(port), readback: readback) { byte in _ = stream.send([byte]) }
-                        .map(in: ports)
+                        .map(in: portSpace)
                 case .pcTestDevice:
                     let lines = (0..<GSIRouting.count).map { board.routing.interruptLine(gsi: $0) }
                     let test = TestDevice(lines: lines)
-                    test.map(ports: ports, memory: space)
+                    test.map(ports: portSpace, memory: space)
                     kept.append(test)
                 case .pciTestDevice: try add(PCITestDevice(), device, board)
                 case .panicNotifier(let port, _):
-                    PanicPort(port: UInt64(port), requests: requests).map(in: ports)
+                    PanicPort(port: UInt64(port), requests: requests).map(in: portSpace)
                 case .panicNotifierPCI, .pcieRootPort:
                     throw UserError("device '\(device.typeName)' is not supported yet")
                 case .virtioBlock, .virtioNetwork, .virtioSerial, .virtioRandom, .virtioBalloon:
@@ -82,7 +82,7 @@ extension AssembledMachine {
 
     private func addSerial(_ serial: ISASerialSpec, _ place: SerialPlace, _ board: PCBoard) throws(UserError) {
         let port = UART16550(clock: clock, interrupt: board.routing.interruptLine(gsi: place.interrupt))
-        ports.map(port, at: UInt64(place.port), count: 8, name: "serial")
+        portSpace.map(port, at: UInt64(place.port), count: 8, name: "serial")
         serialPorts.append(port)
         if let name = serial.characterDevice {
             let stream = try characters.frontEnd(name)
@@ -115,7 +115,7 @@ extension AssembledMachine {
         options.hasEventIndex = transport.eventIndex
         options.hasIndirectDescriptors = transport.indirectDescriptors
         let function = VirtioPCIDevice(
-            model, name: device.typeName, identifier: device.identifier, memory: memory, executor: executor,
+            model, name: device.typeName, identifier: device.identifier, memory: guestMemory, executor: executor,
             options: options)
         try add(function, device, board)
     }

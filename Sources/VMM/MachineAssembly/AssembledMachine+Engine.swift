@@ -68,7 +68,7 @@ extension AssembledMachine {
         let model = try makeModel(SoftCPU.capabilities(), engineName: "TCG")
         let environment: SoftCPU.Environment
         do throws(Errno) {
-            environment = try SoftCPU.Environment(memory: memory, ports: ports, devices: space, model: model)
+            environment = try SoftCPU.Environment(memory: memory, ports: portSpace, devices: space, model: model)
         } catch { throw UserError("cannot make the software CPU", because: error) }
         return try SoftwareEngine(
             count: spec.topology.count, environment: environment, machineLock: lock, clock: clock)
@@ -83,7 +83,7 @@ extension AssembledMachine {
         }
         let model = try makeModel(HardwareFeatures.capabilities(offered), engineName: "host")
         return try HardwareEngine(
-            system: system, count: spec.topology.count, memory: memory, ports: ports, devices: space
+            system: system, count: spec.topology.count, memory: memory, ports: portSpace, devices: space
         ) { index in HardwareFeatures.table(model, offered: offered, processor: index) }
     }
 

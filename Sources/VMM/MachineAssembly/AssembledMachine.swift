@@ -3,14 +3,15 @@
 internal import BlockLayer
 internal import BootLoading
 internal import CharacterStreams
+internal import ControlServer
 internal import CPUInterface
-public import Diagnostics
+internal import Diagnostics
 internal import GuestMemory
-public import HostIO
+internal import HostIO
 internal import HostSystem
 internal import MachineModel
-public import MachineRuntime
-public import MachineSpec
+internal import MachineRuntime
+internal import MachineSpec
 internal import PacketPorts
 internal import PCChipset
 internal import PCIBus
@@ -20,14 +21,14 @@ internal import Virtio
 ///
 /// Building goes from the inside out: host resources (character devices, disks, networks), memory, engine, board, what
 /// is plugged in, and the kernel. Everything is owned here for the life of the process.
-public final class AssembledMachine: @unchecked Sendable {
+final class AssembledMachine: @unchecked Sendable {
     /// Runs it.
-    public let runner: MachineRunner
+    let runner: MachineRunner
     let spec: MachineSpec
     let loop: EventLoop
     let lock = Lock()
-    let memory = GuestMemory()
-    let ports: AddressSpace
+    let guestMemory = GuestMemory()
+    let portSpace: AddressSpace
     let space: AddressSpace
     let clock: RuntimeClock
     let executor: MachineExecutor
@@ -44,6 +45,8 @@ public final class AssembledMachine: @unchecked Sendable {
     var serialPorts: [UART16550] = []
     /// Objects that nothing else keeps.
     var kept: [AnyObject] = []
+    /// Monitors, QMP and the debugger's stub.
+    var control: ControlServer?
     private var boot: DirectBoot?
     private var requests: Requests?
 
@@ -52,13 +55,13 @@ public final class AssembledMachine: @unchecked Sendable {
     ///   - loop: becomes the main loop of `run`.
     ///   - messages: for warnings and the line that says which engine runs.
     /// - Throws: the first thing that cannot be had, as one line.
-    public init(_ spec: MachineSpec, loop: EventLoop, messages: Console) throws(UserError) {
+    init(_ spec: MachineSpec, loop: EventLoop, messages: Console) throws(UserError) {
         self.spec = spec
         self.loop = loop
         self.messages = messages
         clock = RuntimeClock(loop: loop, machineLock: lock)
         runner = MachineRunner(lock: lock, loop: loop, clock: clock)
-        ports = AddressSpace(machineLock: lock)
+        portSpace = AddressSpace(machineLock: lock)
         space = AddressSpace(machineLock: lock)
         executor = MachineExecutor(lock: lock) { [loop] work in loop.post(work) }
         storage = StorageParts(messages: messages)
@@ -68,11 +71,12 @@ public final class AssembledMachine: @unchecked Sendable {
         try networks.open(spec)
         applyPolicies()
         if spec.board.kind != .none { try build() }
+        try makeControl()
     }
 
     /// Runs until the guest or a person ends it.
     /// - Returns: the status for the process.
-    public func run() throws(UserError) -> Int32 {
+    func run() throws(UserError) -> Int32 {
         defer { close() }
         do throws(Errno) { return try runner.run(startPaused: spec.lifecycle.startsPaused) } catch {
             throw UserError("cannot start the vCPUs", because: error)
@@ -105,16 +109,16 @@ public final class AssembledMachine: @unchecked Sendable {
             throw UserError("-machine \(spec.board.name) is not built yet", remedy: "use -machine q35 or pc")
         }
         let layout = BoardMemory(kind: kind, size: spec.memory.bytes)
-        do throws(Errno) { try layout.add(to: memory) } catch {
+        do throws(Errno) { try layout.add(to: guestMemory) } catch {
             throw UserError(
                 "cannot map \(spec.memory.bytes >> 20) MiB of memory for the guest", because: error,
                 remedy: "give the machine less with -m")
         }
         let requests = Requests(runner: runner, policy: spec.lifecycle)
         self.requests = requests
-        let engine = try makeEngine(memory: memory)
+        let engine = try makeEngine(memory: guestMemory)
         self.engine = engine
-        engine.map(ports: ports, devices: space)
+        engine.map(ports: portSpace, devices: space)
         for processor in engine.processors { runner.add(processor: processor) }
         var options = PCBoard.Options(kind: kind, memory: layout)
         options.hasHPET = spec.board.hpet
@@ -122,7 +126,8 @@ public final class AssembledMachine: @unchecked Sendable {
         options.processorCount = spec.topology.count
         options.clockOffset = spec.clock.base == .localTime ? hostTimeZoneOffset() : 0
         let board = try PCBoard(
-            options, engine: engine, ports: ports, space: space, memory: memory, clock: clock, requests: requests)
+            options, engine: engine, ports: portSpace, space: space, memory: guestMemory, clock: clock,
+            requests: requests)
         self.board = board
         try plugIn(board, requests: requests)
         try engine.finish()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CharacterStreams
+internal import ControlServer
 internal import Diagnostics
 internal import HostIO
 internal import HostSystem
@@ -10,6 +11,8 @@ internal import MachineSpec
 /// The machine's character devices by identifier.
 struct CharacterParts {
     private(set) var backends: [(identifier: String, backend: any CharacterBackend)] = []
+    /// The same, for the monitors.
+    let listed = CharacterDevices()
     private var multiplexers: [String: Multiplexer] = [:]
 
     /// Opens all of the description.
@@ -23,6 +26,7 @@ struct CharacterParts {
             }
             let stream = try Self.make(device, loop: loop, messages: messages)
             backends.append((device.identifier, stream))
+            listed.add(stream)
             if device.isMultiplexed {
                 multiplexers[device.identifier] = Multiplexer(stream: stream) { [runner] in
                     runner.requestExit(status: 0, cause: .hostUI)
