@@ -82,14 +82,15 @@ let modules: [Target] = [
     // Engines
     module(
         "X86CPU", in: "Engines",
-        ["GuestMemory", "MachineModel", "CPUInterface", "CX86Native", "CLinux", "Diagnostics", "HostSystem"], settings: hot),
+        ["GuestMemory", "MachineModel", "CPUInterface", "CX86Native", "CLinux", "Diagnostics", "HostSystem"],
+        settings: hot),
     module(
         "KVMEngine", in: "Engines",
         ["GuestMemory", "MachineModel", "CPUInterface", "CLinux", "HostSystem", "Diagnostics"]),
     // Storage
     module(
         "BlockLayer", in: "Storage",
-        ["HostSystem", "HostIO", "Diagnostics", "JSONCoding", "CommandLineKit", "ByteCoding"]),
+        ["CLinux", "HostSystem", "HostIO", "Diagnostics", "JSONCoding", "CommandLineKit", "ByteCoding"]),
     module("RawImage", in: "Storage", ["BlockLayer", "HostSystem", "HostIO"]),
     module("QCOW2Image", in: "Storage", ["BlockLayer", "Compression", "HostSystem"]),
     module("DiskImages", in: "Storage", ["BlockLayer", "RawImage", "QCOW2Image", "JSONCoding", "HostSystem"]),
@@ -98,7 +99,7 @@ let modules: [Target] = [
     module(
         "UserNetwork", in: "Networking", ["PacketPorts", "CSlirp", "HostIO", "HostSystem", "Diagnostics", "CLinux"]),
     // Presentation
-    module("CharacterStreams", in: "Presentation", ["HostSystem", "HostIO", "Diagnostics"]),
+    module("CharacterStreams", in: "Presentation", ["CLinux", "HostSystem", "HostIO", "Diagnostics"]),
     // Devices
     module("InterruptControllers", in: "Devices", ["MachineModel", "CPUInterface", "HostSystem"]),
     module("PCIBus", in: "Devices", ["MachineModel", "GuestMemory", "ByteCoding"]),
@@ -113,7 +114,8 @@ let modules: [Target] = [
     module(
         "VirtioDevices", in: "Devices",
         [
-            "Virtio", "GuestMemory", "MachineModel", "BlockLayer", "PacketPorts", "CharacterStreams", "HostIO", "HostSystem",
+            "Virtio", "GuestMemory", "MachineModel", "BlockLayer", "PacketPorts", "CharacterStreams", "HostIO",
+            "HostSystem",
             "Diagnostics", "CLinux",
         ]),
     // VMM
@@ -129,6 +131,7 @@ let modules: [Target] = [
     module(
         "MachineAssembly", in: "VMM",
         [
+            "CLinux",
             "MachineSpec", "MachineRuntime", "X86CPU", "KVMEngine", "InterruptControllers", "PCIBus", "PCChipset",
             "FirmwareTables", "BootLoading", "Virtio", "VirtioDevices", "DiskImages", "BlockLayer", "UserNetwork",
             "PacketPorts", "CharacterStreams", "GuestMemory", "MachineModel", "CPUInterface", "HostIO", "HostSystem",
@@ -208,7 +211,8 @@ var testTargets: [Target] = [
     tests(
         "VirtioDevices",
         [
-            "Virtio", "VirtqueueDriver", "GuestMemory", "MachineModel", "PCIBus", "HostIO", "HostSystem", "BlockLayer", "RawImage", "PacketPorts",
+            "Virtio", "VirtqueueDriver", "GuestMemory", "MachineModel", "PCIBus", "HostIO", "HostSystem", "BlockLayer",
+            "RawImage", "PacketPorts",
             "CharacterStreams", "Diagnostics",
         ]),
     tests("PacketPorts", ["HostIO", "HostSystem", "Diagnostics", "CLinux"]),

@@ -67,7 +67,8 @@ enum StreamSocket {
             }
             return file
         case .tcp(let host, let port, _, _):
-            return try unsafe eachAddress(address, passive: false) { (family, place, length) throws(StreamSocketError) in
+            return try unsafe eachAddress(address, passive: false) {
+                (family, place, length) throws(StreamSocketError) in
                 let file = try make(family)
                 guard unsafe Glibc.connect(file.number, place, length) == 0 else {
                     throw failure("Failed to connect to '\(host):\(port)'")
