@@ -266,6 +266,13 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
     }
 }
 
+extension QCOW2Driver {
+    /// Writes the tables of an empty image to any node, which tests look over the shoulder of.
+    package static func formatForTests(_ file: any BlockNode, _ options: CreateOptions) throws(BlockError) {
+        try format(file, try QCOW2Driver().makeHeader(options))
+    }
+}
+
 extension BlockGraph {
     /// Opens the file itself for writing, without looking for a format.
     func openBelow(_ filename: String) throws(BlockError) -> any BlockNode {
