@@ -93,7 +93,22 @@ let modules: [Target] = [
         ["CLinux", "HostSystem", "HostIO", "Diagnostics", "JSONCoding", "CommandLineKit", "ByteCoding"]),
     module("RawImage", in: "Storage", ["BlockLayer", "HostSystem", "HostIO"]),
     module("QCOW2Image", in: "Storage", ["BlockLayer", "Compression", "HostSystem"]),
-    module("DiskImages", in: "Storage", ["BlockLayer", "RawImage", "QCOW2Image", "JSONCoding", "HostSystem"]),
+    module("BlockMapping", in: "Storage", ["BlockLayer", "HostSystem", "ByteCoding"]),
+    module("VDIImage", in: "Storage", ["BlockLayer", "BlockMapping", "ByteCoding", "Cryptography", "HostSystem"]),
+    module("VHDImage", in: "Storage", ["BlockLayer", "BlockMapping", "ByteCoding", "Cryptography", "HostSystem"]),
+    module(
+        "VMDKImage", in: "Storage",
+        ["BlockLayer", "BlockMapping", "ByteCoding", "Compression", "Cryptography", "HostSystem"]),
+    module("VHDXImage", in: "Storage", ["BlockLayer", "BlockMapping", "ByteCoding", "Cryptography", "HostSystem"]),
+    module(
+        "LUKSImage", in: "Storage",
+        ["BlockLayer", "BlockMapping", "ByteCoding", "Cryptography", "HostSystem"]),
+    module(
+        "DiskImages", in: "Storage",
+        [
+            "BlockLayer", "RawImage", "QCOW2Image", "VDIImage", "VHDImage", "VMDKImage", "LUKSImage", "VHDXImage",
+            "JSONCoding", "HostSystem",
+        ]),
     // Networking
     module("PacketPorts", in: "Networking", ["HostSystem", "HostIO", "Diagnostics", "CLinux"]),
     module(
@@ -153,6 +168,9 @@ let testSupport: [Target] = [
     .target(
         name: "StorageTestKit", dependencies: ["BlockLayer", "HostSystem"], path: "Tests/Support/StorageTestKit",
         swiftSettings: strict),
+    .target(
+        name: "FormatTestKit", dependencies: ["BlockLayer", "StorageTestKit"], path: "Tests/Support/FormatTestKit",
+        swiftSettings: strict),
 ]
 
 let benchmarks: [Target] = [
@@ -205,6 +223,11 @@ var testTargets: [Target] = [
     tests("JSONCoding"),
     tests("CommandLineKit", ["Diagnostics", "JSONCoding"]),
     tests("Diagnostics", ["HostSystem"]),
+    tests("LUKSImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
+    tests("VHDXImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
+    tests("VMDKImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
+    tests("VDIImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
+    tests("VHDImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
     tests("RawImage", ["BlockLayer", "StorageTestKit"]),
     tests("QCOW2Image", ["BlockLayer", "RawImage", "StorageTestKit", "HostSystem"]),
     tests("Virtio", ["VirtqueueDriver", "HostSystem", "GuestMemory", "MachineModel", "PCIBus"]),

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import BlockLayer
+internal import LUKSImage
 internal import QCOW2Image
 internal import RawImage
+internal import VDIImage
+internal import VHDImage
+internal import VHDXImage
+internal import VMDKImage
 
 /// The storage library with all of its formats and protocols.
 public enum DiskImages {
     /// All drivers, in the order in which they are probed.
     public static var drivers: [any BlockDriver] {
         [
-            RawDriver(), QCOW2Driver(),
+            RawDriver(), QCOW2Driver(), VDIDriver(), VHDDriver(), VMDKDriver(), LUKSDriver(), VHDXDriver(),
             FileDriver.file, FileDriver.hostDevice, NullDriver(name: "null-co"), NullDriver(name: "null-aio"),
         ]
     }
