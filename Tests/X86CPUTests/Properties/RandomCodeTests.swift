@@ -21,7 +21,7 @@ import X86CPU
     @Test(arguments: [16, 32, 64], [1, 2, 3, 4]) func randomBytes(bits: Int, seed: UInt64) throws {
         var random = RandomSource(seed: seed << 8 | UInt64(bits))
         let machine = try FlatMachine(bits: bits)
-        for _ in 0..<3000 {
+        for _ in 0..<1500 {
             let code = (0..<64).map { _ in UInt8(truncatingIfNeeded: random.next()) }
             machine.cpu.setFlatMode(bits: bits)
             try machine.load(code, at: 0x1000 + random.next() % 0x8000)
@@ -36,7 +36,7 @@ import X86CPU
         }
     }
 
-    /// Every opcode with every modrm byte once, so that no row goes without.
+    /// Every opcode with many modrm bytes, so that no row goes without.
     @Test(arguments: [16, 32, 64]) func everyOpcode(bits: Int) throws {
         var random = RandomSource(seed: UInt64(bits))
         let machine = try FlatMachine(bits: bits)
@@ -46,7 +46,7 @@ import X86CPU
         ]
         for escape in escapes {
             for opcode in UInt8.min...UInt8.max {
-                for modRM in UInt8.min...UInt8.max {
+                for modRM in stride(from: UInt8(random.next() % 4), through: 255 - 4, by: 5) {
                     let tail = (0..<8).map { _ in UInt8(truncatingIfNeeded: random.next()) }
                     machine.cpu.setFlatMode(bits: bits)
                     try machine.load(escape + [opcode, modRM] + tail, at: 0x1000 + random.next() % 0x3000)

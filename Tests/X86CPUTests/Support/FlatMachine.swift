@@ -21,8 +21,9 @@ struct FlatMachine {
     /// - Parameters:
     ///   - bits: width of the code: 16, 32 or 64.
     ///   - code: bytes for `origin`; HLT follows them.
-    init(bits: Int = 64, _ code: [UInt8] = []) throws {
-        try memory.addRegion(name: "ram", start: 0, count: Self.memorySize)
+    ///   - memorySize: bytes of RAM.
+    init(bits: Int = 64, _ code: [UInt8] = [], memorySize: UInt64 = Self.memorySize) throws {
+        try memory.addRegion(name: "ram", start: 0, count: memorySize)
         let lock = Lock()
         ports = AddressSpace(machineLock: lock)
         devices = AddressSpace(machineLock: lock)
