@@ -245,8 +245,10 @@ import X86CPU
         }
         try machine.run([0x90, 0x90, 0x90])
         let frame = try #require(try machine.frame())
-        #expect(frame.vector == 1 && frame.rip == SystemMachine.code + 1 && frame.flags & 0x1_0000 != 0)
-        // Back with RF: it goes on.
+        #expect(frame.vector == 1 && frame.rip == SystemMachine.code + 1 && frame.flags & 0x1_0000 == 0)
+        // Back with RF, which is the handler's to set: it goes on.
+        let place = machine.cpu.registers.general[4] + 16
+        try machine.memory.store(frame.flags | 0x1_0000, at: place)
         try machine.memory.write([0x48, 0xCF], at: SystemMachine.handlers + 17)
         machine.set { $0.rip = SystemMachine.handlers + 17 }
         #expect(machine.cpu.runUntilIdle() == nil)

@@ -230,6 +230,18 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     }
 }
 
+extension SoftCPU {
+    /// A model-specific register, for loaders that do what firmware would, and for the monitor. The processor is stopped.
+    /// - Returns: nil where there is no such register.
+    public func modelSpecificRegister(_ index: UInt32) -> UInt64? { state.readModelSpecific(index) }
+
+    /// Writes a model-specific register as WRMSR does. The processor is stopped.
+    /// - Returns: false where the register does not exist or does not take the value.
+    public func setModelSpecificRegister(_ index: UInt32, to value: UInt64) -> Bool {
+        state.writeModelSpecific(index, value)
+    }
+}
+
 /// RDMSR, WRMSR.
 enum ModelSpecificInstructions {
     static let read: Handler = {

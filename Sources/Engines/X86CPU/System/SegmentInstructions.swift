@@ -178,6 +178,8 @@ enum SegmentInstructions {
                 event.vector = Vector.debug
                 event.origin = .external
             }
+            // The handler begins with TF clear, and INT itself does not trap.
+            state.pointee.stepsByResult = true
             return try transfer(state) { () throws(CPUFault) in try state.deliver(event) }
         }
     }

@@ -35,6 +35,8 @@ extension SoftCPU: VirtualCPU {
             state.pointee.stepsByResult = false
             if state.pointee.systemFlags & Flag.trap != 0 { return raiseDebugTrap(DebugStatus.singleStep) }
         }
+        // A breakpoint on a port, or the T bit of a task.
+        if state.pointee.pendingDebug != 0 { return raiseDebugTrap(state.pointee.pendingDebug) }
         return nil
     }
 
@@ -117,7 +119,7 @@ extension SoftCPU: VirtualCPU {
 
     /// Delivers the pending fault.
     /// - Returns: false for a triple fault.
-    func raiseFault() -> Bool {
+    func raiseFault(setsResume: Bool = true) -> Bool {
         let vector = state.pointee.faultVector
         if vector == Vector.pageFault { state.pointee.cr2 = state.pointee.faultAddress }
         if vector == Vector.debug { noteDebugStatus(state.pointee.faultDebugBits) }
@@ -126,7 +128,7 @@ extension SoftCPU: VirtualCPU {
             PendingEvent(
                 vector: vector, origin: .exception,
                 errorCode: state.pointee.faultHasErrorCode ? state.pointee.faultErrorCode : nil,
-                returnIP: state.pointee.rip, setsResume: true))
+                returnIP: state.pointee.rip, setsResume: setsResume))
     }
 
     private func raiseTaskFault() -> CPUExit? {
@@ -183,7 +185,8 @@ extension SoftCPU: VirtualCPU {
             if hit != 0 {
                 state.pointee.faultDebugBits = hit
                 _ = state.fault(Vector.debug)
-                return raiseFault() ? nil : .shutdown
+                // RF is for the handler to set (SDM vol. 3, "Masking Instruction Breakpoints").
+                return raiseFault(setsResume: false) ? nil : .shutdown
             }
         }
         state.pointee.systemFlags &= ~Flag.resume
