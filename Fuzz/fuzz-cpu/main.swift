@@ -5,7 +5,7 @@ import HostOracle
 
 // Compares user-mode instructions on the software CPU with the host's processor, without end.
 //
-//     fuzz-cpu [--seed N] [--count N] [--bits 32|64] [--only PREFIX] [--keep-going]
+//     fuzz-cpu [--seed N] [--count N] [--bits 16|32|64] [--only PREFIX] [--keep-going] [--undefined]
 //
 // Prints the seed and the first difference and exits 1; with --keep-going one difference for each instruction name.
 
@@ -15,6 +15,8 @@ struct Options {
     var bits = 64
     var only = ""
     var keepsGoing = false
+    /// Bytes that are no instruction.
+    var undefined = false
 }
 
 func fail(_ text: String) -> Never {
@@ -48,10 +50,13 @@ func parse(_ arguments: [String]) -> Options {
         switch flag {
         case "--seed": options.seed = number(flag)
         case "--count": options.count = number(flag)
-        case "--bits": options.bits = number(flag) == 32 ? 32 : 64
+        case "--bits":
+            options.bits = Int(number(flag))
+            guard [16, 32, 64].contains(options.bits) else { fail("fuzz-cpu: --bits: 16, 32 or 64") }
         case "--only": options.only = value(flag)
+        case "--undefined": options.undefined = true
         case "--keep-going": options.keepsGoing = true
-        default: fail("fuzz-cpu: unknown flag '\(flag)'; known: --seed --count --bits --only --keep-going")
+        default: fail("fuzz-cpu: unknown flag '\(flag)'; known: --seed --count --bits --only --keep-going --undefined")
         }
     }
     return options
@@ -63,10 +68,15 @@ var reported: [String: Int] = [:]
 do {
     let oracle = try Oracle(bits: options.bits)
     let seeds = options.seed..<options.seed + min(options.count, UInt64.max >> 8)
-    try oracle.run(seeds: seeds, matching: options.only) { difference in
+    let report = { (difference: OracleDifference) -> Bool in
         reported[difference.name, default: 0] += 1
-        if reported[difference.name] == 1 { print(difference) }
+        if reported[difference.name] == 1 || options.undefined { print(difference) }
         return options.keepsGoing
+    }
+    if options.undefined {
+        try oracle.runUndefined(seeds: seeds, report: report)
+    } else {
+        try oracle.run(seeds: seeds, matching: options.only, report: report)
     }
 } catch { fail("fuzz-cpu: \(error)") }
 if reported.isEmpty {

@@ -2,12 +2,14 @@
 #define _GNU_SOURCE
 #include "CHostOracle.h"
 
+#include <asm/ldt.h>
 #include <cpuid.h>
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -28,9 +30,15 @@ struct shared {
 
 static uint8_t *code_alias, *data_alias;
 static volatile int active;
+static int has_segments;
 static struct sigaction previous[NSIG];
 
-// rdi = address of the code, rsi = 1 for AVX, rdx = 1 for 32-bit code.
+// The local descriptor table's entries for 16-bit code, its data and its stack, as selectors.
+#define CODE16 0x07
+#define DATA16 0x0F
+#define STACK16 0x17
+
+// rdi = address of the code, rsi = 1 for AVX, rdx = 1 for 32-bit code, 2 for 16-bit code.
 __attribute__((naked)) static void enter(uint64_t code, uint64_t avx, uint64_t compatible) {
     __asm__ volatile(
         "pushq %%rbx; pushq %%rbp; pushq %%r12; pushq %%r13; pushq %%r14; pushq %%r15\n"
@@ -47,16 +55,20 @@ __attribute__((naked)) static void enter(uint64_t code, uint64_t avx, uint64_t c
         "movq %c[gpr]+64, %%r8; movq %c[gpr]+72, %%r9; movq %c[gpr]+80, %%r10; movq %c[gpr]+88, %%r11\n"
         "movq %c[gpr]+96, %%r12; movq %c[gpr]+104, %%r13; movq %c[gpr]+112, %%r14; movq %c[gpr]+120, %%r15\n"
         "jmpq *%c[target]\n"
+        "3: pushq %c[flags]\n"
         // A 64-bit process has null selectors in DS and ES.
-        "3: movl $0x2B, %%eax; movl %%eax, %%ds; movl %%eax, %%es\n"
-        "pushq %c[flags]; popfq\n"
+        "movl $0x2B, %%eax; cmpq $2, %%rdx; jne 4f; movl %[data16], %%eax\n"
+        "4: movl %%eax, %%ds; movl %%eax, %%es; popfq\n"
+        // LEA and JRCXZ keep the flags.
+        "movq %%rdx, %%rcx; leaq -1(%%rcx), %%rcx; jrcxz 5f; movl %[stack16], %%eax; movl %%eax, %%ss\n"
+        "5:\n"
         "movq %c[gpr]+0, %%rax; movq %c[gpr]+8, %%rcx; movq %c[gpr]+16, %%rdx; movq %c[gpr]+24, %%rbx\n"
         "movq %c[gpr]+32, %%rsp; movq %c[gpr]+40, %%rbp; movq %c[gpr]+48, %%rsi; movq %c[gpr]+56, %%rdi\n"
         "ljmpl *%c[far]\n"
         :
         : [host] "i"(FIELD(host_rsp)), [fx] "i"(FIELD(state.fxsave)), [ymm] "i"(FIELD(state.ymm)),
           [flags] "i"(FIELD(state.rflags)), [gpr] "i"(FIELD(state.gpr)), [target] "i"(FIELD(target)),
-          [far] "i"(FIELD(far_offset)));
+          [far] "i"(FIELD(far_offset)), [data16] "i"(DATA16), [stack16] "i"(STACK16));
 }
 
 // Where the signal handler returns to, on the host's stack as `enter` left it.
@@ -116,6 +128,18 @@ int roost_oracle_has_avx(void) {
     return (low & 6) == 6;
 }
 
+// Segments of 64 KiB over code and data, for 16-bit code.
+static int make_segments(uint64_t code, uint64_t data) {
+    struct user_desc entries[3] = {
+        {.entry_number = 0, .base_addr = (unsigned)code, .limit = 0xFFFF, .contents = 2, .useable = 1},
+        {.entry_number = 1, .base_addr = (unsigned)data, .limit = 0xFFFF, .useable = 1},
+        {.entry_number = 2, .base_addr = (unsigned)data, .limit = 0xFFFF, .useable = 1},
+    };
+    for (int i = 0; i < 3; i++)
+        if (syscall(SYS_modify_ldt, 1, &entries[i], sizeof entries[i])) return -1;
+    return 0;
+}
+
 static void *map_at(uint64_t address, uint64_t bytes, int protection, int flags, int fd) {
     void *wanted = (void *)(uintptr_t)address;
     void *got = mmap(wanted, bytes, protection, flags | (address ? MAP_FIXED_NOREPLACE : 0), fd, 0);
@@ -148,6 +172,7 @@ int roost_oracle_prepare(uint64_t code, uint64_t code_bytes, uint64_t data, uint
     stack.ss_sp = mmap(0, stack.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (stack.ss_sp == MAP_FAILED || sigaltstack(&stack, 0)) return errno;
     if (prepared) return 0;
+    has_segments = make_segments(code, data) == 0;
     struct sigaction action = {0};
     action.sa_sigaction = finish;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
@@ -158,6 +183,8 @@ int roost_oracle_prepare(uint64_t code, uint64_t code_bytes, uint64_t data, uint
     return 0;
 }
 
+int roost_oracle_has_segments(void) { return has_segments; }
+
 uint8_t *roost_oracle_code(void) { return code_alias; }
 uint8_t *roost_oracle_data(void) { return data_alias; }
 
@@ -167,9 +194,9 @@ void roost_oracle_run(struct roost_oracle_state *state, int bits, int avx) {
     shared->target = state->rip;
     // 0x23 is Linux's user code segment for 32-bit code.
     shared->far_offset = (uint32_t)state->rip;
-    shared->far_selector = 0x23;
+    shared->far_selector = bits == 16 ? CODE16 : 0x23;
     shared->avx = (uint64_t)avx;
     active = 1;
-    enter(state->rip, (uint64_t)avx, bits == 32);
+    enter(state->rip, (uint64_t)avx, bits == 64 ? 0 : bits == 32 ? 1 : 2);
     *state = shared->state;
 }

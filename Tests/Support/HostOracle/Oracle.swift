@@ -10,8 +10,13 @@ internal import X86CPU
 /// Where an instruction and its data lie, on the host and in the guest alike.
 enum OracleMap {
     static let code: UInt64 = 0x1000_0000, codeBytes: UInt64 = 0x2000
-    /// Where the instruction starts, so that short jumps stay inside the page.
-    static let start: UInt64 = code + 0x800
+    /// Where the instruction starts in the code, so that short jumps stay inside the page.
+    static let startOffset: UInt64 = 0x800
+
+    /// The offset of the instruction in the code segment.
+    static func start(bits: Int) -> UInt64 { bits == 16 ? startOffset : code + startOffset }
+    /// The offset of the data in its segment.
+    static func data(bits: Int) -> UInt64 { bits == 16 ? 0 : data }
     static let data: UInt64 = 0x2000_0000, dataBytes: UInt64 = 0x5000
     /// The last page of the data cannot be written.
     static let readOnlyBytes: UInt64 = 0x1000
@@ -67,7 +72,7 @@ public struct OracleUnavailable: Error, CustomStringConvertible {
 /// One at a time in a process, on one thread: the host's side lives at fixed addresses and ends by a signal.
 @safe
 public final class Oracle {
-    /// Width of the code: 64, or 32 for compatibility mode.
+    /// Width of the code: 64, or 32 and 16 for compatibility mode.
     public let bits: Int
     private let memory: GuestMemory
     private let cpu: SoftCPU
@@ -104,7 +109,13 @@ public final class Oracle {
                 memory: memory, ports: AddressSpace(machineLock: lock), devices: AddressSpace(machineLock: lock),
                 model: try CPUModel(named: "max", capabilities: SoftCPU.capabilities())))
         try buildTables()
-        cpu.setFlatMode(bits: bits)
+        cpu.setFlatMode(bits: max(bits, 32))
+        if bits == 16 {
+            guard roost_oracle_has_segments() != 0 else {
+                throw OracleUnavailable(description: "the host's kernel refuses 16-bit segments (modify_ldt)")
+            }
+            cpu.setSegments16(code: OracleMap.code, data: OracleMap.data)
+        }
         var paging = PagingSetup(cr3: OracleMap.tables)
         paging.cpl = 3
         cpu.setPaging(paging)
@@ -160,7 +171,7 @@ public final class Oracle {
     ///   - report: called for each difference; false ends the run.
     public func run(seeds: Range<UInt64>, matching filter: String = "", report: (OracleDifference) -> Bool) throws {
         let rows = InstructionCatalog.userRows.filter {
-            InstructionCatalog.exists($0, is64: bits == 64)
+            InstructionCatalog.exists($0, bits: bits)
                 && (filter.isEmpty || InstructionCatalog.name($0).hasPrefix(filter))
         }
         guard !rows.isEmpty else { throw OracleUnavailable(description: "no instruction is named \(filter)...") }
@@ -168,7 +179,21 @@ public final class Oracle {
             var random = OracleRandom(seed: seed)
             if seed % 4096 == 0 { try refill(seed: seed) }
             guard let row = rows.randomElement(using: &random) else { continue }
-            var instruction = InstructionCatalog.generate(row, is64: bits == 64, using: &random)
+            var instruction = InstructionCatalog.generate(row, bits: bits, using: &random)
+            let before = OracleValues.state(for: &instruction, bits: bits, hasAVX: hasAVX, using: &random)
+            let findings = try compare(instruction, before)
+            if findings.isEmpty { continue }
+            let difference = OracleDifference(
+                name: instruction.name, bytes: instruction.bytes, seed: seed, bits: bits, findings: findings)
+            if !report(difference) { return }
+        }
+    }
+
+    /// Runs bytes that are no instruction until some turn out to be one on the host.
+    public func runUndefined(seeds: Range<UInt64>, report: (OracleDifference) -> Bool) throws {
+        for seed in seeds {
+            var random = OracleRandom(seed: seed)
+            guard var instruction = InstructionCatalog.generateUndefined(bits: bits, using: &random) else { continue }
             let before = OracleValues.state(for: &instruction, bits: bits, hasAVX: hasAVX, using: &random)
             let findings = try compare(instruction, before)
             if findings.isEmpty { continue }
@@ -179,14 +204,14 @@ public final class Oracle {
     }
 
     private func compare(_ instruction: GeneratedInstruction, _ before: roost_oracle_state) throws -> [String] {
-        let offset = Int(OracleMap.start - OracleMap.code)
+        let offset = Int(OracleMap.startOffset)
         // offset + 15 lies inside the code's alias.
         for (index, byte) in instruction.bytes.enumerated() { unsafe hostCode[offset + index] = byte }
-        try memory.write(instruction.bytes, at: OracleMap.start)
+        try memory.write(instruction.bytes, at: OracleMap.code + OracleMap.startOffset)
         defer {
             let filler = [UInt8](repeating: OracleMap.filler, count: instruction.bytes.count)
             for index in filler.indices { unsafe hostCode[offset + index] = filler[index] }
-            try? memory.write(filler, at: OracleMap.start)
+            try? memory.write(filler, at: OracleMap.code + OracleMap.startOffset)
         }
         var host = before
         // Everything the run may reach is mapped by `prepare`; the state is exclusive to this call.
@@ -196,7 +221,7 @@ public final class Oracle {
         var comparison = OracleComparison(
             instruction: instruction, before: before, host: host, hasAVX: hasAVX,
             registerCount: bits == 64 ? 16 : 8)
-        if comparison.isSkipped(guest.state) {
+        if comparison.isSkipped(guest.state, stop) {
             synchronizeData()
             return []
         }

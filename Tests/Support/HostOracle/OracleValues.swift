@@ -50,21 +50,22 @@ enum OracleValues {
         }
     }
 
-    private static func pointer(_ random: inout OracleRandom) -> UInt64 {
+    private static func pointer(_ bits: Int, _ random: inout OracleRandom) -> UInt64 {
+        let data = OracleMap.data(bits: bits)
         let offset = UInt64.random(in: 0..<OracleMap.dataBytes - OracleMap.readOnlyBytes, using: &random)
         let alignment: UInt64 = [1, 1, 8, 16, 32, 32].randomElement(using: &random) ?? 1
         // Now and then beyond the writable part, or close to a page's end.
-        if chance(3, &random) { return OracleMap.data + OracleMap.dataBytes - OracleMap.readOnlyBytes / 2 }
-        if chance(2, &random) { return OracleMap.data + OracleMap.dataBytes + offset }
+        if chance(3, &random) { return data + OracleMap.dataBytes - OracleMap.readOnlyBytes / 2 }
+        if chance(2, &random) { return data + OracleMap.dataBytes + offset }
         if chance(6, &random) {
-            return OracleMap.data + (offset & ~0xFFF) + 0xFFF - UInt64.random(in: 0..<16, using: &random)
+            return data + (offset & ~0xFFF) + 0xFFF - UInt64.random(in: 0..<16, using: &random)
         }
-        return OracleMap.data + offset & ~(alignment - 1)
+        return data + offset & ~(alignment - 1)
     }
 
-    private static func integer(_ random: inout OracleRandom) -> UInt64 {
+    private static func integer(_ bits: Int, _ random: inout OracleRandom) -> UInt64 {
         switch Int.random(in: 0..<100, using: &random) {
-        case 0..<35: pointer(&random)
+        case 0..<35: pointer(bits, &random)
         case 35..<55: UInt64.random(in: 0..<256, using: &random)
         case 55..<70:
             [0, 1, .max, 1 << 63, .max >> 1, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0x8000, 0x7FFF, 0x80, 0x7F, 0xFF]
@@ -78,19 +79,19 @@ enum OracleValues {
         for instruction: inout GeneratedInstruction, bits: Int, hasAVX: Bool, using random: inout OracleRandom
     ) -> roost_oracle_state {
         var state = roost_oracle_state()
-        var general = (0..<16).map { _ in integer(&random) }
+        var general = (0..<16).map { _ in integer(bits, &random) }
         general[rsp] =
             OracleMap.data + UInt64.random(in: 0x100..<0x3F00, using: &random) & ~(chance(90, &random) ? 7 : 0)
         let isString = instruction.map == 0 && (0xA4...0xAF).contains(instruction.opcode)
         if isString {
             general[rcx] = UInt64.random(in: 0..<64, using: &random)
             if chance(90, &random) {
-                general[rsi] = pointer(&random)
-                general[rdi] = pointer(&random)
+                general[rsi] = pointer(bits, &random)
+                general[rdi] = pointer(bits, &random)
             }
         }
-        if instruction.name.contains("MASKMOV") { general[rdi] = pointer(&random) }
-        if instruction.name.hasPrefix("XLAT") { general[rbx] = pointer(&random) }
+        if instruction.name.contains("MASKMOV") { general[rdi] = pointer(bits, &random) }
+        if instruction.name.hasPrefix("XLAT") { general[rbx] = pointer(bits, &random) }
         if instruction.name.hasPrefix("BT"), chance(70, &random) {
             general[instruction.reg & 15] = UInt64(bitPattern: Int64.random(in: -3000...3000, using: &random))
         }
@@ -99,14 +100,14 @@ enum OracleValues {
             if !hasAVX { (value[2], value[3]) = (0, 0) }
             state.setVectorRegister(index, value)
         }
-        if instruction.hasMemoryOperand { place(&instruction, &general, &state, &random) }
-        if bits == 32 {
+        if instruction.hasMemoryOperand { place(bits, &instruction, &general, &state, &random) }
+        if bits != 64 {
             for index in 0..<8 { general[index] &= 0xFFFF_FFFF }
             for index in 8..<16 { general[index] = 0 }
             for index in 8..<16 { state.setVectorRegister(index, .zero) }
         }
         for index in 0..<16 { state.setGeneral(index, general[index]) }
-        state.rip = OracleMap.start
+        state.rip = OracleMap.start(bits: bits)
         state.rflags = fixedFlags | random.next() & arithmeticFlags
         if chance(isString ? 30 : 5, &random) { state.rflags |= direction }
         state.image = floatingPoint(&random)
@@ -115,13 +116,15 @@ enum OracleValues {
 
     /// Chooses a place in the data and makes the address registers name it.
     private static func place(
-        _ instruction: inout GeneratedInstruction, _ general: inout [UInt64], _ state: inout roost_oracle_state,
+        _ bits: Int, _ instruction: inout GeneratedInstruction, _ general: inout [UInt64],
+        _ state: inout roost_oracle_state,
         _ random: inout OracleRandom
     ) {
-        let target = pointer(&random)
+        let target = pointer(bits, &random)
         if let relative = instruction.relativePlace {
             // The displacement counts from the instruction's end.
-            let distance = UInt32(truncatingIfNeeded: target &- OracleMap.start &- UInt64(instruction.bytes.count))
+            let distance = UInt32(
+                truncatingIfNeeded: target &- OracleMap.start(bits: bits) &- UInt64(instruction.bytes.count))
             for byte in 0..<4 {
                 instruction.bytes[relative + byte] = UInt8(truncatingIfNeeded: distance >> UInt32(byte * 8))
             }

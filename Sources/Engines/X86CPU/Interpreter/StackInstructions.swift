@@ -132,7 +132,8 @@ enum EnterFrame: SizedOperation {
         let size = UInt64(MemoryLayout<Word>.size)
         let level = (instruction.pointee.immediate >> 16) & 31
         try state.push(Word.read(state, UInt8(Register.rbp)))
-        let frame = state.stackPointer
+        // All of ESP, even where only SP counts.
+        let frame = state[register: Register.rsp]
         if level > 0 {
             var display = state[register: Register.rbp]
             for _ in 1..<max(level, 1) {

@@ -36,8 +36,8 @@ package enum InstructionCatalog {
     package static func name(_ row: Int) -> String { OpcodeTable.shared.rows[row].name }
 
     /// Whether the row exists in code of this width.
-    package static func exists(_ row: Int, is64: Bool) -> Bool {
-        OpcodeTable.shared.rows[row].widths.contains(is64 ? .bits64 : .bits32)
+    package static func exists(_ row: Int, bits: Int) -> Bool {
+        OpcodeTable.shared.rows[row].widths.contains(bits == 64 ? .bits64 : bits == 32 ? .bits32 : .bits16)
     }
 
     /// Segment loads, far transfers, flag images, system calls and what answers differently on every processor.
@@ -68,19 +68,71 @@ package enum InstructionCatalog {
 
     /// A random instruction of a row.
     package static func generate(
-        _ row: Int, is64: Bool, using random: inout some RandomNumberGenerator
+        _ row: Int, bits: Int, using random: inout some RandomNumberGenerator
     ) -> GeneratedInstruction {
-        var generator = InstructionGenerator(row: OpcodeTable.shared.rows[row], is64: is64)
+        var generator = InstructionGenerator(row: OpcodeTable.shared.rows[row], bits: bits)
         generator.build(using: &random)
         var made = GeneratedInstruction(name: name(row), bytes: generator.bytes)
-        decode(&made, generator, is64: is64)
+        decode(&made, generator, bits: bits)
         return made
     }
 
-    private static func decode(_ made: inout GeneratedInstruction, _ generator: InstructionGenerator, is64: Bool) {
-        let width = is64 ? CodeWidth.bits64.rawValue : CodeWidth.bits32.rawValue
+    /// Opcodes that some processors define and this one does not, or that must never run here: 3DNow!, SSE4A, AVX-512 and
+    /// its masks, control-flow enforcement, direct stores, system instructions.
+    private static func mayBeDefined(_ map: UInt8, _ opcode: UInt8, isVEX: Bool) -> Bool {
+        switch (map, isVEX) {
+        case (0, _): [0x62, 0x8F, 0xD5].contains(opcode)
+        case (1, false): [0x01, 0x09, 0x0E, 0x0F, 0x2B, 0x78, 0x79, 0xA6, 0xA7, 0xAE, 0xC7].contains(opcode)
+        case (1, true): (0x41...0x4B).contains(opcode) || (0x90...0x99).contains(opcode)
+        case (2, false): (0x80...0x83).contains(opcode) || opcode >= 0xF5
+        case (2, true):
+            (0x50...0x53).contains(opcode) || (0xB0...0xB5).contains(opcode) || (0x48...0x4B).contains(opcode)
+        default: isVEX && (0x30...0x33).contains(opcode)
+        }
+    }
+
+    /// Random bytes that the decoder takes for no instruction, nor is any known that other processors would; nil where
+    /// this draw brought none.
+    package static func generateUndefined(
+        bits: Int, using random: inout some RandomNumberGenerator
+    ) -> GeneratedInstruction? {
+        let is64 = bits == 64
+        var bytes: [UInt8] = []
+        let isVEX = Bool.random(using: &random)
+        let map = UInt8.random(in: isVEX ? 1...3 : 0...3, using: &random)
+        if isVEX {
+            let extensions: UInt8 = is64 ? UInt8.random(in: 0...7, using: &random) : 7
+            let last = UInt8.random(in: 0...255, using: &random)
+            bytes += [0xC4, extensions << 5 | map, is64 ? last : last | 0x40]
+        } else {
+            let choices: [UInt8?] = [nil, 0x66, 0xF3, 0xF2]
+            let prefix = choices.randomElement(using: &random) ?? nil
+            if let prefix { bytes.append(prefix) }
+            if is64, Bool.random(using: &random) { bytes.append(0x40 | UInt8.random(in: 0...15, using: &random)) }
+            if map > 0 { bytes.append(0x0F) }
+            if map > 1 { bytes.append(map == 2 ? 0x38 : 0x3A) }
+        }
+        let opcode = UInt8.random(in: 0...255, using: &random)
+        if mayBeDefined(map, opcode, isVEX: isVEX) { return nil }
+        bytes += [opcode, UInt8.random(in: 0...255, using: &random)]
+        let length = bytes.count
+        bytes += [UInt8](repeating: 0xCC, count: 12)
+        var made = GeneratedInstruction(name: "undefined", bytes: bytes)
+        var generator = InstructionGenerator(row: OpcodeTable.shared.rows[0], bits: bits)
+        generator.bytes = bytes
+        decode(&made, generator, bits: bits)
+        // An escape inside the bytes may have made another opcode of them.
+        if made.isDefined || !isVEX && map == 0 && [0x0F, 0xC4, 0xC5].contains(opcode) { return nil }
+        made.bytes = Array(bytes.prefix(max(length, made.bytes.count)))
+        return made
+    }
+
+    private static func decode(_ made: inout GeneratedInstruction, _ generator: InstructionGenerator, bits: Int) {
+        let width: CodeWidth = bits == 64 ? .bits64 : bits == 32 ? .bits32 : .bits16
+        let flat = bits == 16 ? 0 : CodeMode.flatBit
+        // The stack is as wide as the code.
         let mode = CodeMode(
-            rawValue: width | (is64 ? 3 : 2) << 2 | CodeMode.flatBit | CodeMode.userBit | CodeMode.protectedBit)
+            rawValue: width.rawValue | (width.rawValue + 1) << 2 | flat | CodeMode.userBit | CodeMode.protectedBit)
         made.bytes.withUnsafeBufferPointer { buffer in
             var decoder = InstructionDecoder(
                 bytes: buffer.baseAddress!, available: buffer.count, mode: mode, offset: 0)
@@ -128,18 +180,25 @@ package enum InstructionCatalog {
 /// Puts an encoding together.
 private struct InstructionGenerator {
     let row: OpcodeRow
-    let is64: Bool
+    let bits: Int
+    private var is64: Bool { bits == 64 }
+    /// Addresses have 16 bits: another form of modrm, and no SIB.
+    private var has16BitAddress = false
     var bytes: [UInt8] = []
     var displacementPlace = 0
     /// Bytes up to here are prefixes, opcode and operands; immediates follow.
     var operandEnd = 0
 
-    init(row: OpcodeRow, is64: Bool) {
+    init(row: OpcodeRow, bits: Int) {
         self.row = row
-        self.is64 = is64
+        self.bits = bits
+        has16BitAddress = bits == 16
     }
 
     private static let immediateBytes = 10
+    /// Segment prefixes whose segments the host's process has.
+    private static let overrides64: [UInt8] = [0x26, 0x2E, 0x36, 0x3E, 0x65],
+        overrides: [UInt8] = [0x26, 0x2E, 0x36, 0x3E]
 
     mutating func build(using random: inout some RandomNumberGenerator) {
         if let vex = row.vex { vexPrefix(vex, &random) } else { legacyPrefixes(&random) }
@@ -162,9 +221,12 @@ private struct InstructionGenerator {
 
     private mutating func legacyPrefixes(_ random: inout some RandomNumberGenerator) {
         if chance(4, &random) {
-            bytes.append(is64 ? [0x26, 0x2E, 0x36, 0x3E, 0x65].randomElement(using: &random)! : 0x3E)
+            bytes.append((is64 ? Self.overrides64 : Self.overrides).randomElement(using: &random) ?? 0x3E)
         }
-        if is64, chance(4, &random) { bytes.append(0x67) }
+        if bits != 32, chance(4, &random) {
+            bytes.append(0x67)
+            has16BitAddress = false
+        }
         let canLock = row.flags.contains(.lockable)
         if chance(canLock ? 20 : 1, &random) { bytes.append(0xF0) }
         var choices: [UInt8?] = []
@@ -203,6 +265,14 @@ private struct InstructionGenerator {
         }
     }
 
+    private mutating func displacement16(_ mod: UInt8, _ rm: UInt8, _ random: inout some RandomNumberGenerator) {
+        displacementPlace = bytes.count
+        if mod == 1 { bytes.append(UInt8.random(in: 0...255, using: &random)) }
+        guard mod == 2 || mod == 0 && rm == 6 else { return }
+        let value = UInt16.random(in: 0..<0x4000, using: &random)
+        bytes += [UInt8(truncatingIfNeeded: value), UInt8(truncatingIfNeeded: value >> 8)]
+    }
+
     private mutating func operands(_ random: inout some RandomNumberGenerator) {
         let reg = row.digit ?? UInt8.random(in: 0...7, using: &random)
         let isRegister = row.mod == .register || row.mod == .any && chance(45, &random)
@@ -214,6 +284,7 @@ private struct InstructionGenerator {
         var rm = UInt8.random(in: 0...7, using: &random)
         if row.flags.contains(.vectorIndex) { rm = 4 }
         bytes.append(mod << 6 | reg << 3 | rm)
+        if has16BitAddress { return displacement16(mod, rm, &random) }
         var base = rm
         if rm == 4 {
             let sib = UInt8.random(in: 0...255, using: &random)

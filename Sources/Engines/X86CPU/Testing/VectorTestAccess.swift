@@ -110,3 +110,20 @@ extension SoftCPU {
     /// What CR2 becomes with the page fault that stopped the processor.
     package var faultAddress: UInt64 { state.pointee.faultAddress }
 }
+
+extension SoftCPU {
+    /// 16-bit code at CPL 3 in protected mode, with segments of 64 KiB; after `setFlatMode(bits: 32)`.
+    package func setSegments16(code: UInt64, data: UInt64) {
+        state.pointee.codeWidth = .bits16
+        state.pointee.stackWidth = 1
+        state.pointee.isFlat = false
+        for index in 0..<6 {
+            let segment = state.segment(index)
+            segment.pointee.base = index == SegmentRegister.cs ? code : data
+            segment.pointee.limit = 0xFFFF
+            segment.pointee.attributes &= ~(SegmentAttribute.big | SegmentAttribute.granularity)
+            segment.pointee.attributes |= 3 << SegmentAttribute.privilegeShift
+        }
+        state.forgetFetches()
+    }
+}

@@ -32,9 +32,13 @@ int roost_oracle_prepare(uint64_t code, uint64_t code_bytes, uint64_t data, uint
 uint8_t *roost_oracle_code(void);
 uint8_t *roost_oracle_data(void);
 
-/// Runs from `state->rip` (in the code) until an exception. `bits` is 64 or 32 (compatibility mode).
+/// Runs from `state->rip` (in the code) until an exception. `bits` is 64, 32 (compatibility mode) or 16 (`rip` is then the
+/// offset in the code, and data and stack segments begin at the data).
 /// - Parameter avx: load and save the upper halves of the YMM registers.
 void roost_oracle_run(struct roost_oracle_state *state, int bits, int avx);
+
+/// 1 where the host's kernel allows 16-bit segments (modify_ldt(2)).
+int roost_oracle_has_segments(void);
 
 /// 1 where the host has AVX and its kernel saves the state.
 int roost_oracle_has_avx(void);

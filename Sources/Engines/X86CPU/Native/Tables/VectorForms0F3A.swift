@@ -2,8 +2,8 @@
 
 /// Vector instructions of map 0F 3A that run through thunks; `VectorForm.parse` explains the columns.
 let vectorForms0F3A = """
-    00   66 VPERMQ          Vx,Wx,I     -/-/avx2 w1
-    01   66 VPERMPD         Vx,Wx,I     -/-/avx2 w1
+    00   66 VPERMQ          Vx,Wx,I     -/-/avx2 w1-amd
+    01   66 VPERMPD         Vx,Wx,I     -/-/avx2 w1-amd
     02   66 VPBLENDD        Vx,Hx,Wx,I  -/avx2/avx2 w0
     04   66 VPERMILPS       Vx,Wx,I     -/avx/avx w0
     05   66 VPERMILPD       Vx,Wx,I     -/avx/avx w0

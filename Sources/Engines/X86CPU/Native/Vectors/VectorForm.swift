@@ -78,6 +78,11 @@ struct VectorForm: Sendable {
 
     var usesMMX: Bool { operands.contains { $0 == .regMMX || $0 == .rmMMX || $0 == .rmMMXRegister } }
     var hasImmediate: Bool { operands.contains { $0 == .immediate || $0 == .immediateRegister } }
+    /// Scalar arithmetic: VEX.L means nothing.
+    var ignoresLength: Bool {
+        guard traits.contains(.floatingPoint), vex256Features == nil else { return false }
+        return size == .fixed(4) || size == .fixed(8) || size == .byWidth
+    }
     var rm: VectorOperandKind? { operands.first { $0.isRM } }
     var reg: VectorOperandKind? { operands.first { $0.isReg } }
 }
@@ -90,7 +95,8 @@ struct VectorForm: Sendable {
 // memory operand: x the vector, x2 x4 x8 a part of it, y by W, d as MOVDDUP, or bytes.
 //
 // Features are those of legacy / VEX.128 / VEX.256 encoding, `-` where there is none. Traits: fp, flags, na (no
-// alignment), amd-na (no alignment on AMD's processors, as seen), string, w0, w1.
+// alignment), amd-na (no alignment on AMD's processors, as seen), string, w0, w1, w1-amd (AMD's
+// processors take either).
 extension VectorForm {
     /// All forms of the three maps, in the order of the tables.
     static let all: [VectorForm] =
@@ -139,6 +145,7 @@ extension VectorForm {
             case "string": traits.insert(.string)
             case "w0": w = .zero
             case "w1": w = .one
+            case "w1-amd": w = HostFeatures.isAMD ? .any : .one
             default: return nil
             }
         }

@@ -16,7 +16,7 @@ enum VectorTable {
             let has128 = form.vex128Features.map(host.isSuperset(of:)) ?? false
             let has256 = form.vex256Features.map(host.isSuperset(of:)) ?? false
             guard has128 || has256 else { continue }
-            let length: VEXForm.Bit = has128 ? (has256 ? .any : .zero) : .one
+            let length: VEXForm.Bit = has128 ? (has256 || form.ignoresLength ? .any : .zero) : .one
             let vex = VEXForm(l: length, w: form.w, usesV: form.operands.contains(.vvvv))
             add(&table, index, form, vex: vex, name: form.name.hasPrefix("V") ? form.name : "V" + form.name)
         }
@@ -56,7 +56,7 @@ enum VectorTable {
         let isQuadOnly = isVEX && form.map == OpcodeMap.map0F3A.rawValue && form.size == .byWidth
         if isQuadOnly, instruction.prefixes.contains(.rexW), !mode.is64 { return nil }
         let encoding = VectorEncoding(
-            form: form, isVEX: isVEX, is256: instruction.prefixes.contains(.vexL),
+            form: form, isVEX: isVEX, is256: instruction.prefixes.contains(.vexL) && !form.ignoresLength,
             wide: isWide(form, instruction, mode), isMemory: instruction.prefixes.contains(.memory),
             immediate: immediate)
         guard let operation = NativeLibrary.shared.vectorOperation(index, encoding) else { return nil }
