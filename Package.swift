@@ -221,6 +221,13 @@ var testTargets: [Target] = [
     tests("BootLoading", ["ByteCoding", "GuestMemory", "CPUInterface", "HostSystem"]),
     tests("BlockLayer"),
     tests("JSONCoding"),
+    tests("MachineSpec", ["Diagnostics", "CommandLineKit", "JSONCoding"]),
+    tests(
+        "ControlServer",
+        [
+            "ControlProtocol", "MachineRuntime", "MachineModel", "GuestMemory", "CharacterStreams", "JSONCoding",
+            "CPUInterface", "HostIO", "HostSystem", "MachineSpec",
+        ]),
     tests("CommandLineKit", ["Diagnostics", "JSONCoding"]),
     tests("Diagnostics", ["HostSystem"]),
     tests("LUKSImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),

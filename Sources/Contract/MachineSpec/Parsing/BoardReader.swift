@@ -72,7 +72,7 @@ enum BoardReader {
         return "\(board.name)-machine options:\n"
             + machineKeys.map { key, type, summary in
                 let head = "  \(key)=<\(type)>"
-                return head + String(repeating: " ", count: max(0, 25 - head.utf8.count))
+                return head + String(repeating: " ", count: max(0, 24 - head.utf8.count))
                     + (summary.isEmpty ? "" : " - \(summary)") + "\n"
             }.joined()
     }

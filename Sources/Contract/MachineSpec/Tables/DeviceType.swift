@@ -38,6 +38,8 @@ public struct DeviceType: Equatable, Sendable {
         var list = Self.own(family)
         if bus == "PCI" { list += Self.pci }
         if isVirtio { list += bus == "PCI" ? Self.virtio + Self.virtioPCI : Self.virtio }
+        // The name of a fixed generation says what these two would.
+        if generation != nil { list.removeAll { $0.name == "disable-legacy" || $0.name == "disable-modern" } }
         return list.sorted { $0.name < $1.name }
     }
 
@@ -201,7 +203,7 @@ extension DeviceType {
         for property in properties {
             var line = "  \(property.name)=<\(property.type)>"
             if !property.summary.isEmpty || property.defaultValue != nil {
-                line += String(repeating: " ", count: max(0, 25 - line.utf8.count)) + " - \(property.summary)"
+                line += String(repeating: " ", count: max(0, 24 - line.utf8.count)) + " - \(property.summary)"
             }
             if let value = property.defaultValue { line += " (default: \(value))" }
             text += line + "\n"

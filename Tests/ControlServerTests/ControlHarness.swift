@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CPUInterface
+import CharacterStreams
+import ControlProtocol
+import ControlServer
+import GuestMemory
+import HostIO
+import HostSystem
+import JSONCoding
+import MachineModel
+import MachineRuntime
+import Testing
+
+/// A stream whose other end is the test: what was sent is kept, what the test types is delivered at once.
+final class MemoryStream: CharacterBackend, @unchecked Sendable {
+    let label: String
+    let filename = "memory"
+    private(set) var isOpen: Bool
+    weak var frontend: (any CharacterFrontend)? {
+        didSet { if isOpen { frontend?.handle(.opened) } }
+    }
+    private(set) var sent: [UInt8] = []
+    /// Bytes that `send` takes before it refuses more; nil for all.
+    var room: Int?
+    private var waiting: [UInt8] = []
+
+    init(_ label: String = "test", isOpen: Bool = true) {
+        self.label = label
+        self.isOpen = isOpen
+    }
+
+    func send(_ bytes: ArraySlice<UInt8>) -> Int {
+        let taken = min(bytes.count, room ?? bytes.count)
+        sent += bytes.prefix(taken)
+        room = room.map { $0 - taken }
+        return taken
+    }
+
+    func resumeInput() { deliver() }
+    func close() { isOpen = false }
+
+    /// Delivers bytes as far as the front end takes them, and keeps the rest.
+    func type(_ text: String) {
+        waiting += Array(text.utf8)
+        deliver()
+    }
+
+    func type(_ bytes: [UInt8]) {
+        waiting += bytes
+        deliver()
+    }
+
+    private func deliver() {
+        while !waiting.isEmpty, let capacity = frontend?.receiveCapacity, capacity > 0 {
+            let part = Array(waiting.prefix(capacity))
+            waiting.removeFirst(part.count)
+            frontend?.receive(part[...])
+        }
+    }
+
+    /// The other end goes away or comes back.
+    func setOpen(_ open: Bool) {
+        isOpen = open
+        frontend?.handle(open ? .opened : .closed)
+    }
+
+    /// What was sent since the last call.
+    func takeText() -> String {
+        defer { sent = [] }
+        return String(decoding: sent, as: UTF8.self)
+    }
+
+    /// The lines that were sent since the last call, without their ends.
+    func takeLines() -> [String] {
+        takeText().replacing("\r\n", with: "\n").split(separator: "\n").map(String.init)
+    }
+}
+
+/// A vCPU that never runs: its registers are what the test sets, linear addresses are physical ones + `offset`.
+final class StillCPU: VirtualCPU, @unchecked Sendable {
+    let index: Int
+    var registers = X86Registers()
+    var debugPoints = DebugPoints()
+    var isHalted = false
+    let hostThreadIdentifier = 4242
+    var offset: UInt64 = 0
+    private let lock = Lock()
+    private var kicked = false
+    /// What `run` does: nil waits for a kick.
+    var onRun: ((StillCPU) -> CPUExit)?
+
+    init(index: Int) { self.index = index }
+
+    func run() -> CPUExit {
+        if let onRun { return onRun(self) }
+        return lock.withLock {
+            while !kicked { lock.wait() }
+            kicked = false
+            return .kicked
+        }
+    }
+
+    func kick() {
+        lock.withLock {
+            kicked = true
+            lock.broadcast()
+        }
+    }
+
+    func reset() {}
+    func physicalAddress(ofLinear address: UInt64) -> UInt64? { address >> 40 == 0 ? address &+ offset : nil }
+}
+
+/// A machine of still processors and a little memory.
+final class SmallMachine: BlockReporting, PCIReporting, NetworkReporting, BalloonControlling {
+    let loop: EventLoop
+    let runner: MachineRunner
+    var facts = MachineFacts(machineType: "pc-q35-7.2", accelerator: "tcg")
+    let memory = GuestMemory()
+    let memoryDevices: AddressSpace?
+    let ports: AddressSpace?
+    let characterDevices = CharacterDevices()
+    let processors: [StillCPU]
+    var blocks: [BlockDeviceReport] = []
+    var functions: [PCIFunctionReport] = []
+    var links: [String: Bool] = ["net0": true]
+    var balloonActualBytes: UInt64?
+    var nonMaskableInterrupts = 0
+    private(set) var server: ControlServer!
+
+    init(processors count: Int = 1) throws {
+        let lock = Lock()
+        loop = try EventLoop()
+        runner = MachineRunner(lock: lock, loop: loop, clock: RuntimeClock(loop: loop, machineLock: lock))
+        memoryDevices = AddressSpace(machineLock: lock)
+        ports = AddressSpace(machineLock: lock)
+        processors = (0..<count).map { StillCPU(index: $0) }
+        try memory.addRegion(name: "pc.ram", start: 0, count: 0x10000)
+        for processor in processors { runner.add(processor: processor) }
+        facts.isKVMPresent = true
+        facts.memoryBytes = 0x10000
+        server = ControlServer(machine: self, now: { 1_500_000_123_456 })
+    }
+
+    func deviceReports() -> [DeviceReport] {
+        var device = DeviceReport(typeName: "virtio-rng-pci", identifier: "rng0", bus: "pcie.0", busType: "PCIE")
+        device.properties = [("vectors", "4 (0x4)")]
+        return [device]
+    }
+    func injectNonMaskableInterrupt() { nonMaskableInterrupts += 1 }
+    func blockReports() -> [BlockDeviceReport] { blocks }
+    func pciReports() -> [PCIFunctionReport] { functions }
+    func networkReports() -> [NetworkReport] {
+        [
+            NetworkReport(name: "nic0", type: "nic", information: "model=virtio-net-pci,macaddr=52:54:00:12:34:56"),
+            NetworkReport(name: "net0", type: "user", information: "net=10.0.2.0,restrict=off", peer: "nic0"),
+        ]
+    }
+    func setLink(_ name: String, isUp: Bool) -> Bool {
+        guard links[name] != nil else { return false }
+        links[name] = isUp
+        return true
+    }
+    func setBalloon(target bytes: UInt64) { balloonActualBytes = bytes }
+
+    /// Handles what was posted to the event loop.
+    func pump() { loop.runOnce(timeoutMilliseconds: 0) }
+}
