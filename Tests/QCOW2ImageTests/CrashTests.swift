@@ -178,7 +178,9 @@ struct CrashRun {
                 version.count >= start + sector.count && version[start..<start + sector.count].elementsEqual(sector)
             }
             if !isKnown {
-                Issue.record("\(options): bytes at \(start) are none of those written since the last flush (\(sector.first ?? 0))")
+                Issue.record(
+                    "\(options): bytes at \(start) are none of those written since the last flush (\(sector.first ?? 0))"
+                )
                 return
             }
         }
@@ -201,10 +203,11 @@ extension Array<UInt8> {
 }
 
 @Suite struct CrashTests {
-    @Test(arguments: [
-        "cluster_size=4k", "cluster_size=512", "compat=0.10,cluster_size=4k", "cluster_size=16k,extended_l2=on",
-        "cluster_size=4k,refcount_bits=64", "cluster_size=64k",
-    ], [1, 2] as [UInt64])
+    @Test(
+        arguments: [
+            "cluster_size=4k", "cluster_size=512", "compat=0.10,cluster_size=4k", "cluster_size=16k,extended_l2=on",
+            "cluster_size=4k,refcount_bits=64", "cluster_size=64k",
+        ], [1, 2] as [UInt64])
     func everyCrashLeavesAnImage(options: String, seed: UInt64) throws {
         var run = try CrashRun(options, size: 400 * 512, seed: seed)
         for _ in 0..<60 { try run.step() }

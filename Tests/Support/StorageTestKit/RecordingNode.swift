@@ -104,7 +104,9 @@ public struct FileImage: Sendable {
             while position < end {
                 // A sector of the disk is written whole or not at all.
                 let next = min(end, (position / 512 + 1) * 512)
-                if sectors(position / 512) { bytes.replaceSubrange(position..<next, with: data[position - offset..<next - offset]) }
+                if sectors(position / 512) {
+                    bytes.replaceSubrange(position..<next, with: data[position - offset..<next - offset])
+                }
                 position = next
             }
         case .resize(let length):
