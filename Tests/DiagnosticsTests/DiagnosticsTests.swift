@@ -37,7 +37,11 @@ import Testing
             Console.shared.warning("careful")
             Console.shared.info("fine")
         }
-        #expect(text == "roost-vmm: no\nroost-vmm: warning: careful\nroost-vmm: info: fine\n")
+        // Tests of other modules in the same process may report at the same time.
+        let own = text.split(separator: "\n").filter { line in
+            ["no", "careful", "fine"].contains { line.hasSuffix(" \($0)") }
+        }
+        #expect(own == ["roost-vmm: no", "roost-vmm: warning: careful", "roost-vmm: info: fine"])
     }
 
     @Test func linesCarryTimeAndGuest() throws {
@@ -50,7 +54,7 @@ import Testing
         }
         let text = captured { Console.shared.error("x") }
         let match = try #require(
-            text.wholeMatch(of: /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z web p: x\n/))
+            text.firstMatch(of: /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z web p: x\n/))
         #expect(!match.isEmpty)
     }
 

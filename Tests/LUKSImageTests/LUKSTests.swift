@@ -65,7 +65,7 @@ struct OneSecret: SecretProvider {
         let more = options.isEmpty ? "" : "," + options
         let command = "qemu-img create -q \(Self.object) -f luks -o key-secret=s,iter-time=200\(more) \(path) 2M"
         var made = run(command)
-        for _ in 0..<5 where made.output.contains("accurate CPU usage") { made = run(command) }
+        for _ in 0..<40 where made.output.contains("accurate CPU usage") { made = run(command) }
         try #require(made.status == 0, "\(made.output)")
         let target = "driver=luks,key-secret=s,file.filename=\(path)"
         let wrote = run("qemu-io \(Self.object) --image-opts \(target) -c 'write -P 0x31 1000 100000'")
