@@ -4,7 +4,7 @@
 SWIFT ?= swift
 BUILD := .build/release
 
-.PHONY: build run test lint format clean bench-boot bench-virtio fuzz-virtio dependencies test-dependencies
+.PHONY: build run test lint format clean bench-boot bench-virtio fuzz-cpu fuzz-virtio dependencies test-dependencies
 
 build: dependencies
 	$(SWIFT) build -c release
@@ -38,6 +38,10 @@ bench-virtio: build
 	$(BUILD)/virtio-benchmark
 
 # Rubbish in the rings and registers of every virtio device: SEED=n ROUNDS=n.
+# Every user-mode instruction against the host's processor, until stopped.
+fuzz-cpu: build
+	$(BUILD)/fuzz-cpu
+
 fuzz-virtio: build
 	$(BUILD)/fuzz-virtio $(or $(SEED),1) $(ROUNDS)
 
