@@ -12,7 +12,7 @@ extension SoftCPU {
         "hypervisor", "fsgsbase", "tsc-adjust", "bmi1", "smep", "bmi2", "erms", "invpcid", "rdseed", "adx", "smap",
         "clflushopt", "clwb", "umip", "pku", "la57", "rdpid", "fsrm", "syscall", "nx", "pdpe1gb", "rdtscp", "lm",
         "lahf-lm",
-        "abm", "3dnowprefetch", "cr8legacy",
+        "abm", "3dnowprefetch",
     ]
 
     /// Features whose instructions the host's own units run: shown only where the host has them.
