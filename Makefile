@@ -4,7 +4,7 @@
 SWIFT ?= swift
 BUILD := .build/release
 
-.PHONY: build run test lint format clean bench-boot bench-virtio fuzz-cpu fuzz-virtio dependencies test-dependencies
+.PHONY: build run test test-kvm lint format clean bench-boot bench-virtio fuzz-cpu fuzz-virtio dependencies test-dependencies
 
 build: dependencies
 	$(SWIFT) build -c release
@@ -22,6 +22,10 @@ test: test-dependencies build
 	$(SWIFT) test -c release --parallel
 	Integration/boot-debian
 
+# The KVM engine on the /dev/kvm of a Debian guest of QEMU's TCG, which has SVM: needs no KVM here.
+test-kvm: test-dependencies build
+	Integration/kvm-nested
+
 lint:
 	scripts/lint-imports
 	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
@@ -38,12 +42,13 @@ bench-virtio: build
 	$(BUILD)/virtio-benchmark
 
 # Rubbish in the rings and registers of every virtio device: SEED=n ROUNDS=n.
-# Every user-mode instruction against the host's processor, until stopped.
-fuzz-cpu: build
-	$(BUILD)/fuzz-cpu
-
 fuzz-virtio: build
 	$(BUILD)/fuzz-virtio $(or $(SEED),1) $(ROUNDS)
+
+# Compares random instructions with the host's processor until stopped or until one differs.
+fuzz-cpu:
+	$(SWIFT) build -c release --product fuzz-cpu
+	SWIFT_BACKTRACE=enable=no $(BUILD)/fuzz-cpu $(FUZZ_FLAGS)
 
 clean:
 	rm -rf .build .cache

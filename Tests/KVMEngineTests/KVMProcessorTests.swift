@@ -104,4 +104,62 @@ private func usableKVM() -> KVMSystem? {
         processor.kick()
         #expect(processor.run() == .kicked)
     }
+
+    /// A machine of real-mode memory with `count` vCPUs that have been reset.
+    private func processors(_ count: Int) throws -> [KVMProcessor]? {
+        guard let system = usableKVM() else { return nil }
+        let memory = GuestMemory()
+        try memory.addRegion(name: "ram", start: 0, count: 0x10000)
+        let spaces = AddressSpace(machineLock: Lock())
+        let machine = try KVMMachine(system: system, memory: memory, hasTimer: false)
+        let features = try system.supportedFeatures()
+        return try (0..<count).map {
+            let processor = try KVMProcessor(
+                machine: machine, index: $0, features: features, ports: spaces, devices: spaces)
+            processor.reset()
+            return processor
+        }
+    }
+
+    @Test func resetPutsEverythingBack() throws {
+        guard let processor = try processors(1)?.first else { return }
+        let fresh = processor.registers
+        var changed = fresh
+        changed.general[0] = 0x1234
+        changed.cs.base = 0
+        changed.rip = 0x100
+        changed.debug[0] = 0x5000
+        changed.fxsave[0] = 0x7E
+        changed.fxsave[161] = 0xAA
+        changed.kernelGSBase = 0xFFFF_8000_0000_0000
+        processor.registers = changed
+        #expect(processor.registers != fresh)
+        processor.reset()
+        #expect(processor.registers == fresh)
+        #expect(processor.registers.general[2] != 0)
+    }
+
+    @Test func theStateOfResetHasTheUsualFloatingPointControls() throws {
+        guard let processor = try processors(1)?.first else { return }
+        let image = processor.registers.fxsave
+        #expect(Array(image[0..<2]) == [0x7F, 0x03])
+        #expect(Array(image[24..<28]) == [0x80, 0x1F, 0, 0])
+        #expect(processor.registers.ymmHigh == [UInt8](repeating: 0, count: 256))
+    }
+
+    @Test func upperVectorHalvesSurviveTheKernel() throws {
+        guard let processor = try processors(1)?.first else { return }
+        var registers = processor.registers
+        registers.ymmHigh = (0..<256).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ 1) }
+        processor.registers = registers
+        let read = processor.registers.ymmHigh
+        // A host without AVX keeps none of it.
+        #expect(read == registers.ymmHigh || read.allSatisfy { $0 == 0 })
+    }
+
+    @Test func onlyTheFirstProcessorRunsAfterReset() throws {
+        guard let pair = try processors(2) else { return }
+        #expect(!pair[0].isHalted)
+        #expect(pair[1].isHalted)
+    }
 }

@@ -42,7 +42,7 @@ extension KVMSystem {
         unsafe buffer.initializeMemory(as: UInt8.self, repeating: 0, count: size)
         unsafe buffer.storeBytes(of: UInt32(Self.maximumEntries), as: UInt32.self)
         guard unsafe roost_ioctl_pointer(file.number, ROOST_KVM_GET_SUPPORTED_CPUID, buffer) == 0 else {
-            throw KVMUnusable(description: "KVM does not say which processor features it offers: \(Errno.current)")
+            throw KVMUnusable("KVM does not say which processor features it offers: \(Errno.current)")
         }
         let count = min(Int(unsafe buffer.load(as: UInt32.self)), Self.maximumEntries)
         return (0..<count).map { place in

@@ -9,24 +9,24 @@ public import MachineModel
 /// One machine of the kernel's: memory slots and the in-kernel PIC, I/O APIC, local APICs and PIT.
 public final class KVMMachine: @unchecked Sendable {
     let system: KVMSystem
-    let file: FileDescriptor
+    /// The machine's file descriptor, which `system` owns.
+    let file: Int32
     let memory: GuestMemory
     /// Where x86 keeps three pages for real mode on Intel processors: below the firmware, where nothing else lies.
     private static let identityMapAddress: UInt64 = 0xFEFF_C000
     private static let taskStateAddress: UInt = 0xFEFF_D000
     private var nextRoute: UInt32 = 24
+    /// The PICs and the I/O APIC as the kernel made them, `kvm_irqchip` each.
+    private var controllersAtReset: [[UInt8]] = []
     private var routes: [kvm_irq_routing_entry] = []
 
-    /// Makes the kernel's machine with this memory, which is complete.
+    /// Furnishes the machine of `system` with this memory, which is complete; once for each `system`.
     /// - Parameter hasTimer: also the PIT in the kernel; without it the machine models its own.
     public init(system: KVMSystem, memory: GuestMemory, hasTimer: Bool) throws(KVMUnusable) {
         self.system = system
         self.memory = memory
-        let number: Int32
-        do { number = try retrying { roost_ioctl(system.file.number, ROOST_KVM_CREATE_VM, 0) } } catch {
-            throw KVMUnusable(description: "KVM cannot make a machine: \(error)")
-        }
-        file = FileDescriptor(owning: number)
+        file = system.machineFile.number
+        let number = file
         var identity = Self.identityMapAddress
         // The kernel copies the address from this frame.
         try check(unsafe roost_ioctl_pointer(number, ROOST_KVM_SET_IDENTITY_MAP_ADDR, &identity), "place its pages")
@@ -48,10 +48,21 @@ public final class KVMMachine: @unchecked Sendable {
                 "map \(region.count >> 20) MiB of memory")
         }
         routes = Self.standardRoutes
+        controllersAtReset = try [KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_IRQCHIP_IOAPIC].map {
+            chip throws(KVMUnusable) in
+            var image = [UInt8](repeating: 0, count: MemoryLayout<kvm_irqchip>.size)
+            image[0] = UInt8(chip)
+            // The kernel fills the struct, as large as the array, of the chip that its first word names.
+            let status = unsafe image.withUnsafeMutableBytes {
+                unsafe roost_ioctl_pointer(number, ROOST_KVM_GET_IRQCHIP, $0.baseAddress!)
+            }
+            try check(status, "read an interrupt controller")
+            return image
+        }
     }
 
     private func check(_ status: Int32, _ action: String) throws(KVMUnusable) {
-        if status < 0 { throw KVMUnusable(description: "KVM cannot \(action): \(Errno.current)") }
+        if status < 0 { throw KVMUnusable("KVM cannot \(action): \(Errno.current)") }
     }
 
     // MARK: interrupts
@@ -62,7 +73,18 @@ public final class KVMMachine: @unchecked Sendable {
         line.irq = UInt32(gsi)
         line.level = level ? 1 : 0
         // Copied from this frame. It fails only for a number that has no route, which then has no wire either.
-        _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_IRQ_LINE, &line)
+        _ = unsafe roost_ioctl_pointer(file, ROOST_KVM_IRQ_LINE, &line)
+    }
+
+    /// Puts the PICs and the I/O APIC back into the state of power-on.
+    public func resetInterruptControllers() {
+        for image in controllersAtReset {
+            var image = image
+            // Copied from the array, which is as large as the struct. The kernel takes back what it gave.
+            _ = unsafe image.withUnsafeMutableBytes {
+                unsafe roost_ioctl_pointer(file, ROOST_KVM_SET_IRQCHIP, $0.baseAddress!)
+            }
+        }
     }
 
     /// GSI 0 at I/O APIC pin 2 as the MADT says, all others at their own pin, 0...15 at the PIC as well.
@@ -98,7 +120,7 @@ public final class KVMMachine: @unchecked Sendable {
         for (index, route) in routes.enumerated() {
             unsafe (buffer + header + entry * index).storeBytes(of: route, as: kvm_irq_routing_entry.self)
         }
-        try check(unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SET_GSI_ROUTING, buffer), "route interrupts")
+        try check(unsafe roost_ioctl_pointer(file, ROOST_KVM_SET_GSI_ROUTING, buffer), "route interrupts")
     }
 
     /// A number that injects this message when the event file that `connect(eventFile:to:)` names is written.
@@ -122,7 +144,7 @@ public final class KVMMachine: @unchecked Sendable {
         request.gsi = route
         request.flags = disconnect ? UInt32(ROOST_KVM_IRQFD_FLAG_DEASSIGN) : 0
         // Copied from this frame.
-        try check(unsafe roost_ioctl_pointer(file.number, ROOST_KVM_IRQFD, &request), "connect an event file")
+        try check(unsafe roost_ioctl_pointer(file, ROOST_KVM_IRQFD, &request), "connect an event file")
     }
 
     /// Signals the event file, instead of leaving the guest, when the guest writes there (ioeventfd).
@@ -142,7 +164,7 @@ public final class KVMMachine: @unchecked Sendable {
             (value == nil ? 0 : UInt32(ROOST_KVM_IOEVENTFD_DATAMATCH))
             | (isPort ? UInt32(ROOST_KVM_IOEVENTFD_PIO) : 0) | (remove ? UInt32(ROOST_KVM_IOEVENTFD_DEASSIGN) : 0)
         // Copied from this frame.
-        try check(unsafe roost_ioctl_pointer(file.number, ROOST_KVM_IOEVENTFD, &request), "watch an address")
+        try check(unsafe roost_ioctl_pointer(file, ROOST_KVM_IOEVENTFD, &request), "watch an address")
     }
 
     // MARK: dirty pages
@@ -156,7 +178,7 @@ public final class KVMMachine: @unchecked Sendable {
                 userspace_addr: UInt64(UInt(bitPattern: region.base)))
             // As in init.
             try check(
-                unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SET_USER_MEMORY_REGION, &map), "log dirty pages")
+                unsafe roost_ioctl_pointer(file, ROOST_KVM_SET_USER_MEMORY_REGION, &map), "log dirty pages")
         }
     }
 
@@ -170,7 +192,7 @@ public final class KVMMachine: @unchecked Sendable {
                 var log = unsafe kvm_dirty_log()
                 unsafe log.slot = UInt32(slot)
                 unsafe log.dirty_bitmap = bits.baseAddress
-                return unsafe roost_ioctl_pointer(file.number, ROOST_KVM_GET_DIRTY_LOG, &log)
+                return unsafe roost_ioctl_pointer(file, ROOST_KVM_GET_DIRTY_LOG, &log)
             }
             try check(status, "read its log of dirty pages")
             for (word, bits) in bitmap.enumerated() where bits != 0 {
@@ -194,6 +216,6 @@ extension KVMMachine: MessageInterruptSink {
         message.address_hi = UInt32(truncatingIfNeeded: address >> 32)
         message.data = data
         // Copied from this frame. A message that no processor takes is lost, as on the bus.
-        _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SIGNAL_MSI, &message)
+        _ = unsafe roost_ioctl_pointer(file, ROOST_KVM_SIGNAL_MSI, &message)
     }
 }

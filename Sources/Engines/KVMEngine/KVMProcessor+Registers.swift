@@ -12,12 +12,10 @@ extension KVMProcessor {
             var general = kvm_regs()
             var special = kvm_sregs()
             var debug = kvm_debugregs()
-            var float = kvm_fpu()
             // Each call fills the struct on this frame that its number names.
             _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_GET_REGS, &general)
             _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_GET_SREGS, &special)
             _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_GET_DEBUGREGS, &debug)
-            _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_GET_FPU, &float)
             result.general = [
                 general.rax, general.rcx, general.rdx, general.rbx, general.rsp, general.rbp, general.rsi, general.rdi,
                 general.r8, general.r9, general.r10, general.r11, general.r12, general.r13, general.r14, general.r15,
@@ -26,7 +24,11 @@ extension KVMProcessor {
             result.rflags = general.rflags
             result.load(special)
             result.debug = [debug.db.0, debug.db.1, debug.db.2, debug.db.3, 0, 0, debug.dr6, debug.dr7]
-            result.fxsave = Self.image(of: float)
+            let image = extendedState
+            result.fxsave = Array(image[..<ExtendedState.legacyCount])
+            if image[ExtendedState.featuresOffset] & ExtendedState.vectors != 0 {
+                result.ymmHigh = Array(image[ExtendedState.vectorRange])
+            }
             result.kernelGSBase = modelSpecificRegister(Self.kernelGSBase) ?? 0
             return result
         }
@@ -63,61 +65,12 @@ extension KVMProcessor {
             _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SET_SREGS, &special)
             _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SET_REGS, &general)
             _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SET_DEBUGREGS, &debug)
-            setFloatingPoint(newValue.fxsave)
+            setFloatingPoint(newValue)
             setModelSpecificRegister(Self.kernelGSBase, newValue.kernelGSBase)
         }
     }
 
     private static let kernelGSBase: UInt32 = 0xC000_0102
-    private static let resetControlWord: UInt16 = 0x37F
-    private static let resetMXCSR: UInt32 = 0x1F80
-
-    /// The kernel's floating-point struct as an FXSAVE image.
-    private static func image(of float: kvm_fpu) -> [UInt8] {
-        var image = [UInt8](repeating: 0, count: 512)
-        func put<Value: FixedWidthInteger>(_ value: Value, at offset: Int) {
-            for byte in 0..<MemoryLayout<Value>.size {
-                image[offset + byte] = UInt8(truncatingIfNeeded: value >> (byte * 8))
-            }
-        }
-        put(float.fcw, at: 0)
-        put(float.fsw, at: 2)
-        put(float.ftwx, at: 4)
-        put(float.last_opcode, at: 6)
-        put(float.last_ip, at: 8)
-        put(float.last_dp, at: 16)
-        put(float.mxcsr, at: 24)
-        // Both arrays are plain bytes of the struct; the copies end where they end.
-        unsafe withUnsafeBytes(of: float.fpr) { unsafe image.replaceSubrange(32..<160, with: $0) }
-        unsafe withUnsafeBytes(of: float.xmm) { unsafe image.replaceSubrange(160..<416, with: $0) }
-        return image
-    }
-
-    private func setFloatingPoint(_ image: [UInt8]) {
-        guard image.count == 512 else { return }
-        func take<Value: FixedWidthInteger>(_ type: Value.Type, at offset: Int) -> Value {
-            (0..<MemoryLayout<Value>.size).reduce(0) { $0 | Value(truncatingIfNeeded: image[offset + $1]) << ($1 * 8) }
-        }
-        var float = kvm_fpu()
-        float.fcw = take(UInt16.self, at: 0)
-        float.fsw = take(UInt16.self, at: 2)
-        float.ftwx = image[4]
-        float.last_opcode = take(UInt16.self, at: 6)
-        float.last_ip = take(UInt64.self, at: 8)
-        float.last_dp = take(UInt64.self, at: 16)
-        float.mxcsr = take(UInt32.self, at: 24)
-        if float.fcw == 0, float.mxcsr == 0 {
-            // An image that nobody filled: the state of RESET.
-            float.fcw = Self.resetControlWord
-            float.mxcsr = Self.resetMXCSR
-        }
-        // Both arrays are exactly as long as the ranges.
-        unsafe withUnsafeMutableBytes(of: &float.fpr) { unsafe $0.copyBytes(from: image[32..<160]) }
-        unsafe withUnsafeMutableBytes(of: &float.xmm) { unsafe $0.copyBytes(from: image[160..<416]) }
-        // Copied from this frame.
-        _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SET_FPU, &float)
-    }
-
     // MARK: model-specific registers
 
     /// One register, or nil where the kernel does not know it.
@@ -141,19 +94,6 @@ extension KVMProcessor {
     }
 
     private static func registerList(_ number: UInt32, _ value: UInt64) -> [UInt64] { [1, UInt64(number), value] }
-
-    /// What a system reset clears and KVM_SET_SREGS does not hold.
-    func resetModelSpecificRegisters() {
-        let systemEnter: [UInt32] = [0x174, 0x175, 0x176]
-        let systemCall: [UInt32] = [0xC000_0081, 0xC000_0082, 0xC000_0083, 0xC000_0084]
-        // kvmclock's and steal time's pages: a rebooted guest must not have its memory written by the old one's wish.
-        let paravirtual: [UInt32] = [0x11, 0x12, 0x4B56_4D00, 0x4B56_4D01, 0x4B56_4D02, 0x4B56_4D03, 0x4B56_4D04]
-        for number in systemEnter + systemCall + paravirtual { setModelSpecificRegister(number, 0) }
-        let timeStampCounter: UInt32 = 0x10
-        setModelSpecificRegister(timeStampCounter, 0)
-        let pageAttributes: UInt32 = 0x277
-        setModelSpecificRegister(pageAttributes, 0x0007_0406_0007_0406)
-    }
 }
 
 extension X86Registers {

@@ -17,22 +17,19 @@ public final class KVMProcessor: VirtualCPU, @unchecked Sendable {
     /// The region shared with the kernel: what made it exit. Mapped as long as this object.
     let exit: UnsafeMutablePointer<kvm_run>
     private let mapping: MemoryMapping
-    private let machine: KVMMachine
+    let machine: KVMMachine
     private let ports: AddressSpace
     private let devices: AddressSpace
-    private let resetState: ResetState
+    /// What RESET puts back; read when the vCPU was new.
+    private(set) var resetState = ResetState()
     private let isKicked = Atomic<Bool>(false)
     /// pthread_t of the thread inside `run`, 0 outside; guarded by `kickLock`.
     private var runner: pthread_t = 0
     private let kickLock = Lock()
     public private(set) var hostThreadIdentifier = 0
     public var debugPoints = DebugPoints()
-
-    /// What RESET puts back, read from the kernel when the vCPU was new.
-    private struct ResetState {
-        var registers: X86Registers
-        var multiprocessing: UInt32
-    }
+    /// Family, model and stepping: EDX after RESET.
+    let processorSignature: UInt64
 
     /// The signal that takes a vCPU's thread out of the guest.
     private static let kickSignal = SIGUSR1
@@ -46,24 +43,23 @@ public final class KVMProcessor: VirtualCPU, @unchecked Sendable {
         self.machine = machine
         self.ports = ports
         self.devices = devices
+        processorSignature = UInt64(features.first { $0.function == 1 }?.eax ?? 0)
         do {
             file = FileDescriptor(
-                owning: try retrying { roost_ioctl(machine.file.number, ROOST_KVM_CREATE_VCPU, UInt(index)) })
+                owning: try retrying { roost_ioctl(machine.file, ROOST_KVM_CREATE_VCPU, UInt(index)) })
             mapping = try MemoryMapping.map(
                 count: machine.system.runRegionSize, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED,
                 descriptor: file.number)
-        } catch { throw KVMUnusable(description: "KVM cannot make vCPU \(index): \(error)") }
+        } catch { throw KVMUnusable("KVM cannot make vCPU \(index): \(error)") }
         // The kernel's region starts with this struct and is at least as large.
         unsafe exit = mapping.base.assumingMemoryBound(to: kvm_run.self)
-        resetState = ResetState(
-            registers: .atReset,
-            multiprocessing: UInt32(index == 0 ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED))
         let table = unsafe KVMSystem.kernelTable(features)
         defer { unsafe table.deallocate() }
         // A header and as many entries as it says.
         guard unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SET_CPUID2, table) == 0 else {
-            throw KVMUnusable(description: "KVM refuses the processor's features: \(Errno.current)")
+            throw KVMUnusable("KVM refuses the processor's features: \(Errno.current)")
         }
+        resetState = captureResetState()
         Self.installKickSignal
     }
 
@@ -198,14 +194,6 @@ public final class KVMProcessor: VirtualCPU, @unchecked Sendable {
     }
 
     // MARK: state
-
-    public func reset() {
-        registers = resetState.registers
-        var state = kvm_mp_state(mp_state: resetState.multiprocessing)
-        // Copied from this frame.
-        _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SET_MP_STATE, &state)
-        resetModelSpecificRegisters()
-    }
 
     public var isHalted: Bool {
         var state = kvm_mp_state()

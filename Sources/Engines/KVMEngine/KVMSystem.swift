@@ -4,48 +4,43 @@ internal import CLinux
 internal import Glibc
 internal import HostSystem
 
-/// Why /dev/kvm cannot run machines here, as one sentence for a person.
-public struct KVMUnusable: Error, CustomStringConvertible, Sendable {
-    /// What is wrong and what to do about it.
-    public let description: String
-}
-
-/// The kernel's virtualization facility: /dev/kvm.
+/// The kernel's virtualization facility, /dev/kvm, with a machine of its making.
 public final class KVMSystem: @unchecked Sendable {
     let file: FileDescriptor
+    /// The machine (KVM_CREATE_VM), made at once because some hosts refuse only that.
+    let machineFile: FileDescriptor
     /// Bytes of the region shared with the kernel for each vCPU.
     let runRegionSize: Int
     private static let path = "/dev/kvm"
     private static let nestedModule = "/sys/module/kvm_pvm"
-    private static let expectedVersion: Int32 = 12
+    private static let needed: [(Int32, String)] = [
+        (KVM_CAP_IRQCHIP, "an in-kernel interrupt controller"), (KVM_CAP_USER_MEMORY, "user memory regions"),
+        (KVM_CAP_IMMEDIATE_EXIT, "immediate exit"), (KVM_CAP_SIGNAL_MSI, "message-signalled interrupts"),
+    ]
 
-    /// Opens /dev/kvm and checks that it offers what a machine needs.
+    /// Opens /dev/kvm, checks that it offers what a machine needs, and makes a machine.
     /// - Parameter allowNested: also where KVM has no hardware below it (kvm_pvm), which runs no Linux guest.
     /// - Throws: a sentence for each way it can be unusable.
     public init(allowNested: Bool = false) throws(KVMUnusable) {
-        do {
-            file = try FileDescriptor.open(Self.path, flags: O_RDWR)
+        var findings = KVMFindings()
+        let opened: FileDescriptor
+        do throws(Errno) { opened = try FileDescriptor.open(Self.path, flags: O_RDWR) } catch {
+            findings.openError = error
+            findings.processorCanVirtualize = Self.processorHasVirtualization
+            throw findings.refusal ?? KVMUnusable("cannot open \(Self.path): \(error)")
+        }
+        let number = opened.number
+        file = opened
+        findings.interfaceVersion = roost_ioctl(number, ROOST_KVM_GET_API_VERSION, 0)
+        findings.isNestedWithoutHardware = !allowNested && Self.isNestedWithoutHardware
+        findings.missing = Self.needed.filter { Self.extensionValue($0.0, of: number) == 0 }.map { $0.1 }
+        if let refusal = findings.refusal { throw refusal }
+        runRegionSize = Int(roost_ioctl(number, ROOST_KVM_GET_VCPU_MMAP_SIZE, 0))
+        do throws(Errno) {
+            machineFile = FileDescriptor(owning: try retrying { roost_ioctl(number, ROOST_KVM_CREATE_VM, 0) })
         } catch {
-            throw Self.explain(error)
-        }
-        let version = roost_ioctl(file.number, ROOST_KVM_GET_API_VERSION, 0)
-        guard version == Self.expectedVersion else {
-            throw KVMUnusable(
-                description: "/dev/kvm speaks interface version \(version) where \(Self.expectedVersion) is needed; "
-                    + "update the host's kernel")
-        }
-        runRegionSize = Int(roost_ioctl(file.number, ROOST_KVM_GET_VCPU_MMAP_SIZE, 0))
-        if !allowNested, Self.isNestedWithoutHardware {
-            throw KVMUnusable(
-                description: "/dev/kvm is a nested one without hardware below it (kvm_pvm), which runs no operating "
-                    + "system; use the software CPU here (-accel tcg), or a host with VT-x or SVM")
-        }
-        let needed: [(Int32, String)] = [
-            (KVM_CAP_IRQCHIP, "an in-kernel interrupt controller"), (KVM_CAP_USER_MEMORY, "user memory regions"),
-            (KVM_CAP_IMMEDIATE_EXIT, "immediate exit"), (KVM_CAP_SIGNAL_MSI, "message-signalled interrupts"),
-        ]
-        for (capability, name) in needed where extensionValue(capability) == 0 {
-            throw KVMUnusable(description: "/dev/kvm lacks \(name); update the host's kernel")
+            findings.machineError = error
+            throw findings.refusal ?? KVMUnusable("KVM cannot make a machine: \(error)")
         }
     }
 
@@ -56,33 +51,18 @@ public final class KVMSystem: @unchecked Sendable {
     }
 
     /// The value of KVM_CHECK_EXTENSION; 0 where the kernel does not have it.
-    func extensionValue(_ capability: Int32) -> Int {
-        Int(max(0, roost_ioctl(file.number, ROOST_KVM_CHECK_EXTENSION, UInt(capability))))
+    private static func extensionValue(_ capability: Int32, of file: Int32) -> Int {
+        Int(max(0, roost_ioctl(file, ROOST_KVM_CHECK_EXTENSION, UInt(capability))))
     }
 
-    /// The most vCPUs that one machine can have.
-    public var maximumProcessors: Int { max(extensionValue(KVM_CAP_MAX_VCPUS), 1) }
+    /// The same of this facility.
+    func extensionValue(_ capability: Int32) -> Int { Self.extensionValue(capability, of: file.number) }
 
-    private static func explain(_ error: Errno) -> KVMUnusable {
-        switch error.code {
-        case ENOENT, ENXIO, ENODEV:
-            let hasUnit = processorHasVirtualization
-            return KVMUnusable(
-                description: hasUnit
-                    ? "/dev/kvm does not exist although the processor can virtualize; load its module: "
-                        + "modprobe kvm-intel, or modprobe kvm-amd"
-                    : "/dev/kvm does not exist and the processor shows neither VT-x nor SVM; switch it on in the "
-                        + "firmware's set-up, or allow nested virtualization where this is a virtual machine")
-        case EACCES, EPERM:
-            return KVMUnusable(
-                description: "no permission to open /dev/kvm; add yourself to its group (sudo usermod -aG kvm $USER) "
-                    + "and log in again")
-        case EBUSY:
-            return KVMUnusable(description: "/dev/kvm is held by another hypervisor; stop that one first")
-        default:
-            return KVMUnusable(description: "cannot open /dev/kvm: \(error)")
-        }
-    }
+    /// The most vCPUs that one machine can have: identifiers are of 8 bits, of which one addresses all.
+    public var maximumProcessors: Int { min(max(extensionValue(KVM_CAP_MAX_VCPUS), 1), 255) }
+
+    /// Whether the local APIC's timer knows TSC-deadline mode, which KVM_GET_SUPPORTED_CPUID does not say.
+    public var hasDeadlineTimer: Bool { extensionValue(KVM_CAP_TSC_DEADLINE_TIMER) != 0 }
 
     private static var processorHasVirtualization: Bool {
         guard let file = try? FileDescriptor.open("/proc/cpuinfo") else { return false }

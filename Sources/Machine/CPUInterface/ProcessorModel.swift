@@ -74,7 +74,11 @@ public struct CPUModel: Sendable {
         /// offset, size), standard format.
         public var stateComponents: [(bit: Int, offset: UInt32, size: UInt32)]
 
-        /// Everything by name.
+        /// Every model shows the host's vendor, and `max` its name and signature too: guest code runs on the host's
+        /// processor, whose vendors differ in what some instructions do.
+        public var presentsHost = false
+
+        /// Everything by name; `presentsHost` is false.
         public init(
             features: FeatureSet, physicalAddressBits: Int, hostVendor: String, hostBrand: String,
             hostSignature: Signature, hypervisor: String, hypervisorFeatures: UInt32 = 0,
@@ -151,7 +155,7 @@ public struct CPUModel: Sendable {
         guard let definition = Self.definitions.first(where: { $0.name == name }) else {
             throw CPUModelError(description: "unable to find CPU model '\(name)'")
         }
-        let isHost = definition.name == "host"
+        let isHost = definition.name == "host" || (definition.name == "max" && capabilities.presentsHost)
         var wanted = definition.features ?? capabilities.features
         if definition.name != "base" { wanted.insert(ProcessorFeature.named("hypervisor")!) }
         var asked = FeatureSet()
@@ -171,7 +175,7 @@ public struct CPUModel: Sendable {
         self.capabilities = capabilities
         features = wanted.intersection(capabilities.features)
         unavailable = asked.missing(from: capabilities.features)
-        vendor = isHost ? capabilities.hostVendor : definition.vendor
+        vendor = isHost || capabilities.presentsHost ? capabilities.hostVendor : definition.vendor
         signature = isHost ? capabilities.hostSignature : definition.signature
         brand = isHost ? capabilities.hostBrand : definition.brand
         highestLeaf = definition.highestLeaf

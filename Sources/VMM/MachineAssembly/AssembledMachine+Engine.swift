@@ -12,24 +12,26 @@ internal import X86CPU
 extension AssembledMachine {
     /// The first accelerator of the list that works here, with its vCPUs.
     func makeEngine(memory: GuestMemory) throws(UserError) -> any BoardEngine {
-        var refusal = ""
+        var refusal: KVMUnusable?
         for accelerator in spec.accelerators {
             switch accelerator.kind {
             case .kvm:
                 let system: KVMSystem
                 do throws(KVMUnusable) { system = try KVMSystem() } catch {
-                    refusal = error.description
+                    refusal = error
                     continue
                 }
                 return try makeHardwareEngine(system, memory)
             case .software:
-                if !refusal.isEmpty {
-                    messages.info("KVM is not used: \(refusal). Running on the software CPU (tcg).")
+                if let refusal {
+                    messages.info("running on the software CPU (tcg), not on KVM: \(refusal.reason)")
                 }
                 return try makeSoftwareEngine(memory)
             }
         }
-        throw UserError("failed to initialize kvm", because: refusal)
+        throw UserError(
+            "failed to initialize kvm", because: refusal?.reason ?? "no accelerator was named",
+            remedy: refusal?.remedy ?? "give -accel kvm or -accel tcg")
     }
 
     private func checkProcessorCount(_ most: Int, _ what: String) throws(UserError) {
@@ -81,9 +83,11 @@ extension AssembledMachine {
         do throws(KVMUnusable) { offered = try system.supportedFeatures() } catch {
             throw UserError(error.description)
         }
-        let model = try makeModel(HardwareFeatures.capabilities(offered), engineName: "host")
+        let model = try makeModel(
+            HardwareFeatures.capabilities(offered, hasDeadlineTimer: system.hasDeadlineTimer), engineName: "host")
         return try HardwareEngine(
-            system: system, count: spec.topology.count, memory: memory, ports: portSpace, devices: space
+            system: system, count: spec.topology.count, memory: memory, ports: portSpace, devices: space,
+            physicalAddressBits: model.physicalAddressBits
         ) { index in HardwareFeatures.table(model, offered: offered, processor: index) }
     }
 
@@ -102,7 +106,7 @@ enum HardwareFeatures {
     private static let hypervisorLeaf: UInt32 = 0x4000_0000
     private static let addressLeaf: UInt32 = 0x8000_0008
 
-    static func capabilities(_ offered: [CPUIDEntry]) -> CPUModel.Capabilities {
+    static func capabilities(_ offered: [CPUIDEntry], hasDeadlineTimer: Bool) -> CPUModel.Capabilities {
         var features = FeatureSet()
         for feature in ProcessorFeature.all {
             let register = feature.register
@@ -117,7 +121,7 @@ enum HardwareFeatures {
             if word & (1 << UInt32(feature.bit)) != 0 { features.insert(feature) }
         }
         // The kernel's controllers provide these, whatever it says of the host.
-        for name in ["hypervisor", "x2apic", "apic", "tsc-deadline"] {
+        for name in ["hypervisor", "x2apic", "apic"] + (hasDeadlineTimer ? ["tsc-deadline"] : []) {
             if let feature = ProcessorFeature.named(name) { features.insert(feature) }
         }
         let software = SoftCPU.capabilities()
@@ -126,11 +130,13 @@ enum HardwareFeatures {
             guard let entry = find(offered, 0xD, UInt32(bit)), entry.eax != 0 else { return nil }
             return (bit, entry.ebx, entry.eax)
         }
-        return CPUModel.Capabilities(
+        var result = CPUModel.Capabilities(
             features: features, physicalAddressBits: Int((find(offered, addressLeaf, 0)?.eax ?? 40) & 0xFF),
             hostVendor: software.hostVendor, hostBrand: software.hostBrand, hostSignature: software.hostSignature,
             hypervisor: "KVMKVMKVM\0\0\0", hypervisorFeatures: find(offered, hypervisorLeaf + 1, 0)?.eax ?? 0,
             stateComponents: components)
+        result.presentsHost = true
+        return result
     }
 
     private static func find(_ entries: [CPUIDEntry], _ function: UInt32, _ index: UInt32) -> CPUIDEntry? {

@@ -145,6 +145,7 @@ final class AssembledMachine: @unchecked Sendable {
             guard isDirect else { return }
             do throws(UserError) {
                 try board.configureAsFirmware()
+                engine.configureAsFirmware(lowMemoryEnd: board.options.memory.low)
                 if let loaded = try boot?.load() { engine.processors[0].registers = loaded.registers }
             } catch {
                 messages.error(error.description)

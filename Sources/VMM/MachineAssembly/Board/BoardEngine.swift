@@ -21,6 +21,9 @@ protocol BoardEngine: AnyObject {
     func map(ports: AddressSpace, devices: AddressSpace)
     /// The vCPUs, in order.
     var processors: [any VirtualCPU] { get }
+    /// Sets what firmware sets in every processor, for a kernel that starts without one; after each reset.
+    /// - Parameter lowMemoryEnd: where RAM below 4 GiB ends.
+    func configureAsFirmware(lowMemoryEnd: UInt64)
     /// The NMI button.
     func raiseNonMaskableInterrupt()
     /// Called when memory, buses and devices are complete.
@@ -66,6 +69,9 @@ final class SoftwareEngine: BoardEngine {
         devices.map(controllers.ioAPIC, at: IOAPIC.defaultBase, count: IOAPIC.windowSize, name: "ioapic")
     }
 
+    /// The software CPU ignores memory types.
+    func configureAsFirmware(lowMemoryEnd: UInt64) {}
+
     func raiseNonMaskableInterrupt() { controllers.bus.raiseNonMaskableInterrupt() }
     func finish() {}
 }
@@ -74,6 +80,16 @@ final class SoftwareEngine: BoardEngine {
 final class HardwareEngine: BoardEngine {
     private let machine: KVMMachine
     private var vCPUs: [KVMProcessor] = []
+    private let physicalAddressBits: Int
+    private let controllers: Controllers
+
+    /// The kernel's PICs and I/O APIC.
+    private final class Controllers: Device {
+        private let machine: KVMMachine
+        init(_ machine: KVMMachine) { self.machine = machine }
+        var name: String { "kvm-irqchip" }
+        func reset() { machine.resetInterruptControllers() }
+    }
 
     private final class Wires: GSISink {
         let machine: KVMMachine
@@ -83,17 +99,19 @@ final class HardwareEngine: BoardEngine {
 
     let interrupts: any GSISink
     var messages: any MessageInterruptSink { machine }
-    var devices: [any Device] { [] }
+    var devices: [any Device] { [controllers] }
     var processors: [any VirtualCPU] { vCPUs }
 
     init(
         system: KVMSystem, count: Int, memory: GuestMemory, ports: AddressSpace, devices: AddressSpace,
-        features: (Int) throws(UserError) -> [CPUIDEntry]
+        physicalAddressBits: Int, features: (Int) throws(UserError) -> [CPUIDEntry]
     ) throws(UserError) {
+        self.physicalAddressBits = physicalAddressBits
         do throws(KVMUnusable) {
             machine = try KVMMachine(system: system, memory: memory, hasTimer: false)
         } catch { throw UserError(error.description) }
         interrupts = Wires(machine)
+        controllers = Controllers(machine)
         for index in 0..<count {
             let table = try features(index)
             do throws(KVMUnusable) {
@@ -104,6 +122,12 @@ final class HardwareEngine: BoardEngine {
     }
 
     func map(ports: AddressSpace, devices: AddressSpace) {}
+
+    func configureAsFirmware(lowMemoryEnd: UInt64) {
+        for processor in vCPUs {
+            processor.setFirmwareMemoryTypes(deviceStart: lowMemoryEnd, physicalAddressBits: physicalAddressBits)
+        }
+    }
 
     func raiseNonMaskableInterrupt() {
         for processor in vCPUs { processor.raiseNonMaskableInterrupt() }
