@@ -66,6 +66,11 @@ public struct LoadedKernel: Equatable, Sendable {
     public let initrd: Range<UInt64>?
 }
 
+extension BootFile {
+    /// Whether it starts as a Linux kernel does (bzImage); false also where it cannot be read.
+    public var isLinux: Bool { (try? bytes(at: 0, count: LinuxImage.probeCount)).map(LinuxImage.isPresent) ?? false }
+}
+
 /// Loads what `-kernel` names.
 public enum KernelLoader {
     /// Puts a kernel and what it needs into guest memory.

@@ -44,6 +44,11 @@ package struct KVMFindings {
     /// Why KVM is unusable; nil when it is not.
     package var refusal: KVMUnusable? {
         if let openError { return explainOpening(openError) }
+        if interfaceVersion < 0 {
+            return KVMUnusable(
+                "/dev/kvm is not the kernel's virtualization device",
+                remedy: "remove it and load the module: modprobe kvm-intel, or modprobe kvm-amd")
+        }
         if interfaceVersion != Self.expectedVersion {
             return KVMUnusable(
                 "/dev/kvm speaks interface version \(interfaceVersion) where \(Self.expectedVersion) is needed",

@@ -124,6 +124,8 @@ extension CPUModel {
         guard has("xsave") else { return 0 }
         var mask: UInt64 = 3
         if has("avx") { mask |= 1 << 2 }
+        // Mask registers, and the upper parts of the vectors.
+        if has("avx512f") { mask |= 7 << 5 }
         if has("pku") { mask |= 1 << 9 }
         let known = capabilities.stateComponents.reduce(UInt64(3)) { $0 | 1 << UInt64($1.bit) }
         return mask & known

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import BootLoading
 internal import CPUInterface
 internal import Diagnostics
 internal import GuestMemory
@@ -17,9 +18,15 @@ extension AssembledMachine {
             switch accelerator.kind {
             case .kvm:
                 let system: KVMSystem
-                do throws(KVMUnusable) { system = try KVMSystem() } catch {
+                let allowsNested = spec.accelerators.count == 1 && !bootsLinux
+                do throws(KVMUnusable) { system = try KVMSystem(allowNested: allowsNested) } catch {
                     refusal = error
                     continue
+                }
+                if KVMSystem.isNestedWithoutHardware {
+                    messages.warning(
+                        "/dev/kvm is a nested one without hardware below it (kvm_pvm): small programs run, an operating "
+                            + "system does not (-accel tcg runs both)")
                 }
                 return try makeHardwareEngine(system, memory)
             case .software:
@@ -32,6 +39,12 @@ extension AssembledMachine {
         throw UserError(
             "failed to initialize kvm", because: refusal?.reason ?? "no accelerator was named",
             remedy: refusal?.remedy ?? "give -accel kvm or -accel tcg")
+    }
+
+    /// Whether -kernel names a Linux kernel. What cannot be read is reported when it is loaded.
+    private var bootsLinux: Bool {
+        guard let path = spec.boot.kernel, let file = try? BootFile(path: path) else { return false }
+        return file.isLinux
     }
 
     private func checkProcessorCount(_ most: Int, _ what: String) throws(UserError) {
@@ -98,58 +111,5 @@ extension AssembledMachine {
         // Both structs live on this frame.
         unsafe localtime_r(&now, &local)
         return unsafe Int64(local.tm_gmtoff) * 1_000_000_000
-    }
-}
-
-/// CPUID under KVM: what the kernel offers, as capabilities and as the table for one vCPU.
-enum HardwareFeatures {
-    private static let hypervisorLeaf: UInt32 = 0x4000_0000
-    private static let addressLeaf: UInt32 = 0x8000_0008
-
-    static func capabilities(_ offered: [CPUIDEntry], hasDeadlineTimer: Bool) -> CPUModel.Capabilities {
-        var features = FeatureSet()
-        for feature in ProcessorFeature.all {
-            let register = feature.register
-            guard let entry = find(offered, register.function, register.index) else { continue }
-            let word: UInt32 =
-                switch register.name {
-                case .eax: entry.eax
-                case .ebx: entry.ebx
-                case .ecx: entry.ecx
-                case .edx: entry.edx
-                }
-            if word & (1 << UInt32(feature.bit)) != 0 { features.insert(feature) }
-        }
-        // The kernel's controllers provide these, whatever it says of the host.
-        for name in ["hypervisor", "x2apic", "apic"] + (hasDeadlineTimer ? ["tsc-deadline"] : []) {
-            if let feature = ProcessorFeature.named(name) { features.insert(feature) }
-        }
-        let software = SoftCPU.capabilities()
-        let components: [(bit: Int, offset: UInt32, size: UInt32)] = (0..<64).compactMap { bit in
-            if bit < 2 { return (bit, bit == 0 ? 0 : 160, bit == 0 ? 160 : 256) }
-            guard let entry = find(offered, 0xD, UInt32(bit)), entry.eax != 0 else { return nil }
-            return (bit, entry.ebx, entry.eax)
-        }
-        var result = CPUModel.Capabilities(
-            features: features, physicalAddressBits: Int((find(offered, addressLeaf, 0)?.eax ?? 40) & 0xFF),
-            hostVendor: software.hostVendor, hostBrand: software.hostBrand, hostSignature: software.hostSignature,
-            hypervisor: "KVMKVMKVM\0\0\0", hypervisorFeatures: find(offered, hypervisorLeaf + 1, 0)?.eax ?? 0,
-            stateComponents: components)
-        result.presentsHost = true
-        return result
-    }
-
-    private static func find(_ entries: [CPUIDEntry], _ function: UInt32, _ index: UInt32) -> CPUIDEntry? {
-        entries.first { $0.function == function && (!$0.hasIndex || $0.index == index) }
-    }
-
-    /// The leaves of one vCPU.
-    static func table(_ model: CPUModel, offered: [CPUIDEntry], processor: Int) -> [CPUIDEntry] {
-        let state = CPUIDState(identifier: UInt32(processor))
-        return model.table(state: state).map { row in
-            CPUIDEntry(
-                function: row.function, index: row.index ?? 0, hasIndex: row.index != nil, eax: row.result.eax,
-                ebx: row.result.ebx, ecx: row.result.ecx, edx: row.result.edx)
-        }
     }
 }

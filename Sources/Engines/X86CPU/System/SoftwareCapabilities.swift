@@ -43,6 +43,14 @@ extension SoftCPU {
             })
     }
 
+    /// The name in leaf 0x40000000 of the hypervisor under this host; empty where there is none.
+    public static var hostHypervisor: String {
+        let isPresent: UInt32 = 1 << 31
+        guard hostLeaf(1).ecx & isPresent != 0 else { return "" }
+        let leaf = hostLeaf(0x4000_0000)
+        return text([leaf.ebx, leaf.ecx, leaf.edx])
+    }
+
     /// As QEMU's software CPU has it.
     static let physicalAddressBits = 40
 
