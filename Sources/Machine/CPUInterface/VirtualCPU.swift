@@ -101,6 +101,8 @@ public protocol LocalInterruptController: AnyObject, Sendable {
     func readModelSpecificRegister(_ index: UInt32) -> UInt64?
     /// - Returns: false raises #GP.
     func writeModelSpecificRegister(_ index: UInt32, value: UInt64) -> Bool
+    /// The processor's time-stamp counter was written: a deadline in its ticks lies elsewhere in time now.
+    func timestampCounterChanged()
     /// CPUID.1:EDX.APIC follows the enable bit of IA32_APIC_BASE.
     var isEnabled: Bool { get }
     /// CPUID leaf 1 and leaf 0xB: the identifier.

@@ -94,13 +94,15 @@ public final class GuestMemory: @unchecked Sendable {
     ///   - isReadOnly: guest writes are dropped; `write(_:at:force:)` still fills it.
     /// - Throws: the host's error when it cannot map that much.
     /// - Precondition: aligned, not overlapping, fewer than 64 regions, and the machine does not run yet.
-    public func addRegion(name: String, start: UInt64, count: UInt64, isReadOnly: Bool = false) throws(Errno) {
+    public func addRegion(
+        name: String, start: UInt64, count: UInt64, isReadOnly: Bool = false, backing: MemoryBacking = MemoryBacking()
+    ) throws(Errno) {
         let mask = Self.pageSize - 1
         precondition(start & mask == 0 && count & mask == 0 && count > 0 && start <= UInt64.max - count)
         precondition(regions.count < Self.maximumRegions)
         precondition(!regions.contains { start < $0.end && $0.start < start + count })
         guard count <= UInt64(Int.max) else { throw .noMemory }
-        let memory = try MemoryMapping.anonymous(count: Int(count))
+        let memory = try backing.map(count: Int(count))
         let flags = try MemoryMapping.anonymous(count: Int(count / Self.pageSize))
         // Both mappings are kept in `owned` for this object's whole life; zeroed bytes are valid UInt8 values.
         let region = unsafe Region(

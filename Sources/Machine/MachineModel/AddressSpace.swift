@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Diagnostics
 public import HostSystem
 
 /// A window of device registers.
@@ -106,7 +107,9 @@ public final class AddressSpace: @unchecked Sendable {
             unassignedAccess?(address, size, false)
             return mask
         }
-        return mapping.window.read(offset: address - mapping.base, size: size) & mask
+        let value = mapping.window.read(offset: address - mapping.base, size: size) & mask
+        Trace.emit(.registerRead, Self.line(mapping, address, size, value))
+        return value
     }
 
     /// As `write`, for a caller that holds the machine lock.
@@ -116,6 +119,11 @@ public final class AddressSpace: @unchecked Sendable {
             return
         }
         let mask = size >= 8 ? UInt64.max : (1 << UInt64(size * 8)) - 1
+        Trace.emit(.registerWrite, Self.line(mapping, address, size, value & mask))
         mapping.window.write(offset: address - mapping.base, size: size, value: value & mask)
+    }
+
+    private static func line(_ mapping: Mapping, _ address: UInt64, _ size: Int, _ value: UInt64) -> String {
+        "addr 0x\(String(address, radix: 16)) value 0x\(String(value, radix: 16)) size \(size) name '\(mapping.name)'"
     }
 }

@@ -2,6 +2,18 @@
 // The functions of this shim are inline; a C target needs one source file.
 #define _GNU_SOURCE
 #include "CLinux.h"
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <linux/sched.h>
+#include <stddef.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#define ROOST_AUDIT_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define ROOST_AUDIT_ARCH AUDIT_ARCH_AARCH64
+#endif
 
 _Static_assert(F_OFD_GETLK == ROOST_F_OFD_GETLK && F_OFD_SETLK == ROOST_F_OFD_SETLK, "fcntl");
 _Static_assert(SEEK_DATA == ROOST_SEEK_DATA && SEEK_HOLE == ROOST_SEEK_HOLE, "lseek");
@@ -11,6 +23,91 @@ _Static_assert(FALLOC_FL_KEEP_SIZE == ROOST_FALLOC_KEEP_SIZE && FALLOC_FL_PUNCH_
 const int roost_o_direct = O_DIRECT;
 
 int roost_fallocate(int fd, int mode, int64_t offset, int64_t length) { return fallocate(fd, mode, offset, length); }
+
+int roost_fork(void) { return fork(); }
+
+long roost_receive(int fd, void *buffer, size_t length, int *descriptors, int *descriptors_count) {
+    char control[CMSG_SPACE(sizeof(int) * 16)];
+    struct iovec part = {buffer, length};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control,
+                             .msg_controllen = sizeof control};
+    int room = *descriptors_count;
+    *descriptors_count = 0;
+    long count = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+    if (count < 0) return count;
+    for (struct cmsghdr *head = CMSG_FIRSTHDR(&message); head; head = CMSG_NXTHDR(&message, head)) {
+        if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) continue;
+        size_t received = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t index = 0; index < received; index++) {
+            int descriptor;
+            memcpy(&descriptor, CMSG_DATA(head) + index * sizeof(int), sizeof descriptor);
+            if (*descriptors_count < room) descriptors[(*descriptors_count)++] = descriptor;
+            else close(descriptor);
+        }
+    }
+    return count;
+}
+
+int roost_deny_calls(const int *numbers, int count, int kills) {
+    enum { limit = 128 };
+    struct sock_filter code[6 * limit + 6];
+    if (count < 0 || count > limit) return errno = EINVAL, -1;
+    int size = 0;
+    // Another architecture's calls have other numbers: none of them is allowed.
+    code[size++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
+    code[size++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ROOST_AUDIT_ARCH, 1, 0);
+    code[size++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+    code[size++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    unsigned denied = kills ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ERRNO | EPERM;
+    for (int index = 0; index < count; index++) {
+        if (numbers[index] < 0) continue;
+        if (numbers[index] == SYS_clone3) {
+            // Its flags lie in memory, out of a filter's sight: the C library then takes clone.
+            code[size++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1);
+            code[size++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
+            continue;
+        }
+        if (numbers[index] == SYS_clone) {
+            // Threads are made with it as well, and stay allowed.
+            code[size++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 4);
+            code[size++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                                                        offsetof(struct seccomp_data, args[0]));
+            code[size++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 0, 1);
+            code[size++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+            code[size++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, denied);
+            continue;
+        }
+        code[size++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)numbers[index], 0, 1);
+        code[size++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, denied);
+    }
+    code[size++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    struct sock_fprog program = {(unsigned short)size, code};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) return -1;
+    return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
+}
+
+// One line for each call that a filter can name.
+#define CALL(name) {#name, SYS_##name}
+static const struct { const char *name; int number; } calls[] = {
+    CALL(reboot), CALL(swapon), CALL(swapoff), CALL(syslog), CALL(mount), CALL(umount2), CALL(kexec_load),
+    CALL(kexec_file_load), CALL(afs_syscall), CALL(create_module), CALL(get_kernel_syms), CALL(getpmsg),
+    CALL(init_module), CALL(finit_module), CALL(delete_module), CALL(lookup_dcookie), CALL(nfsservctl),
+    CALL(putpmsg), CALL(query_module), CALL(security), CALL(tuxcall), CALL(vserver), CALL(acct),
+    CALL(add_key), CALL(request_key), CALL(keyctl), CALL(ioperm), CALL(iopl), CALL(pivot_root), CALL(chroot),
+    CALL(settimeofday), CALL(clock_settime), CALL(adjtimex), CALL(clock_adjtime), CALL(sethostname),
+    CALL(setdomainname), CALL(quotactl), CALL(bpf), CALL(userfaultfd), CALL(_sysctl), CALL(uselib), CALL(ustat),
+    CALL(sysfs), CALL(setuid), CALL(setgid), CALL(setpgid), CALL(setsid), CALL(setreuid), CALL(setregid),
+    CALL(setresuid), CALL(setresgid), CALL(setfsuid), CALL(setfsgid), CALL(fork), CALL(vfork), CALL(execve),
+    CALL(execveat), CALL(setpriority), CALL(sched_setparam), CALL(sched_setscheduler), CALL(sched_setaffinity),
+    CALL(clone), CALL(clone3), CALL(setns), CALL(unshare),
+};
+
+int roost_call_number(const char *name) {
+    for (size_t index = 0; index < sizeof calls / sizeof calls[0]; index++) {
+        if (!strcmp(calls[index].name, name)) return calls[index].number;
+    }
+    return -1;
+}
 
 int64_t roost_copy_file_range(int from, int64_t from_offset, int to, int64_t to_offset, size_t length) {
     return copy_file_range(from, &from_offset, to, &to_offset, length, 0);

@@ -24,8 +24,14 @@ public struct LogCategory: Hashable, Sendable {
     public static let processorReset = LogCategory(
         name: "cpu_reset", summary: "show CPU state before CPU resets", bit: 8)
 
+    /// Code that the software CPU decodes.
+    public static let guestCode = LogCategory(
+        name: "in_asm", summary: "show target assembly code for each compiled TB", bit: 16)
+
     /// All of them, in the order of `-d help`.
-    public static let all: [LogCategory] = [.interrupts, .processorReset, .unimplemented, .guestErrors]
+    public static let all: [LogCategory] = [
+        .guestCode, .interrupts, .processorReset, .unimplemented, .guestErrors,
+    ]
 }
 
 /// The log of `-d` and `-trace`: standard error, or the file of `-D`.

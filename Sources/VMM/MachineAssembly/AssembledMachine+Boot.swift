@@ -64,10 +64,16 @@ extension AssembledMachine {
         if let value = system["serial"] { description.serial = value }
         if let value = system["sku"] { description.sku = value }
         if let value = system["family"] { description.family = value }
-        if let firmware = spec.firmware.smbios[0] {
-            description.firmware = SMBIOSDescription.Firmware(
-                vendor: firmware["vendor"] ?? "", version: firmware["version"] ?? "",
-                date: firmware["date"] ?? "04/01/2014")
+        description.fields = spec.firmware.smbios
+        description.oemStrings = spec.firmware.oemStrings
+        if let uuid = system["uuid"].flatMap({ GuestUUID($0) }) { description.uuid = uuid.bytes }
+        if let given = spec.firmware.smbios[0] {
+            var firmware = SMBIOSDescription.Firmware(
+                vendor: given["vendor"] ?? "", version: given["version"] ?? "", date: given["date"] ?? "04/01/2014")
+            let release = (given["release"] ?? "0.0").split(separator: ".").compactMap { UInt8($0) }
+            if release.count == 2 { firmware.release = (release[0], release[1]) }
+            firmware.isUEFI = ["on", "yes", "true", "y"].contains(given["uefi"] ?? "off")
+            description.firmware = firmware
         }
         return SMBIOSTables(description)
     }

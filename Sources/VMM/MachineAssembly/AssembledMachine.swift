@@ -94,22 +94,46 @@ final class AssembledMachine: @unchecked Sendable {
         runner.policy.shutdownPauses = spec.lifecycle.shutdownPauses
         runner.report = { [messages] text in messages.error(text) }
         switch spec.clock.base {
-        case .utc, .localTime: break
+        case .utc, .localTime:
+            // The machine's time begins with its first instruction; rt and vm both go on from the host's clock then.
+            if spec.clock.source != .host { clock.wallClockSource = .machine(start: clock.wallClock) }
         case .start(let seconds):
-            clock.wallClockSource = .machine(start: seconds &* 1_000_000_000)
+            let start = seconds &* Self.nanosecondsPerSecond
+            // The host's clock, moved so that it shows that time now: it follows when the host's is set.
+            clock.wallClockSource =
+                spec.clock.source == .host ? .host(offset: start &- clock.wallClock) : .machine(start: start)
+        }
+        runner.beforeReset = { [unowned self] in logProcessors() }
+        guard Log.shared.isEnabled(.unimplemented) else { return }
+        for (space, name) in [(portSpace, "port"), (space, "address")] {
+            space.unassignedAccess = { address, size, isWrite in
+                Log.shared.write(
+                    .unimplemented,
+                    "\(isWrite ? "write" : "read") of \(size) bytes where nothing is: "
+                        + "\(name) 0x\(String(address, radix: 16))")
+            }
+        }
+    }
+
+    private static let nanosecondsPerSecond: Int64 = 1_000_000_000
+
+    /// `-d cpu_reset`.
+    private func logProcessors() {
+        guard Log.shared.isEnabled(.processorReset) else { return }
+        for processor in runner.processors {
+            let text = RegisterText(processor.registers, isHalted: processor.isHalted).text
+            Log.shared.write(.processorReset, "CPU Reset (CPU \(processor.index))\n\(text)")
         }
     }
 
     private func build() throws(UserError) {
-        let kind: BoardKind
-        switch spec.board.kind {
-        case .q35: kind = .q35
-        case .pc: kind = .pc
-        case .microvm, .none:
+        let kind = spec.board.kind
+        guard kind == .pc || kind == .q35 else {
             throw UserError("-machine \(spec.board.name) is not built yet", remedy: "use -machine q35 or pc")
         }
-        let layout = BoardMemory(kind: kind, size: spec.memory.bytes)
-        do throws(Errno) { try layout.add(to: guestMemory) } catch {
+        let layout = BoardMemory(kind: kind, size: spec.memory.bytes, limit: spec.board.maximumLowMemory)
+        let parts = try MemoryParts(spec)
+        do throws(Errno) { try layout.add(to: guestMemory, backing: parts.backing) } catch {
             throw UserError(
                 "cannot map \(spec.memory.bytes >> 20) MiB of memory for the guest", because: error,
                 remedy: "give the machine less with -m")

@@ -33,18 +33,31 @@ public enum VMMProgram {
     }
 
     private static func run(_ spec: MachineSpec, _ console: Console) throws(UserError) -> Int32 {
+        try Logging.apply(spec, console, readFile: readFile)
+        guard spec.process.daemonizes else { return try run(spec, console) {} }
+        var background: Background? = try Background.enter()
+        return try run(spec, console) { () throws(UserError) in try background.take()?.ready() }
+    }
+
+    /// - Parameter isMade: called when the machine is made, just before it runs.
+    private static func run(
+        _ spec: MachineSpec, _ console: Console, isMade: () throws(UserError) -> Void
+    ) throws(UserError) -> Int32 {
         let loop: EventLoop
         do throws(Errno) { loop = try EventLoop() } catch {
             throw UserError("cannot make the event loop", because: error)
         }
         let process = try ProcessSetup(spec.process, loop: loop)
+        try process.writePIDFile()
+        defer { process.end() }
         let machine = try AssembledMachine(spec, loop: loop, messages: console)
-        try process.announce()
-        process.watchSignals { signal in
-            console.error("terminating on signal \(signal)")
+        process.watchSignals { signal, sender in
+            let name = ProcessSetup.name(of: sender)
+            console.error("terminating on signal \(signal)" + (sender == 0 ? "" : " from pid \(sender) (\(name))"))
             machine.runner.requestShutdownBySignal()
         }
-        defer { process.end() }
+        if let sandbox = spec.process.sandbox { try Sandbox.enter(sandbox) }
+        try isMade()
         return try machine.run()
     }
 

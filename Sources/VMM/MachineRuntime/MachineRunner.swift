@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import CPUInterface
+internal import Diagnostics
 public import HostIO
 public import HostSystem
 public import MachineModel
@@ -27,11 +28,19 @@ public final class MachineRunner: @unchecked Sendable {
     /// Puts firmware or a kernel back into memory and sets the first processor's registers, after each reset.
     /// The machine lock is held.
     public var loadBootImage: () -> Void = {}
+    /// Called before each reset, for logs. The machine lock is held.
+    public var beforeReset: () -> Void = {}
     /// Told of a power-down request: ACPI's power button. The machine lock is held.
     public var pressPowerButton: () -> Void = {}
 
     /// The state; written on the loop's thread, read there or with `stateLock`.
-    public private(set) var state = RunState.prelaunch
+    public private(set) var state = RunState.prelaunch {
+        didSet {
+            if state != oldValue {
+                Trace.emit(.runStateChanged, "current_run_state \(oldValue.rawValue) new_state \(state.rawValue)")
+            }
+        }
+    }
     private var observers: [(MachineEvent) -> Void] = []
     private var threads: [HostThread] = []
     private var exitStatus: Int32 = 0
@@ -203,6 +212,7 @@ public final class MachineRunner: @unchecked Sendable {
     /// Puts every device and vCPU into the state of power-on.
     public func reset(_ cause: ShutdownCause) {
         let wasRunning = state == .running
+        Trace.emit(.systemReset, "cause \(cause.rawValue)")
         parkAll()
         lock.withLock { resetAll() }
         notify(.reset(cause))
@@ -228,6 +238,7 @@ public final class MachineRunner: @unchecked Sendable {
     }
 
     private func resetAll() {
+        beforeReset()
         for device in devices { device.reset() }
         for processor in processors { processor.reset() }
         loadBootImage()

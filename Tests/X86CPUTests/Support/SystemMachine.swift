@@ -208,4 +208,6 @@ final class ScriptedController: LocalInterruptController, @unchecked Sendable {
     func writeRegister(offset: UInt64, size: Int, value: UInt64) { writes.append((offset, value)) }
     func readModelSpecificRegister(_ index: UInt32) -> UInt64? { index == 0x1B ? 0xFEE0_0900 : nil }
     func writeModelSpecificRegister(_ index: UInt32, value: UInt64) -> Bool { index == 0x1B }
+    func timestampCounterChanged() { timestampChanges += 1 }
+    private(set) var timestampChanges = 0
 }

@@ -244,9 +244,7 @@ struct ArgumentReader {
             try list.finish()
         case "msg": try merge(use, nil, into: \.messages)
         case "sandbox":
-            var list = try list(use.value, implied: "enable")
-            try list.refuse("enable", except: ["off", "no"], because: "the system call filter is not available yet")
-            _ = list.takeRest()
+            spec.process.sandbox = try FirmwareReader.sandbox(try list(use.value, implied: "enable"))
         case "no-user-config": break
         default: return false
         }

@@ -90,6 +90,7 @@ enum BoardReader {
         spec.board.pit = try onOffAuto("pit", &list) ?? spec.board.pit
         spec.board.pic = try onOffAuto("pic", &list) ?? spec.board.pic
         spec.board.dumpsGuestMemory = try list.takeBool("dump-guest-core") ?? true
+        spec.board.mergesMemory = try list.takeBool("mem-merge") ?? true
         if let chip = list.take("kernel-irqchip") {
             guard let kind = BoardSpec.KernelIRQChip(rawValue: chip) else {
                 throw OptionValue.refusal(of: chip, for: "kernel-irqchip", among: ["on", "off", "split"])
@@ -106,7 +107,14 @@ enum BoardReader {
             spec.board.hpet = try list.takeBool("hpet") ?? spec.board.hpet
             spec.board.i8042 = try list.takeBool("i8042") ?? true
             spec.board.smbus = try list.takeBool("smbus") ?? true
-            spec.board.maximumLowMemory = try list.takeSize("max-ram-below-4g")
+            spec.board.maximumLowMemory = try list.takeSize("max-ram-below-4g").map { size throws(UserError) in
+                guard size <= 1 << 32, size >= 1 << 20, size % 4096 == 0 else {
+                    throw UserError(
+                        "Machine option 'max-ram-below-4g=\(size)' expects size less than or equal to 4G",
+                        because: "and at least 1M, in whole pages")
+                }
+                return size
+            }
         }
         try refuseMachineKeys(&list)
         do { try list.finish() } catch {
@@ -130,7 +138,6 @@ enum BoardReader {
         try list.refuse("usb", except: off, because: "USB is not available")
         try list.refuse("vmport", except: off + ["auto"], because: "the VMware port is not available")
         try list.refuse("smm", except: off + ["auto"], because: "system-management mode is not available")
-        try list.refuse("mem-merge", except: off, because: "the host's page merging is not asked for")
         try list.refuse("nvdimm", except: off, because: "persistent memory is not available")
         try list.refuse("hmat", except: off, because: "NUMA is not available")
         try list.refuse("suppress-vmdesc", except: off + ["on"], because: "it takes on or off")

@@ -3,7 +3,7 @@
 internal import CommandLineKit
 internal import Diagnostics
 
-/// Reads -fw_cfg, -smbios, -boot, -rtc and -action.
+/// Reads -fw_cfg, -smbios, -boot, -rtc, -action and -sandbox.
 enum FirmwareReader {
     private static let longestName = 55
 
@@ -27,7 +27,15 @@ enum FirmwareReader {
         1: ["manufacturer", "product", "version", "serial", "uuid", "sku", "family"],
         2: ["manufacturer", "product", "version", "serial", "asset", "location"],
         3: ["manufacturer", "version", "serial", "asset", "sku"],
-        4: ["sock_pfx", "manufacturer", "version", "serial", "asset", "part", "max-speed", "current-speed"],
+        4: [
+            "sock_pfx", "manufacturer", "version", "serial", "asset", "part", "max-speed", "current-speed",
+            "processor-id",
+        ],
+        17: ["loc_pfx", "bank", "manufacturer", "serial", "asset", "part", "speed"],
+    ]
+    /// Fields that hold numbers, and the largest.
+    private static let numbers: [String: Int] = [
+        "max-speed": 0xFFFF, "current-speed": 0xFFFF, "processor-id": Int.max, "speed": 0xFFFF,
     ]
 
     static func smbios(_ options: OptionList, into firmware: inout FirmwareSpec) throws(UserError) {
@@ -40,13 +48,42 @@ enum FirmwareReader {
             return try list.finish()
         }
         guard let known = fields[type] else {
-            throw UserError("Don't know how to build fields for SMBIOS type \(type)", remedy: "use 0, 1, 2, 3, 4 or 11")
+            throw UserError("Don't know how to build fields for SMBIOS type \(type)", remedy: "use 0, 1, 2, 3, 4, 11 or 17")
         }
         for field in known {
-            if let value = list.take(field) { firmware.smbios[type, default: [:]][field] = value }
+            guard let value = list.take(field) else { continue }
+            if let most = numbers[field] { _ = try OptionValue.integer(value, for: field, in: 0...most) }
+            if field == "uefi" { _ = try OptionValue.bool(value, for: field) }
+            if field == "release" { try checkRelease(value) }
+            firmware.smbios[type, default: [:]][field] = value
         }
         try list.finish()
         if let uuid = firmware.smbios[1]?["uuid"], GuestUUID(uuid) == nil { throw UserError("Invalid UUID") }
+    }
+
+    /// `major.minor` of type 0, a byte each.
+    private static func checkRelease(_ text: String) throws(UserError) {
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.count == 2, parts.allSatisfy({ UInt8($0) != nil }) else { throw UserError("Invalid release") }
+    }
+
+    static func sandbox(_ options: OptionList) throws(UserError) -> SandboxSpec? {
+        var list = options
+        let isOn = try list.takeBool("enable") ?? true
+        var sandbox = SandboxSpec()
+        func denies(_ key: String, _ words: [String] = []) throws(UserError) -> Bool? {
+            guard let text = list.take(key) else { return nil }
+            guard ["allow", "deny"].contains(text) || words.contains(text) else {
+                throw UserError("invalid argument for \(key)", remedy: "use allow or deny")
+            }
+            return text != "allow"
+        }
+        sandbox.allowsObsolete = try denies("obsolete") == false
+        sandbox.deniesPrivileges = try denies("elevateprivileges", ["children"]) ?? false
+        sandbox.deniesSpawning = try denies("spawn") ?? false
+        sandbox.deniesResourceControl = try denies("resourcecontrol") ?? false
+        try list.finish()
+        return isOn ? sandbox : nil
     }
 
     static func boot(_ options: OptionList, into boot: inout BootSpec) throws(UserError) {

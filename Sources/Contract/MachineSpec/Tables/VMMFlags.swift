@@ -52,7 +52,7 @@ public enum VMMFlags {
         Flag("uuid", argument: "%08x-%04x-%04x-%04x-%012x", section: standard, "specify machine UUID"),
         Flag(
             "smbios", argument: "type=n[,field=value...]", section: standard,
-            "set fields of SMBIOS tables 0 to 4 and 11"),
+            "set fields of SMBIOS tables 0 to 4, 11 and 17"),
         Flag(
             "fw_cfg", argument: "[name=]name,file=file|string=str", section: standard,
             "add named fw_cfg entry with contents from file or string"),
@@ -135,7 +135,11 @@ public enum VMMFlags {
             "set the RTC base and clock"),
         Flag("echr", argument: "chr", section: expert, "set terminal escape character instead of ctrl-a"),
         Flag("nodefaults", section: expert, "don't create default devices"),
-        Flag("sandbox", argument: "off", section: expert, "system call filter; only off"),
+        Flag(
+            "sandbox",
+            argument: "on|off[,obsolete=allow|deny][,elevateprivileges=allow|deny|children]"
+                + "[,spawn=allow|deny][,resourcecontrol=allow|deny]", section: expert,
+            "deny the process system calls that a machine never needs"),
         Flag("readconfig", argument: "file", section: expert, "read config file"),
         Flag("no-user-config", section: expert, "there is no configuration file of the user, so this changes nothing"),
         Flag(

@@ -33,7 +33,7 @@ public struct BoardSpec: Equatable, Sendable {
     public var dumpsGuestMemory = true
     /// `mem-merge=off`: the host's page merging leaves the guest's memory alone.
     public var mergesMemory = true
-    /// Bytes below 4 GiB (`max-ram-below-4g`); nil for the board's own split.
+    /// The most bytes below 4 GiB (`max-ram-below-4g`); nil for the board's own split.
     public var maximumLowMemory: UInt64?
     public init() {}
 }

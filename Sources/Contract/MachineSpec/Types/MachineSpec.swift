@@ -106,7 +106,7 @@ public struct FirmwareSpec: Equatable, Sendable {
         }
     }
     public var entries: [Entry] = []
-    /// SMBIOS fields by table type (0, 1, 2, 3) and QEMU's property name: [1]["serial"] = "42".
+    /// SMBIOS fields by table type (0, 1, 2, 3, 4, 17) and QEMU's property name: [1]["serial"] = "42".
     public var smbios: [Int: [String: String]] = [:]
     /// OEM strings of SMBIOS type 11.
     public var oemStrings: [String] = []
@@ -177,6 +177,21 @@ public struct ProcessSpec: Equatable, Sendable {
     public var dataDirectories: [String] = []
     /// Descriptors of -add-fd.
     public var descriptorSets: [DescriptorSetEntry] = []
+    /// `-sandbox on`; nil for off.
+    public var sandbox: SandboxSpec?
+    public init() {}
+}
+
+/// `-sandbox on`: which groups of system calls the process gives up.
+public struct SandboxSpec: Equatable, Sendable {
+    /// `obsolete=allow`.
+    public var allowsObsolete = false
+    /// `elevateprivileges=deny` or `children`.
+    public var deniesPrivileges = false
+    /// `spawn=deny`.
+    public var deniesSpawning = false
+    /// `resourcecontrol=deny`.
+    public var deniesResourceControl = false
     public init() {}
 }
 

@@ -5,7 +5,8 @@ struct SMBIOSContents {
     let description: SMBIOSDescription
 
     private enum Handle {
-        static let firmware: UInt16 = 0x0000, system: UInt16 = 0x0100, enclosure: UInt16 = 0x0300
+        static let firmware: UInt16 = 0x0000, system: UInt16 = 0x0100, board: UInt16 = 0x0200
+        static let enclosure: UInt16 = 0x0300, oemStrings: UInt16 = 0x0E00
         static let processor: UInt16 = 0x0400, memoryArray: UInt16 = 0x1000, memoryDevice: UInt16 = 0x1100
         static let memoryMapping: UInt16 = 0x1300, boot: UInt16 = 0x2000, end: UInt16 = 0x7F00
         static let none: UInt16 = 0xFFFE
@@ -18,8 +19,10 @@ struct SMBIOSContents {
         var list: [SMBIOSStructure] = []
         if let firmware = description.firmware { list.append(make(firmware)) }
         list.append(system)
+        if let board { list.append(board) }
         list.append(enclosure)
         for index in 0..<max(1, min(description.sockets, 255)) { list.append(processor(index)) }
+        if let oemStrings { list.append(oemStrings) }
         list.append(memoryArray)
         for index in 0..<moduleCount { list.append(memoryDevice(index)) }
         for (index, range) in description.memory.prefix(16).enumerated() {
@@ -43,7 +46,47 @@ struct SMBIOSContents {
         structure.append(string: firmware.date)
         structure.append(UInt8(0))
         structure.append(notSupported)
-        structure.append(bytes: [0, targetedContent | virtualMachine, 0, 0, 0xFF, 0xFF])
+        let uefi: UInt8 = firmware.isUEFI ? 0x08 : 0
+        structure.append(
+            bytes: [
+                0, targetedContent | virtualMachine | uefi, firmware.release.major, firmware.release.minor, 0xFF, 0xFF,
+            ])
+        return structure
+    }
+
+    /// A text that a person gave for a structure's type.
+    private func field(_ type: Int, _ name: String, or standard: String = "") -> String {
+        description.fields[type]?[name] ?? standard
+    }
+
+    private func number(_ type: Int, _ name: String, or standard: UInt16) -> UInt16 {
+        description.fields[type]?[name].flatMap { UInt16($0) } ?? standard
+    }
+
+    /// Only where a person described it.
+    private var board: SMBIOSStructure? {
+        guard description.fields[2]?.isEmpty == false else { return nil }
+        let hostingBoard: UInt8 = 1, motherboard: UInt8 = 0x0A
+        var structure = SMBIOSStructure(type: 2, handle: Handle.board)
+        structure.append(string: field(2, "manufacturer", or: description.manufacturer))
+        structure.append(string: field(2, "product", or: description.product))
+        structure.append(string: field(2, "version", or: description.version))
+        structure.append(string: field(2, "serial"))
+        structure.append(string: field(2, "asset"))
+        structure.append(hostingBoard)
+        structure.append(string: field(2, "location"))
+        structure.append(Handle.enclosure)
+        structure.append(bytes: [motherboard, 0])
+        return structure
+    }
+
+    private var oemStrings: SMBIOSStructure? {
+        let most = 255
+        let texts = description.oemStrings.filter { !$0.isEmpty }.prefix(most)
+        guard !texts.isEmpty else { return nil }
+        var structure = SMBIOSStructure(type: 11, handle: Handle.oemStrings)
+        structure.append(UInt8(texts.count))
+        for text in texts { structure.addString(text) }
         return structure
     }
 
@@ -69,35 +112,38 @@ struct SMBIOSContents {
 
     private var enclosure: SMBIOSStructure {
         var structure = SMBIOSStructure(type: 3, handle: Handle.enclosure)
-        structure.append(string: description.manufacturer)
+        structure.append(string: field(3, "manufacturer", or: SMBIOSDescription.standardManufacturer))
         structure.append(Self.other)
-        structure.append(string: description.version)
-        structure.append(string: "")
-        structure.append(string: "")
+        structure.append(string: field(3, "version", or: description.machineName))
+        structure.append(string: field(3, "serial"))
+        structure.append(string: field(3, "asset"))
         structure.append(bytes: [Self.safe, Self.safe, Self.safe, Self.unknown])
         structure.append(UInt32(0))
-        structure.append(bytes: [0, 0, 0, 0, 0])
+        structure.append(bytes: [0, 0, 0, 0])
+        structure.append(string: field(3, "sku"))
         return structure
     }
 
     private func processor(_ index: Int) -> SMBIOSStructure {
         let central: UInt8 = 3, populatedAndEnabled: UInt8 = 0x41
-        let speed: UInt16 = 2000
         let noCache: UInt16 = 0xFFFF
         var structure = SMBIOSStructure(type: 4, handle: Handle.processor + UInt16(index))
-        structure.append(string: "CPU \(index)")
+        let standardSpeed: UInt16 = 2000
+        let identifier = description.fields[4]?["processor-id"].flatMap { UInt64($0) }
+        structure.append(string: "\(field(4, "sock_pfx", or: "CPU")) \(index)")
         structure.append(bytes: [central, Self.other])
-        structure.append(string: description.manufacturer)
-        structure.append(description.processorSignature)
-        structure.append(description.processorFeatures)
-        structure.append(string: description.version)
+        structure.append(string: field(4, "manufacturer", or: SMBIOSDescription.standardManufacturer))
+        structure.append(
+            identifier
+                ?? UInt64(description.processorFeatures) << 32 | UInt64(description.processorSignature))
+        structure.append(string: field(4, "version", or: description.machineName))
         structure.append(UInt8(0))
         structure.append(UInt16(0))
-        structure.append(speed)
-        structure.append(speed)
+        structure.append(number(4, "max-speed", or: standardSpeed))
+        structure.append(number(4, "current-speed", or: standardSpeed))
         structure.append(bytes: [populatedAndEnabled, Self.other])
         for _ in 0..<3 { structure.append(noCache) }
-        for _ in 0..<3 { structure.append(string: "") }
+        for name in ["serial", "asset", "part"] { structure.append(string: field(4, name)) }
         let cores = description.coresPerSocket, threads = description.coresPerSocket * description.threadsPerCore
         structure.append(bytes: [UInt8(clamping: cores), UInt8(clamping: cores), UInt8(clamping: threads)])
         // Characteristics: unknown. Family, again, as 16 bits: other.
@@ -138,16 +184,17 @@ struct SMBIOSContents {
         structure.append(unknownWidth)
         structure.append(mebibytes < UInt64(extended) ? UInt16(mebibytes) : extended)
         structure.append(bytes: [dimm, 0])
-        structure.append(string: "DIMM \(index)")
-        structure.append(string: "")
+        structure.append(string: "\(field(17, "loc_pfx", or: "DIMM")) \(index)")
+        structure.append(string: field(17, "bank"))
         structure.append(ram)
         structure.append(otherDetail)
-        structure.append(UInt16(0))
-        structure.append(string: description.manufacturer)
-        for _ in 0..<3 { structure.append(string: "") }
+        structure.append(number(17, "speed", or: 0))
+        structure.append(string: field(17, "manufacturer", or: SMBIOSDescription.standardManufacturer))
+        for name in ["serial", "asset", "part"] { structure.append(string: field(17, name)) }
         structure.append(UInt8(0))
         structure.append(UInt32(mebibytes < UInt64(extended) ? 0 : mebibytes))
-        structure.append(UInt16(0))
+        // The configured speed; voltages are not known.
+        structure.append(number(17, "speed", or: 0))
         for _ in 0..<3 { structure.append(UInt16(0)) }
         return structure
     }

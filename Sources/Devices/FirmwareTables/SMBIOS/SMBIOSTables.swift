@@ -9,18 +9,35 @@ public struct SMBIOSDescription: Sendable {
         public var vendor: String
         public var version: String
         public var date: String
+        /// Major and minor release.
+        public var release: (major: UInt8, minor: UInt8) = (0, 0)
+        /// The firmware is UEFI.
+        public var isUEFI = false
         /// Firmware by name.
         public init(vendor: String, version: String, date: String = "04/01/2014") {
             self.vendor = vendor
             self.version = version
             self.date = date
         }
+
+        public static func == (left: Firmware, right: Firmware) -> Bool {
+            left.vendor == right.vendor && left.version == right.version && left.date == right.date
+                && left.release == right.release && left.isUEFI == right.isUEFI
+        }
     }
     public var firmware: Firmware?
-    public var manufacturer = "QEMU"
+    /// What a person gave for one of types 2, 3, 4 and 17: texts by QEMU's names ("manufacturer", "serial", "loc_pfx").
+    public var fields: [Int: [String: String]] = [:]
+    /// Type 11: texts for whoever looks.
+    public var oemStrings: [String] = []
+    /// What stands wherever a manufacturer is asked for and none was given.
+    static let standardManufacturer = "QEMU"
+    public var manufacturer = SMBIOSDescription.standardManufacturer
     public var product: String
-    /// The machine type: "pc-q35-7.2".
+    /// The machine type, "pc-q35-7.2", unless a person gave another text.
     public var version: String
+    /// The machine type.
+    let machineName: String
     public var serial = ""
     public var sku = ""
     public var family = ""
@@ -48,6 +65,7 @@ public struct SMBIOSDescription: Sendable {
         case .pc: (product, version) = ("Standard PC (i440FX + PIIX, 1996)", "pc-i440fx-7.2")
         case .microvm: (product, version) = ("microvm (i386)", "microvm")
         }
+        machineName = version
         self.sockets = sockets
         self.coresPerSocket = coresPerSocket
         self.threadsPerCore = threadsPerCore
@@ -82,6 +100,9 @@ struct SMBIOSStructure {
         strings.append(text)
         builder.append(UInt8(strings.count))
     }
+
+    /// A string that the formatted part does not number: type 11 counts them.
+    mutating func addString(_ text: String) { strings.append(text.filter { $0 != "\0" }) }
 
     var bytes: [UInt8] {
         var formatted = builder

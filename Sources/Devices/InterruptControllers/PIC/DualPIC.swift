@@ -52,6 +52,15 @@ public final class DualPIC: Device {
         ports.map(LevelPorts(self), at: 0x4D0, count: 2, name: "elcr")
     }
 
+    /// Sets both edge/level registers, as firmware does for the interrupts of PCI functions.
+    /// - Parameter mask: a bit for each ISA interrupt.
+    public func setLevelTriggered(_ mask: UInt16) {
+        access { state in
+            state.primary.setLevelTriggered(UInt8(truncatingIfNeeded: mask))
+            state.secondary.setLevelTriggered(UInt8(truncatingIfNeeded: mask >> 8))
+        }
+    }
+
     /// The level of ISA interrupt 0...15 other than the cascade.
     func setInputLocked(_ number: Int, level: Bool) {
         let input = UInt8(truncatingIfNeeded: number)

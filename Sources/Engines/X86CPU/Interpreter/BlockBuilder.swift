@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Diagnostics
 internal import GuestMemory
 internal import MachineModel
 
@@ -38,6 +39,7 @@ struct BlockBuilder {
         decode(into: block, host, available, page: page, inPage: inPage)
         if block.pointee.count == 0 { try decodeAcross(into: block, linear, host, available) }
         finish(block)
+        if Log.shared.isEnabled(.guestCode) { log(block, at: linear, host, available) }
         cpu.blocks.keep(block)
         remember(block, linear)
         return block
@@ -46,6 +48,24 @@ struct BlockBuilder {
     private func remember(_ block: UnsafeMutablePointer<Block>, _ linear: UInt64) {
         state.pointee.jumpCache[JumpCache.index(linear)] =
             JumpCacheEntry(linear: linear, key: state.pointee.fetchKey, block: block)
+    }
+
+    /// Tells of a block's instructions as far as they lie in its first page.
+    private func log(
+        _ block: UnsafeMutablePointer<Block>, at linear: UInt64, _ host: UnsafePointer<UInt8>, _ available: Int
+    ) {
+        for place in 0..<Int(block.pointee.count) {
+            let instruction = block.instructions[place]
+            let offset = Int(instruction.offset), length = Int(instruction.length)
+            guard offset < available else { return }
+            let bytes = (offset..<min(offset + length, available)).map { host[$0] }
+            var decoder = InstructionDecoder(
+                bytes: host + offset, available: available - offset, mode: mode, offset: instruction.offset)
+            let result = decoder.decode()
+            let name = result == .complete ? decoder.row.map { OpcodeTable.shared.rows[$0].name } : "(page end)"
+            cpu.logDecoded(
+                SoftCPU.DecodedLine(linear: linear &+ UInt64(offset), bytes: bytes, name: name ?? "(undefined)"))
+        }
     }
 
     /// Decodes instructions that lie in one page.

@@ -150,6 +150,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         let change = value &- timeStamp
         pointee.tscOffset &+= change
         cpu.stored.timeStampAdjust &+= change
+        cpu.localController?.timestampCounterChanged()
     }
 
     private func setExtendedFeature(_ value: UInt64) -> Bool {
@@ -179,6 +180,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
             guard cpu.features.has.contains(.tscAdjust) else { return false }
             pointee.tscOffset &+= value &- cpu.stored.timeStampAdjust
             cpu.stored.timeStampAdjust = value
+            cpu.localController?.timestampCounterChanged()
         case M.updateSignature, M.powerOn, M.platformIdentifier: return true
         case M.debugControl: return value & ~0x3F == 0
         case M.variableRanges:

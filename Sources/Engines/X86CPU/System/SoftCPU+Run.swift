@@ -140,6 +140,7 @@ extension SoftCPU: VirtualCPU {
     /// - Returns: false for a triple fault.
     func raise(_ first: PendingEvent) -> Bool {
         var event = first
+        logDelivery(event)
         state.pointee.isHalted = false
         for _ in 0..<Self.maximumNesting {
             do throws(CPUFault) {
@@ -159,6 +160,7 @@ extension SoftCPU: VirtualCPU {
             event = PendingEvent(
                 vector: isDouble ? Vector.doubleFault : nested, origin: .exception, errorCode: isDouble ? 0 : code,
                 returnIP: state.pointee.rip, setsResume: !isDouble)
+            logDelivery(event)
         }
         return false
     }

@@ -100,6 +100,15 @@ open class StreamBackend: CharacterBackend, @unchecked Sendable {
     /// The other end closed the stream, or it failed. The default detaches.
     open func ended() { detach() }
 
+    /// Reads what came. As read(2): 0 at the end, -1 with errno.
+    open func read(_ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer) -> Int {
+        // The kernel writes only inside the buffer.
+        unsafe Glibc.read(descriptor, buffer.baseAddress, buffer.count)
+    }
+
+    /// An error or an empty message is not the end: there is no connection that could end.
+    open var isConnectionless: Bool { false }
+
     /// Turns bytes from the other end into what the front end gets: telnet, and the keys of a multiplexer.
     open func decode(_ bytes: [UInt8]) -> [UInt8] { bytes }
 
@@ -203,12 +212,12 @@ open class StreamBackend: CharacterBackend, @unchecked Sendable {
         let reader = inputFile
         guard reader >= 0, !inputEnded else { return }
         var buffer = [UInt8](repeating: 0, count: Self.readSize)
-        // The kernel writes only inside the buffer.
-        let count = unsafe buffer.withUnsafeMutableBytes { unsafe Glibc.read(reader, $0.baseAddress, $0.count) }
+        // Lent for the length of the call.
+        let count = unsafe buffer.withUnsafeMutableBytes { unsafe read(reader, into: $0) }
         if count > 0 {
             input = decode(Array(buffer.prefix(count)))[...]
         } else if count == 0 || (errno != EAGAIN && errno != EINTR) {
-            inputEnded = true
+            inputEnded = !isConnectionless
         }
     }
 

@@ -78,6 +78,32 @@ enum StreamSocket {
         }
     }
 
+    /// A datagram socket that sends to one place.
+    static func datagram(
+        to remote: (host: String, port: UInt16), from local: (host: String, port: UInt16)?
+    ) throws(StreamSocketError) -> FileDescriptor {
+        let target = StreamAddress.tcp(host: remote.host, port: remote.port, ipv4: true, ipv6: true)
+        return try unsafe eachAddress(target, passive: false, kind: SOCK_DGRAM) {
+            (family, place, length) throws(StreamSocketError) in
+            let file = try make(family, SOCK_DGRAM)
+            if let local {
+                let source = StreamAddress.tcp(
+                    host: local.host, port: local.port, ipv4: family == AF_INET, ipv6: family == AF_INET6)
+                _ = try unsafe eachAddress(source, passive: true, kind: SOCK_DGRAM) {
+                    (_, place, length) throws(StreamSocketError) in
+                    guard unsafe bind(file.number, place, length) == 0 else {
+                        throw failure("Failed to bind socket to '\(local.host):\(local.port)'")
+                    }
+                    return true
+                }
+            }
+            guard unsafe Glibc.connect(file.number, place, length) == 0 else {
+                throw failure("Failed to connect to '\(remote.host):\(remote.port)'")
+            }
+            return FileDescriptor(owning: file.release())
+        }
+    }
+
     /// The next client of a listening socket; nil when there is none at the moment.
     static func accept(_ listener: Int32) -> FileDescriptor? {
         // No peer address is asked for.
@@ -129,8 +155,10 @@ enum StreamSocket {
         StreamSocketError("\(what) (\(host):\(port))")
     }
 
-    private static func make(_ family: Int32) throws(StreamSocketError) -> FileDescriptor {
-        let kind = Int32(SOCK_STREAM.rawValue) | O_CLOEXEC
+    private static func make(
+        _ family: Int32, _ type: __socket_type = SOCK_STREAM
+    ) throws(StreamSocketError) -> FileDescriptor {
+        let kind = Int32(type.rawValue) | O_CLOEXEC
         do throws(Errno) { return FileDescriptor(owning: try retrying { socket(family, kind, 0) }) } catch {
             throw StreamSocketError("Failed to create socket: \(error)")
         }
@@ -158,16 +186,16 @@ enum StreamSocket {
     }
 
     /// Tries each address that a name stands for; the last failure counts.
-    private static func eachAddress(
-        _ address: StreamAddress, passive: Bool,
-        _ body: (Int32, UnsafePointer<sockaddr>, socklen_t) throws(StreamSocketError) -> FileDescriptor
-    ) throws(StreamSocketError) -> FileDescriptor {
+    private static func eachAddress<Result: ~Copyable>(
+        _ address: StreamAddress, passive: Bool, kind: __socket_type = SOCK_STREAM,
+        _ body: (Int32, UnsafePointer<sockaddr>, socklen_t) throws(StreamSocketError) -> Result
+    ) throws(StreamSocketError) -> Result {
         guard case .tcp(let host, let port, let ipv4, let ipv6) = address else {
             throw StreamSocketError("not a TCP address")
         }
         var hints = unsafe addrinfo()
         unsafe hints.ai_family = ipv4 && !ipv6 ? AF_INET : ipv6 && !ipv4 ? AF_INET6 : AF_UNSPEC
-        unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        unsafe hints.ai_socktype = Int32(kind.rawValue)
         unsafe hints.ai_flags = passive ? AI_PASSIVE : 0
         var list: UnsafeMutablePointer<addrinfo>?
         // getaddrinfo makes a list that is freed below; each entry's address is valid for its length.

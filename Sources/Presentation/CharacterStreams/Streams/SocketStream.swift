@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CLinux
 internal import Glibc
 public import HostIO
 public import HostSystem
@@ -10,7 +11,7 @@ public import HostSystem
 ///     client:  connected ──the server goes──▶ closed, or after `reconnect` seconds tried again
 ///
 /// While one client is connected, others wait in the listening socket's queue.
-public final class SocketStream: StreamBackend, DisconnectableBackend, @unchecked Sendable {
+public final class SocketStream: StreamBackend, DisconnectableBackend, DescriptorPassingBackend, @unchecked Sendable {
     /// How the socket is used.
     public struct Options: Sendable {
         public var address: StreamAddress
@@ -33,6 +34,9 @@ public final class SocketStream: StreamBackend, DisconnectableBackend, @unchecke
     private var connectionName = ""
     private var telnet = TelnetDecoder()
     private var isClosed = false
+    /// Descriptors that came along and nobody took, oldest first.
+    private var received: [Int32] = []
+    private static let receivedLimit = 16
 
     /// Opens the socket.
     /// - Parameter notify: gets QEMU's line when a server waits for its client.
@@ -121,6 +125,7 @@ public final class SocketStream: StreamBackend, DisconnectableBackend, @unchecke
 
     public override func ended() {
         detach()
+        dropReceived()
         guard !isClosed else { return }
         if options.isServer {
             // Where the interest cannot be changed the listening socket is not watched any more: no further client.
@@ -131,6 +136,24 @@ public final class SocketStream: StreamBackend, DisconnectableBackend, @unchecke
     }
 
     public func disconnect() { ended() }
+
+    // MARK: descriptors that come along
+
+    public override func read(_ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer) -> Int {
+        var room = [Int32](repeating: -1, count: Self.receivedLimit)
+        var count = Int32(max(0, Self.receivedLimit - received.count))
+        // The call writes inside the buffer and at most `count` numbers.
+        let length = unsafe roost_receive(descriptor, buffer.baseAddress, buffer.count, &room, &count)
+        received += room.prefix(Int(max(count, 0)))
+        return length
+    }
+
+    public func takeReceivedDescriptor() -> Int32? { received.isEmpty ? nil : received.removeFirst() }
+
+    private func dropReceived() {
+        for number in received { _ = Glibc.close(number) }
+        received = []
+    }
 
     private func scheduleRetry() {
         retry?.arm(at: monotonicNanoseconds() + UInt64(options.reconnectSeconds) * 1_000_000_000)
@@ -159,6 +182,7 @@ public final class SocketStream: StreamBackend, DisconnectableBackend, @unchecke
         listenWatch?.cancel()
         listenWatch = nil
         super.close()
+        dropReceived()
         listener = nil
         listenerNumber = -1
         if options.isServer, case .unix(let path, false) = options.address, !path.isEmpty {

@@ -131,4 +131,18 @@ extern const int roost_o_direct;
 int roost_fallocate(int fd, int mode, int64_t offset, int64_t length);
 int64_t roost_copy_file_range(int from, int64_t from_offset, int to, int64_t to_offset, size_t length);
 
+/// fork(2), which Swift does not import; only while the process has one thread.
+int roost_fork(void);
+
+/// recvmsg(2) for one buffer, with the descriptors that came along (SCM_RIGHTS): the macros for control messages are not
+/// imported. `*descriptors_count` is the room on entry and the number received on return.
+long roost_receive(int fd, void *buffer, size_t length, int *descriptors, int *descriptors_count);
+
+/// Installs a system call filter for all threads of the process: the numbers listed, which it may not call from then on,
+/// fail with EPERM or end the process. Returns 0, or -1 with errno.
+int roost_deny_calls(const int *numbers, int count, int kills);
+
+/// syscall(2) numbers of calls by name; -1 for one that this architecture does not have.
+int roost_call_number(const char *name);
+
 #endif

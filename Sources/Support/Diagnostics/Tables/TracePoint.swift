@@ -29,4 +29,8 @@ public enum TracePoint: String, CaseIterable, Sendable {
     case serialPortWrite = "serial_write"
     case localAPICDeliver = "apic_deliver_irq"
     case interruptRequest = "ioapic_set_irq"
+    case postCode = "ioport80_write"
+    // Registers of any device, by the window's name
+    case registerRead = "memory_region_ops_read"
+    case registerWrite = "memory_region_ops_write"
 }

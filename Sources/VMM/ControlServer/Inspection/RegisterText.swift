@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import CPUInterface
+public import CPUInterface
 
 /// The registers of a processor as `info registers` shows them.
-struct RegisterText {
+public struct RegisterText {
     private let registers: X86Registers
     private let isHalted: Bool
 
@@ -13,7 +13,8 @@ struct RegisterText {
     private static let conforming: UInt32 = 1 << 10, readable: UInt32 = 1 << 9, accessed: UInt32 = 1 << 8
     private static let big: UInt32 = 1 << 22, long: UInt32 = 1 << 21, granular: UInt32 = 1 << 23
 
-    init(_ registers: X86Registers, isHalted: Bool) {
+    /// - Parameter isHalted: shown as HLT.
+    public init(_ registers: X86Registers, isHalted: Bool) {
         self.registers = registers
         self.isHalted = isHalted
     }
@@ -21,7 +22,8 @@ struct RegisterText {
     private var isLong: Bool { registers.efer & Self.longModeActive != 0 }
     private var is64Bit: Bool { isLong && Self.flags(registers.cs) & Self.long != 0 }
 
-    var text: String { general + segments + control + floatingPoint }
+    /// Many lines, each with its end.
+    public var text: String { general + segments + control + floatingPoint }
 
     private func number(_ value: UInt64) -> String {
         is64Bit ? hex(value, 16) : hex(UInt32(truncatingIfNeeded: value), 8)

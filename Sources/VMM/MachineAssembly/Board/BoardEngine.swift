@@ -28,11 +28,16 @@ protocol BoardEngine: AnyObject {
     func raiseNonMaskableInterrupt()
     /// Called when memory, buses and devices are complete.
     func finish() throws(UserError)
+    /// Does what firmware does, for a kernel that starts without one. The machine lock is held.
+    /// - Parameters:
+    ///   - levelTriggered: ISA interrupts of PCI functions, a bit each.
+    ///   - uncached: where device registers begin below 4 GiB.
+    func configureAsFirmware(levelTriggered: UInt16, uncached: UInt64)
 }
 
 /// The software CPU and the software interrupt controllers.
 final class SoftwareEngine: BoardEngine {
-    private let controllers = SoftwareInterruptControllers()
+    let controllers = SoftwareInterruptControllers()
 
     /// The processor's time-stamp counter for its local APIC, which the processor owns.
     private final class Timestamp: TimestampCounter {
@@ -41,7 +46,8 @@ final class SoftwareEngine: BoardEngine {
         var timestamp: UInt64 { processor.timestamp }
         var timestampFrequency: UInt64 { SoftCPU.timestampFrequency }
     }
-    private(set) var processors: [any VirtualCPU] = []
+    private var softProcessors: [SoftCPU] = []
+    var processors: [any VirtualCPU] { softProcessors }
 
     var interrupts: any GSISink { controllers }
     var messages: any MessageInterruptSink { controllers.bus }
@@ -60,13 +66,15 @@ final class SoftwareEngine: BoardEngine {
                 clock: clock, physicalAddressBits: environment.model.physicalAddressBits)
             apic.attach(processor, timestampCounter: Timestamp(processor))
             processor.localController = apic
-            processors.append(processor)
+            softProcessors.append(processor)
         }
     }
 
     func map(ports: AddressSpace, devices: AddressSpace) {
         controllers.pic.map(in: ports)
         devices.map(controllers.ioAPIC, at: IOAPIC.defaultBase, count: IOAPIC.windowSize, name: "ioapic")
+        devices.map(
+            MessageWindow(sink: controllers.bus), at: MessageWindow.base, count: MessageWindow.count, name: "apic-msi")
     }
 
     /// The software CPU ignores memory types.
@@ -74,6 +82,15 @@ final class SoftwareEngine: BoardEngine {
 
     func raiseNonMaskableInterrupt() { controllers.bus.raiseNonMaskableInterrupt() }
     func finish() {}
+
+    func configureAsFirmware(levelTriggered: UInt16, uncached: UInt64) {
+        controllers.pic.setLevelTriggered(levelTriggered)
+        for processor in softProcessors {
+            for (register, value) in MemoryTypeSetup.registers(uncached: uncached) {
+                _ = processor.setModelSpecificRegister(register, to: value)
+            }
+        }
+    }
 }
 
 /// The kernel's virtualization with its in-kernel interrupt controllers.
@@ -132,6 +149,9 @@ final class HardwareEngine: BoardEngine {
     func raiseNonMaskableInterrupt() {
         for processor in vCPUs { processor.raiseNonMaskableInterrupt() }
     }
+
+    /// The kernel's controllers and processors keep their own registers, which direct boots leave at reset.
+    func configureAsFirmware(levelTriggered: UInt16, uncached: UInt64) {}
 
     func finish() throws(UserError) {
         do throws(KVMUnusable) { try machine.commitRoutes() } catch { throw UserError(error.description) }

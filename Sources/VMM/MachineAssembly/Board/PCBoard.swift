@@ -7,6 +7,7 @@ internal import HostSystem
 internal import InterruptControllers
 internal import MachineModel
 internal import MachineRuntime
+internal import MachineSpec
 internal import PCChipset
 internal import PCIBus
 
@@ -14,7 +15,7 @@ internal import PCIBus
 final class PCBoard {
     /// What distinguishes one board from another of its kind.
     struct Options {
-        var kind: BoardKind
+        var kind: BoardSpec.Kind
         var memory: BoardMemory
         var hasHPET = true
         var hasKeyboardController = true
@@ -36,6 +37,7 @@ final class PCBoard {
     private let q35: (host: Q35HostBridge, south: ICH9Bridge)?
     private let pc: (host: I440FXHostBridge, south: PIIX3Bridge, power: PIIX4PowerManagement)?
     private let configuration: PCIConfigPorts
+    private let engine: any BoardEngine
     /// In APIC mode, the I/O APIC pins that comparators of the HPET may use.
     private static let timerRoutes: (q35: UInt32, pc: UInt32) = (0xFF_0104, 0x4)
     private static let isaInterrupts = (timer: 0, keyboard: 1, clock: 8, power: 9, mouse: 12)
@@ -43,9 +45,10 @@ final class PCBoard {
     /// Builds the board around an engine's interrupt controllers.
     init(
         _ options: Options, engine: any BoardEngine, ports: AddressSpace, space: AddressSpace, memory: GuestMemory,
-        clock: any MachineClock, requests: any MachineRequests, legacyReplacement: @escaping (Bool) -> Void = { _ in }
+        clock: any MachineClock, requests: any MachineRequests
     ) throws(UserError) {
         self.options = options
+        self.engine = engine
         let routing = GSIRouting(sink: engine.interrupts)
         self.routing = routing
         func line(_ gsi: Int) -> InterruptLine { routing.interruptLine(gsi: gsi) }
@@ -76,13 +79,10 @@ final class PCBoard {
         pc?.power.powerManagement = powerManagement.registers
         if !isQ35 { _ = powerManagement.mapGeneralEvents(in: ports) }
 
-        // Legacy replacement of the HPET takes over the lines of the PIT and the RTC.
-        let timerWire = SwitchedLine(line(Self.isaInterrupts.timer))
-        let clockWire = SwitchedLine(line(Self.isaInterrupts.clock))
-        let timer = IntervalTimer(clock: clock, interrupt: timerWire.input)
+        let timer = IntervalTimer(clock: clock, interrupt: line(Self.isaInterrupts.timer))
         timer.map(in: ports)
         clockChip = RealTimeClock(
-            clock: clock, interrupt: clockWire.input,
+            clock: clock, interrupt: line(Self.isaInterrupts.clock),
             configuration: CMOSConfiguration(
                 lowMemory: options.memory.low, highMemory: options.memory.high, processorCount: options.processorCount,
                 bootOrder: options.bootOrder),
@@ -94,15 +94,18 @@ final class PCBoard {
         resetControl.map(in: ports)
         firmwareConfig = FirmwareConfig(memory: memory)
         firmwareConfig.map(in: ports)
-        devices = [powerManagement, timer, clockChip, direct, resetControl, firmwareConfig]
+        let postCodes = PostCodePort { code in Trace.emit(.postCode, "0x\(String(code, radix: 16))") }
+        postCodes.map(in: ports)
+        devices = [powerManagement, timer, clockChip, direct, resetControl, firmwareConfig, postCodes]
         if options.hasHPET {
             let hpet = HighPrecisionTimer(
                 clock: clock, lines: (0..<GSIRouting.count).map { line($0) },
                 legacyTimer: line(Self.isaInterrupts.timer), legacyClock: line(Self.isaInterrupts.clock),
                 routes: isQ35 ? Self.timerRoutes.q35 : Self.timerRoutes.pc
-            ) { isReplaced in
-                timerWire.isConnected = !isReplaced
-                clockWire.isConnected = !isReplaced
+            ) { [clockChip] isReplaced in
+                // Legacy replacement of the HPET takes over the lines of the PIT and the RTC.
+                timer.isInterruptSuppressed = isReplaced
+                clockChip.isInterruptSuppressed = isReplaced
             }
             space.map(hpet, at: HighPrecisionTimer.defaultBase, count: HighPrecisionTimer.windowSize, name: "hpet")
             devices.append(hpet)
@@ -111,7 +114,7 @@ final class PCBoard {
             let controller = KeyboardController(
                 keyboardInterrupt: line(Self.isaInterrupts.keyboard),
                 auxiliaryInterrupt: line(Self.isaInterrupts.mouse),
-                keyboard: PS2Keyboard(), requests: requests)
+                keyboard: PS2Keyboard(), auxiliary: PS2Mouse(), requests: requests)
             controller.map(in: ports)
             keyboardController = controller
             devices.append(controller)
@@ -138,6 +141,8 @@ final class PCBoard {
             ? .q35(highMemoryEnd: options.memory.highEnd)
             : .pc(lowMemoryEnd: options.memory.low, highMemoryEnd: options.memory.highEnd)
         do throws(PCIBusError) { try assignment.apply(to: bus) } catch { throw UserError(error.description) }
+        engine.configureAsFirmware(
+            levelTriggered: PCIResourceAssignment.levelTriggeredInterrupts, uncached: assignment.memory.lowerBound)
     }
 
     /// Memory that a kernel must take for neither RAM nor free: configuration space and the root complex's registers.
@@ -149,19 +154,4 @@ final class PCBoard {
             ecam..<ecam + Q35HostBridge.ecamCount, rootComplex..<rootComplex + ICH9Bridge.rootComplexCount,
         ]
     }
-}
-
-/// An interrupt line that can be cut and joined again; what is cut reads as low at its end.
-private final class SwitchedLine {
-    private let output: InterruptLine
-    private var level = false
-    private(set) lazy var input = InterruptLine { [unowned self] level in
-        self.level = level
-        update()
-    }
-    var isConnected = true { didSet { update() } }
-
-    init(_ output: InterruptLine) { self.output = output }
-
-    private func update() { output.set(level && isConnected) }
 }

@@ -20,17 +20,16 @@ struct CharacterParts {
         _ spec: MachineSpec, loop: EventLoop, messages: Console, runner: MachineRunner
     ) throws(UserError) {
         for device in spec.characterDevices {
-            if let file = device.logFile {
-                throw UserError(
-                    "-chardev \(device.identifier): logfile=\(file) is not supported", remedy: "leave it out")
-            }
-            let stream = try Self.make(device, loop: loop, messages: messages)
+            let original = try Self.make(device, loop: loop, messages: messages)
+            let stream = try Self.logged(original, device)
             backends.append((device.identifier, stream))
-            listed.add(stream)
+            listed.add(original)
             if device.isMultiplexed {
-                multiplexers[device.identifier] = Multiplexer(stream: stream) { [runner] in
+                let multiplexer = Multiplexer(stream: stream) { [runner] in
                     runner.requestExit(status: 0, cause: .hostUI)
                 }
+                multiplexer.escape = spec.process.terminalEscape
+                multiplexers[device.identifier] = multiplexer
             }
         }
     }
@@ -46,6 +45,16 @@ struct CharacterParts {
 
     func closeAll() {
         for entry in backends { entry.backend.close() }
+    }
+
+    /// The stream with its copy of the output, if one is asked for.
+    private static func logged(
+        _ stream: any CharacterBackend, _ device: CharacterDeviceSpec
+    ) throws(UserError) -> any CharacterBackend {
+        guard let path = device.logFile else { return stream }
+        do throws(Errno) { return try LoggedStream(stream, path: path, appends: device.logAppends) } catch {
+            throw UserError("Could not create '\(path)'", because: error, place: "-chardev \(device.identifier)")
+        }
     }
 
     private static func make(
@@ -67,7 +76,10 @@ struct CharacterParts {
             case .ringBuffer(let bytes): return RingStream(label: label, capacity: bytes)
             case .socket(let socket): return try makeSocket(label, socket, loop: loop, messages: messages)
             case .terminal(let path): return try PipeStream(label: label, path: path, loop: loop)
-            case .udp: throw UserError("udp is not supported", remedy: "use socket")
+            case .udp(let host, let port, let localHost, let localPort):
+                let local = localPort.map { (host: localHost ?? "", port: $0) }
+                return try DatagramStream(
+                    label: label, remote: (host, port), local: local ?? localHost.map { ($0, 0) }, loop: loop)
             }
         } catch let error as Errno {
             throw UserError("-chardev \(label)", because: error)
