@@ -48,7 +48,8 @@ enum FirmwareReader {
             return try list.finish()
         }
         guard let known = fields[type] else {
-            throw UserError("Don't know how to build fields for SMBIOS type \(type)", remedy: "use 0, 1, 2, 3, 4, 11 or 17")
+            throw UserError(
+                "Don't know how to build fields for SMBIOS type \(type)", remedy: "use 0, 1, 2, 3, 4, 11 or 17")
         }
         for field in known {
             guard let value = list.take(field) else { continue }

@@ -4,7 +4,8 @@ internal import Glibc
 public import HostSystem
 
 /// A stream with a copy of all output in a file (`logfile=`, `logappend=`).
-public final class LoggedStream: CharacterBackend, DisconnectableBackend, DescriptorPassingBackend, @unchecked Sendable {
+public final class LoggedStream: CharacterBackend, DisconnectableBackend, DescriptorPassingBackend, @unchecked Sendable
+{
     private let stream: any CharacterBackend
     private let file: FileDescriptor
 

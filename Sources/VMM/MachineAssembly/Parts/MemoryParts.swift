@@ -28,7 +28,9 @@ struct MemoryParts: ~Copyable {
             backing.isShared = share
             backing.preallocates = backing.preallocates || preallocates
         case .memoryFile(let bytes, let path, let share, let preallocates, let readOnly):
-            if readOnly { throw UserError("readonly=on is not available for the machine's RAM", place: "-object \(path)") }
+            if readOnly {
+                throw UserError("readonly=on is not available for the machine's RAM", place: "-object \(path)")
+            }
             file = try Self.open(path, bytes: bytes)
             backing.isShared = share
             backing.preallocates = backing.preallocates || preallocates

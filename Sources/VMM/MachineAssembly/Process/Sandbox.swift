@@ -14,7 +14,8 @@ enum Sandbox {
         "clock_settime", "adjtimex", "clock_adjtime", "sethostname", "setdomainname", "quotactl", "bpf", "userfaultfd",
     ]
     private static let obsolete = [
-        "_sysctl", "create_module", "get_kernel_syms", "query_module", "nfsservctl", "lookup_dcookie", "sysfs", "uselib",
+        "_sysctl", "create_module", "get_kernel_syms", "query_module", "nfsservctl", "lookup_dcookie", "sysfs",
+        "uselib",
         "ustat",
     ]
     private static let privileges = [
