@@ -66,6 +66,35 @@ private func usableKVM() -> KVMSystem? {
         #expect(processor.registers.rip == 11)
     }
 
+    /// ioeventfd: a watched write signals and does nothing else; another value takes the usual way.
+    @Test func watchedWritesSignal() throws {
+        // mov al, 0x42; out 0xF4, al; mov al, 0x43; out 0xF4, al; out 0xF5, al; jmp self
+        let code: [UInt8] = [0xB0, 0x42, 0xE6, 0xF4, 0xB0, 0x43, 0xE6, 0xF4, 0xE6, 0xF5, 0xEB, 0xFE]
+        let event = try EventFile()
+        let write = WatchedWrite(address: 0xF4, count: 1, value: 0x42, isPort: true)
+        guard
+            let (port, _, processor) = try run(
+                code, before: { #expect($0.machine.watch(write, signalling: event)) })
+        else { return }
+        #expect(event.take())
+        #expect(!event.take())
+        #expect(port.written == [0x43, 0x43])
+        processor.machine.unwatch(write, signalling: event)
+    }
+
+    /// irqfd: routes take messages, and numbers that were given back are used again.
+    @Test func messageRoutes() throws {
+        guard let machine = try processors(1)?.first?.machine else { return }
+        for round in 0..<3 {
+            let routes = (0..<100).compactMap { _ in machine.makeMessageRoute() }
+            #expect(routes.count == 100)
+            for (number, route) in routes.enumerated() {
+                #expect(route.setMessage(address: 0xFEE0_0000, data: UInt32(0x20 + number % 200 + round)))
+                route.signal()
+            }
+        }
+    }
+
     @Test func deviceMemory() throws {
         // mov ax, 0xB800; mov ds, ax; mov [0x10], ax; mov al, [0x20]; out 0xF5, al; jmp self
         let code: [UInt8] = [

@@ -63,6 +63,8 @@ final class VirtioCore: @unchecked Sendable {
     }
 
     func connect(_ interrupts: any VirtioInterrupts) { self.interrupts = interrupts }
+    /// Told when `isActive` has changed.
+    var activityChanged: () -> Void = {}
 
     // MARK: Registers
 
@@ -143,9 +145,11 @@ final class VirtioCore: @unchecked Sendable {
         if isLegacy { for queue in queues where queue.isReady { queue.configure(features: features) } }
         device.activate(
             VirtioActivation(features: features, queues: queues, interrupts: interrupts, memory: memory))
+        activityChanged()
     }
 
     func reset() {
+        defer { activityChanged() }
         // Also an inactive device goes back: its registers may have been written.
         device.reset()
         isActive = false

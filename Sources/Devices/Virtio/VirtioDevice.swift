@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import GuestMemory
+public import HostSystem
 
 /// Device types (Virtio 1.2, 5).
 public enum VirtioDeviceType: UInt16, Sendable {
@@ -34,6 +35,14 @@ public protocol VirtioDevice: AnyObject {
     func reset()
     /// The driver has put requests into queue `queue`, which the device was activated with.
     func notified(queue: Int)
+}
+
+/// A device that serves queues on a thread of its own, which can be notified there past the machine lock.
+public protocol VirtioThreadedDevice: VirtioDevice {
+    /// Serves queue `queue` on its thread whenever `event` is signalled, for the device's whole life. Called once for
+    /// each queue; a signal while the device is not active does nothing.
+    /// - Returns: false for a queue that is served on the vCPU's thread.
+    func serve(_ queue: Int, whenSignalled event: EventFile) -> Bool
 }
 
 /// What an active device works with.

@@ -15,6 +15,8 @@ public struct VirtioPCIOptions: Equatable, Sendable {
     public var vectors: Int?
     /// `indirect_desc=` and `event_idx=`.
     public var hasIndirectDescriptors = true, hasEventIndex = true
+    /// `ioeventfd=`: notifications go to the device's thread past the run loop, where the engine can do that.
+    public var usesEventFiles = true
 
     var withheld: VirtioFeatures {
         var features: VirtioFeatures = []
@@ -46,6 +48,7 @@ public final class VirtioPCIDevice: PCIDevice, VirtioInterrupts, @unchecked Send
     /// The device model behind the function.
     public var device: any VirtioDevice { core.device }
     private let executor: MachineExecutor
+    private var notifier: VirtioPCINotifier?
     let hasLegacy: Bool, hasModern: Bool
     /// The capability through which configuration accesses reach BAR 4; 0 without one.
     private(set) var accessCapability = 0
@@ -59,6 +62,8 @@ public final class VirtioPCIDevice: PCIDevice, VirtioInterrupts, @unchecked Send
         var configVector = noVector
         var queueVectors: [UInt16] = []
         var sink: (any MessageInterruptSink)?
+        /// Event files of the messages, where the engine has such; made when a message is first unmasked.
+        var routes: [Int: any MessageRoute] = [:]
     }
     private let routingLock = Lock()
     private var routing = Routing()
@@ -85,6 +90,8 @@ public final class VirtioPCIDevice: PCIDevice, VirtioInterrupts, @unchecked Send
         let usualVectors = VirtioPCIIdentity.vectors(device.type, queueCount: core.queues.count)
         addInterfaces(vectors: min(max(options.vectors ?? usualVectors, 0), 2048))
         core.connect(self)
+        if options.usesEventFiles { notifier = VirtioPCINotifier(core) }
+        core.activityChanged = { [unowned self] in refreshNotifier() }
         refreshRouting()
     }
 
@@ -105,7 +112,11 @@ public final class VirtioPCIDevice: PCIDevice, VirtioInterrupts, @unchecked Send
             addMSIX(vectorCount: vectors, baseAddress: BaseAddress.messages)
             routing.messages = (0..<vectors).map { _ in MSIXMessage(address: 0, data: 0, isMasked: true) }
             msix?.messageChanged = { [unowned self] vector, message in
-                routingLock.withLock { routing.messages[vector] = message }
+                let route = route(of: vector, message)
+                routingLock.withLock {
+                    routing.messages[vector] = message
+                    routing.routes[vector] = route
+                }
             }
         }
     }
@@ -150,6 +161,24 @@ public final class VirtioPCIDevice: PCIDevice, VirtioInterrupts, @unchecked Send
     }
 
     public override func removed() { core.reset() }
+    public override func addressesChanged() { refreshNotifier() }
+
+    private func refreshNotifier() {
+        notifier?.update(
+            paths: bus?.messages as? any EventPaths,
+            modern: baseAddresses[BaseAddress.modern]?.mappedAt, legacy: baseAddresses[BaseAddress.legacy]?.mappedAt)
+    }
+
+    /// The way of an unmasked message past the message's own delivery, where the engine has one.
+    private func route(of vector: Int, _ message: MSIXMessage) -> (any MessageRoute)? {
+        guard let paths = bus?.messages as? any EventPaths else { return nil }
+        let known = routingLock.withLock { routing.routes[vector] }
+        guard !message.isMasked else { return known }
+        guard let route = known ?? paths.makeMessageRoute(),
+            route.setMessage(address: message.address, data: message.data)
+        else { return nil }
+        return route
+    }
 
     public override func readConfig(offset: Int, size: Int) -> UInt32 {
         if touchesAccessData(offset, size) { readThroughCapability() }
@@ -241,16 +270,21 @@ public final class VirtioPCIDevice: PCIDevice, VirtioInterrupts, @unchecked Send
 
     private func interrupt(_ bit: UInt8, machineLockHeld: Bool, vector select: (borrowing Routing) -> UInt16) {
         core.raise(bit)
-        enum Way { case none, pin, masked(Int), message(MSIXMessage, any MessageInterruptSink) }
+        enum Way {
+            case none, pin, masked(Int), message(MSIXMessage, any MessageInterruptSink), route(any MessageRoute)
+        }
         let way: Way = routingLock.withLock {
             guard routing.usesMessages else { return .pin }
             let vector = Int(select(routing))
             guard vector < routing.messages.count, routing.isBusMaster, let sink = routing.sink else { return .none }
             let message = routing.messages[vector]
-            return message.isMasked ? .masked(vector) : .message(message, sink)
+            if message.isMasked { return .masked(vector) }
+            if let route = routing.routes[vector] { return .route(route) }
+            return .message(message, sink)
         }
         switch way {
         case .none: break
+        case .route(let route): route.signal()
         case .message(let message, let sink): sink.deliver(address: message.address, data: message.data)
         case .masked(let vector):
             executor.run(machineLockHeld: machineLockHeld) { [self] in msix?.notify(vector, from: self) }

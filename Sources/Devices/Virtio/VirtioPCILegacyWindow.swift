@@ -15,6 +15,8 @@ final class VirtioPCILegacyWindow: RegisterWindow {
         static let queueSelect = 0x0E, queueNotify = 0x10, status = 0x12, interruptStatus = 0x13
         static let configVector = 0x14, queueVector = 0x16
     }
+    /// Where in BAR 0 the number of a queue with new requests is written.
+    static let notifyOffset = UInt64(Register.queueNotify)
     private unowned let function: VirtioPCIDevice
     private var core: VirtioCore { function.core }
 

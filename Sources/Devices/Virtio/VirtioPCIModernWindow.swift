@@ -39,6 +39,11 @@ final class VirtioPCIModernWindow: RegisterWindow {
         }
     }
 
+    /// Where in BAR 4 a queue's notifications are written.
+    static func notifyOffset(_ queue: Int) -> UInt64 {
+        UInt64(Part.notify.offset) + UInt64(queue) * UInt64(notifyMultiplier)
+    }
+
     /// The capability of type 5, whose fields the driver fills in.
     static var accessCapabilityBody: [UInt8] { [20, 5] + [UInt8](repeating: 0, count: 16) }
 

@@ -15,10 +15,9 @@ public final class KVMMachine: @unchecked Sendable {
     /// Where x86 keeps three pages for real mode on Intel processors: below the firmware, where nothing else lies.
     private static let identityMapAddress: UInt64 = 0xFEFF_C000
     private static let taskStateAddress: UInt = 0xFEFF_D000
-    private var nextRoute: UInt32 = 24
     /// The PICs and the I/O APIC as the kernel made them, `kvm_irqchip` each.
     private var controllersAtReset: [[UInt8]] = []
-    private var routes: [kvm_irq_routing_entry] = []
+    let routes: RouteTable
 
     /// Furnishes the machine of `system` with this memory, which is complete; once for each `system`.
     /// - Parameter hasTimer: also the PIT in the kernel; without it the machine models its own.
@@ -27,6 +26,8 @@ public final class KVMMachine: @unchecked Sendable {
         self.memory = memory
         file = system.machineFile.number
         let number = file
+        routes = RouteTable(
+            file: number, wires: Self.standardRoutes, limit: system.extensionValue(KVM_CAP_IRQ_ROUTING))
         var identity = Self.identityMapAddress
         // The kernel copies the address from this frame.
         try check(unsafe roost_ioctl_pointer(number, ROOST_KVM_SET_IDENTITY_MAP_ADDR, &identity), "place its pages")
@@ -47,7 +48,6 @@ public final class KVMMachine: @unchecked Sendable {
                 unsafe roost_ioctl_pointer(number, ROOST_KVM_SET_USER_MEMORY_REGION, &map),
                 "map \(region.count >> 20) MiB of memory")
         }
-        routes = Self.standardRoutes
         controllersAtReset = try [KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_IRQCHIP_IOAPIC].map {
             chip throws(KVMUnusable) in
             var image = [UInt8](repeating: 0, count: MemoryLayout<kvm_irqchip>.size)
@@ -107,64 +107,9 @@ public final class KVMMachine: @unchecked Sendable {
         return routes
     }
 
-    /// Makes the routes known; once before the machine runs, and for each message route that is added.
+    /// Makes the routes known; once before the machine runs.
     public func commitRoutes() throws(KVMUnusable) {
-        let header = MemoryLayout<kvm_irq_routing>.size
-        let entry = MemoryLayout<kvm_irq_routing_entry>.stride
-        let buffer = UnsafeMutableRawPointer.allocate(byteCount: header + entry * routes.count, alignment: 8)
-        defer { unsafe buffer.deallocate() }
-        // The table is a header and its entries, all inside the buffer of exactly that size.
-        var head = kvm_irq_routing()
-        head.nr = UInt32(routes.count)
-        unsafe buffer.storeBytes(of: head, as: kvm_irq_routing.self)
-        for (index, route) in routes.enumerated() {
-            unsafe (buffer + header + entry * index).storeBytes(of: route, as: kvm_irq_routing_entry.self)
-        }
-        try check(unsafe roost_ioctl_pointer(file, ROOST_KVM_SET_GSI_ROUTING, buffer), "route interrupts")
-    }
-
-    /// A number that injects this message when the event file that `connect(eventFile:to:)` names is written.
-    public func addMessageRoute(address: UInt64, data: UInt32) throws(KVMUnusable) -> UInt32 {
-        var entry = kvm_irq_routing_entry()
-        entry.gsi = nextRoute
-        nextRoute += 1
-        entry.type = UInt32(KVM_IRQ_ROUTING_MSI)
-        unsafe entry.u.msi.address_lo = UInt32(truncatingIfNeeded: address)
-        unsafe entry.u.msi.address_hi = UInt32(truncatingIfNeeded: address >> 32)
-        unsafe entry.u.msi.data = data
-        routes.append(entry)
-        try commitRoutes()
-        return entry.gsi
-    }
-
-    /// Injects the interrupt of a route whenever the event file is written (irqfd).
-    public func connect(eventFile: Int32, to route: UInt32, disconnect: Bool = false) throws(KVMUnusable) {
-        var request = kvm_irqfd()
-        request.fd = UInt32(bitPattern: eventFile)
-        request.gsi = route
-        request.flags = disconnect ? UInt32(ROOST_KVM_IRQFD_FLAG_DEASSIGN) : 0
-        // Copied from this frame.
-        try check(unsafe roost_ioctl_pointer(file, ROOST_KVM_IRQFD, &request), "connect an event file")
-    }
-
-    /// Signals the event file, instead of leaving the guest, when the guest writes there (ioeventfd).
-    /// - Parameters:
-    ///   - count: bytes of the write, 1, 2, 4, 8, or 0 for any.
-    ///   - value: only this value signals; nil for any.
-    public func signal(
-        eventFile: Int32, onWriteTo address: UInt64, count: UInt32, value: UInt64? = nil, isPort: Bool = false,
-        remove: Bool = false
-    ) throws(KVMUnusable) {
-        var request = kvm_ioeventfd()
-        request.addr = address
-        request.len = count
-        request.fd = eventFile
-        request.datamatch = value ?? 0
-        request.flags =
-            (value == nil ? 0 : UInt32(ROOST_KVM_IOEVENTFD_DATAMATCH))
-            | (isPort ? UInt32(ROOST_KVM_IOEVENTFD_PIO) : 0) | (remove ? UInt32(ROOST_KVM_IOEVENTFD_DEASSIGN) : 0)
-        // Copied from this frame.
-        try check(unsafe roost_ioctl_pointer(file, ROOST_KVM_IOEVENTFD, &request), "watch an address")
+        do throws(Errno) { try routes.commit() } catch { throw KVMUnusable("KVM cannot route interrupts: \(error)") }
     }
 
     // MARK: dirty pages

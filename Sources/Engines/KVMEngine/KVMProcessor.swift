@@ -17,7 +17,7 @@ public final class KVMProcessor: VirtualCPU, @unchecked Sendable {
     /// The region shared with the kernel: what made it exit. Mapped as long as this object.
     let exit: UnsafeMutablePointer<kvm_run>
     private let mapping: MemoryMapping
-    let machine: KVMMachine
+    package let machine: KVMMachine
     private let ports: AddressSpace
     private let devices: AddressSpace
     /// What RESET puts back; read when the vCPU was new.

@@ -16,6 +16,7 @@ public final class KVMSystem: @unchecked Sendable {
     private static let needed: [(Int32, String)] = [
         (KVM_CAP_IRQCHIP, "an in-kernel interrupt controller"), (KVM_CAP_USER_MEMORY, "user memory regions"),
         (KVM_CAP_IMMEDIATE_EXIT, "immediate exit"), (KVM_CAP_SIGNAL_MSI, "message-signalled interrupts"),
+        (KVM_CAP_IRQ_ROUTING, "interrupt routing"),
     ]
 
     /// Opens /dev/kvm, checks that it offers what a machine needs, and makes a machine.

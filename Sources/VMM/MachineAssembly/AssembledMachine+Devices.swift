@@ -114,6 +114,7 @@ extension AssembledMachine {
             vectors: transport.vectors)
         options.hasEventIndex = transport.eventIndex
         options.hasIndirectDescriptors = transport.indirectDescriptors
+        options.usesEventFiles = transport.ioEventDescriptors
         let function = VirtioPCIDevice(
             model, name: device.typeName, identifier: device.identifier, memory: guestMemory, executor: executor,
             options: options)

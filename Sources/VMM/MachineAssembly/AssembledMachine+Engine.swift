@@ -91,6 +91,11 @@ extension AssembledMachine {
 
     private func makeHardwareEngine(_ system: KVMSystem, _ memory: GuestMemory) throws(UserError) -> any BoardEngine {
         try checkProcessorCount(system.maximumProcessors, "KVM")
+        if let chip = spec.board.kernelIRQChip, chip != .on {
+            throw UserError(
+                "kernel-irqchip=\(chip.rawValue) is not supported with KVM",
+                remedy: "leave it out: the kernel's interrupt controllers are used")
+        }
         acceleratorName = "kvm"
         let offered: [CPUIDEntry]
         do throws(KVMUnusable) { offered = try system.supportedFeatures() } catch {

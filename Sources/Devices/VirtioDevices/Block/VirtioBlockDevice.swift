@@ -3,14 +3,14 @@
 public import BlockLayer
 public import Diagnostics
 internal import HostIO
-internal import HostSystem
+public import HostSystem
 public import Virtio
 
 /// `virtio-blk`: a disk (Virtio 1.2, 5.2).
 ///
 /// Requests are taken, submitted and completed on an I/O thread of the device's own, which never waits for the machine
 /// lock. `lock` guards what the vCPU's thread shares with it.
-public final class VirtioBlockDevice: VirtioDevice, @unchecked Sendable {
+public final class VirtioBlockDevice: VirtioThreadedDevice, @unchecked Sendable {
     public let name = "virtio-blk"
     public let type = VirtioDeviceType.block
     public let queueSizes: [UInt16]
@@ -141,6 +141,12 @@ public final class VirtioBlockDevice: VirtioDevice, @unchecked Sendable {
 
     public func notified(queue: Int) {
         if kicks.indices.contains(queue) { kicks[queue].post() }
+    }
+
+    public func serve(_ queue: Int, whenSignalled event: EventFile) -> Bool {
+        guard kicks.indices.contains(queue) else { return false }
+        kicks[queue].connect(event)
+        return true
     }
 
     /// Makes the requests again for which the machine was stopped. Callable on any thread.

@@ -3,7 +3,7 @@
 internal import CLinux
 internal import GuestMemory
 public import HostIO
-internal import HostSystem
+public import HostSystem
 public import PacketPorts
 public import Virtio
 
@@ -71,7 +71,7 @@ public struct VirtioNetworkOptions: Equatable, Sendable {
 /// Frames are moved on the thread of the port's event loop; `lock` guards everything but the port, which belongs to that
 /// thread. The lock is never held while the port is called, nor is the machine lock asked for with it held. The control
 /// queue is served on the vCPU's thread.
-public final class VirtioNetworkDevice: VirtioDevice, PacketReceiver, @unchecked Sendable {
+public final class VirtioNetworkDevice: VirtioThreadedDevice, PacketReceiver, @unchecked Sendable {
     public let name = "virtio-net"
     public let type = VirtioDeviceType.network
     public let features: VirtioFeatures
@@ -230,6 +230,15 @@ public final class VirtioNetworkDevice: VirtioDevice, PacketReceiver, @unchecked
         case QueueNumber.transmit: transmitKick?.post()
         default: serveControl()
         }
+    }
+
+    public func serve(_ queue: Int, whenSignalled event: EventFile) -> Bool {
+        switch queue {
+        case QueueNumber.receive: receiveKick?.connect(event)
+        case QueueNumber.transmit: transmitKick?.connect(event)
+        default: return false
+        }
+        return true
     }
 
     /// `set_link`: the state of the cable that the driver sees. Callable on any thread.
