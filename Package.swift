@@ -57,6 +57,7 @@ let shims: [Target] = [
     library("CURing", pkgConfig: "liburing", package: "liburing-dev"),
     library("CDeflate", pkgConfig: "libdeflate", package: "libdeflate-dev"),
     library("CZlib", pkgConfig: "zlib", package: "zlib1g-dev"),
+    library("CBzip2", package: "libbz2-dev"),
     library("CZstd", pkgConfig: "libzstd", package: "libzstd-dev"),
     library("CCrypto", pkgConfig: "libcrypto", package: "libssl-dev"),
     library("CSlirp", pkgConfig: "slirp", package: "libslirp-dev"),
@@ -70,7 +71,7 @@ let modules: [Target] = [
     module("JSONCoding", in: "Support", []),
     module("CommandLineKit", in: "Support", ["Diagnostics", "JSONCoding"]),
     module("HostIO", in: "Support", ["HostSystem", "Diagnostics", "CLinux", "CURing"]),
-    module("Compression", in: "Support", ["CDeflate", "CZlib", "CZstd"]),
+    module("Compression", in: "Support", ["CDeflate", "CZlib", "CZstd", "CBzip2"]),
     module("Cryptography", in: "Support", ["CCrypto"]),
     // Contract
     module("MachineSpec", in: "Contract", ["Diagnostics", "CommandLineKit", "JSONCoding"]),
@@ -103,10 +104,18 @@ let modules: [Target] = [
     module(
         "LUKSImage", in: "Storage",
         ["BlockLayer", "BlockMapping", "ByteCoding", "Cryptography", "HostSystem"]),
+    module("BochsImage", in: "Storage", ["BlockLayer", "BlockMapping", "ByteCoding", "HostSystem"]),
+    module("CloopImage", in: "Storage", ["BlockLayer", "BlockMapping", "ByteCoding", "Compression", "HostSystem"]),
+    module("DMGImage", in: "Storage", ["BlockLayer", "BlockMapping", "ByteCoding", "Compression", "HostSystem"]),
+    module("ParallelsImage", in: "Storage", ["BlockLayer", "BlockMapping", "ByteCoding", "HostSystem"]),
+    module("QEDImage", in: "Storage", ["BlockLayer", "BlockMapping", "ByteCoding", "HostSystem"]),
+    module("BlockFilters", in: "Storage", ["BlockLayer", "HostSystem"]),
+    module("NBDProtocol", in: "Storage", ["BlockLayer", "ByteCoding", "HostSystem", "CLinux"]),
     module(
         "DiskImages", in: "Storage",
         [
             "BlockLayer", "RawImage", "QCOW2Image", "VDIImage", "VHDImage", "VMDKImage", "LUKSImage", "VHDXImage",
+            "BochsImage", "CloopImage", "DMGImage", "ParallelsImage", "QEDImage", "BlockFilters", "NBDProtocol",
             "JSONCoding", "HostSystem",
         ]),
     // Networking

@@ -40,12 +40,17 @@ public struct BlockError: Error, Sendable, CustomStringConvertible {
     public var errno: Errno
     /// One line without a full stop; it never ends with the cause's own repetition.
     public var message: String
-    /// What the person may do about it; further lines, or nil.
+    /// Further lines that qemu-img has as well, or nil.
     public var hint: String?
+    /// What the person may do about it, said where nobody compares with qemu-img's words; or nil.
+    public var advice: String?
 
     /// An error with its text.
     /// - Parameter errno: derived from the kind when not given.
-    public init(_ kind: Kind, _ message: String, errno: Errno? = nil, hint: String? = nil) {
+    public init(
+        _ kind: Kind, _ message: String, errno: Errno? = nil, hint: String? = nil, advice: String? = nil
+    ) {
+        self.advice = advice
         self.kind = kind
         self.errno = errno ?? Self.number(for: kind)
         self.message = message

@@ -72,6 +72,9 @@ public final class BlockGraph: @unchecked Sendable {
             filename = nil
             for key in parsed.keys where options[key] == nil { options[key] = parsed[key] }
         }
+        if flags.forceShare, flags.isWritable {
+            throw BlockError(.invalidArgument, "force-share=on can only be used with read-only images")
+        }
         let nodeName = options.take("node-name")
         try applyCommonOptions(&options)
         var request = OpenRequest(

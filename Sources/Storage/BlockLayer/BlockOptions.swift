@@ -130,6 +130,14 @@ public struct BlockOptions: Sendable, Equatable {
         }
     }
 
+    /// The options as a `json:` name.
+    public var jsonName: String { JSONOptions.name(self) }
+
+    /// Whether `help` or `?` stands among the options.
+    public static func asksForHelp(_ text: String) -> Bool {
+        splitAtCommas(text).contains { $0 == "help" || $0 == "?" }
+    }
+
     /// Parses `key=value,key=value`, where `,,` stands for a comma in a value, `key` alone for `key=on` and `nokey` for
     /// `key=off`.
     /// - Parameter implied: the key of a first value that has none.
@@ -149,7 +157,7 @@ public struct BlockOptions: Sendable, Equatable {
         return options
     }
 
-    private static func splitAtCommas(_ text: String) -> [String] {
+    static func splitAtCommas(_ text: String) -> [String] {
         var parts: [String] = []
         var part: [UInt8] = []
         let bytes = Array(text.utf8)

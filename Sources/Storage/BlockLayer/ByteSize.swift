@@ -74,14 +74,13 @@ public enum ByteSize {
 
     /// A plain number given as an option.
     public static func parseNumber(_ text: String, name: String) throws(BlockError) -> Int64 {
+        if text.hasPrefix("-"), let value = Int64(text) { return value }
         let isHexadecimal = text.hasPrefix("0x") || text.hasPrefix("0X")
         guard let value = isHexadecimal ? UInt64(text.dropFirst(2), radix: 16) : UInt64(text) else {
             throw BlockError(.invalidArgument, "Parameter '\(name)' expects a number")
         }
-        guard let signed = Int64(exactly: value) else {
-            throw BlockError(.invalidArgument, "Value '\(text)' is too large for parameter '\(name)'")
-        }
-        return signed
+        // As in C, where such a number wraps around: no option has that many of anything.
+        return Int64(truncatingIfNeeded: value)
     }
 
     /// "1.5 GiB" with at most three significant digits, as in `info`'s output.

@@ -49,6 +49,13 @@ public protocol CompressedWriting: BlockNode {
     func writeCompressed(_ compressed: ByteRegion, at offset: Int64, count: Int64) throws(BlockError)
     /// Compresses and stores a range, cluster by cluster.
     func writeCompressing(_ region: ByteRegion, at offset: Int64) throws(BlockError)
+    /// The format has no other clusters.
+    var storesOnlyCompressed: Bool { get }
+}
+
+extension CompressedWriting {
+    /// Plain clusters can be stored too.
+    public var storesOnlyCompressed: Bool { false }
 }
 
 /// Compresses one cluster for a node.

@@ -8,9 +8,25 @@ public struct ChainStatus: Sendable, Equatable {
     public var depth: Int
 }
 
+extension ResizableNode {
+    /// Resizes so that a new part reads as zeroes even where the backing node has content.
+    public func resizeOverBacking(
+        to length: Int64, preallocation: Preallocation = .off, exact: Bool = true
+    ) throws(BlockError) {
+        let old = self.length
+        try resize(to: length, preallocation: preallocation, exact: exact)
+        if length > old, let below = backingNode, below.length > old {
+            try writeZeroes(at: old, count: length - old, flags: [])
+        }
+    }
+}
+
 extension BlockNode {
     /// The next image down: the backing node of a format, the node below a filter.
-    public var backingNode: (any BlockNode)? { (self as? any BackedNode)?.backing }
+    public var backingNode: (any BlockNode)? {
+        if let filter = self as? any FilterNode { return filter.filtered.backingNode }
+        return (self as? any BackedNode)?.backing
+    }
 
     /// The images of the chain, this one first.
     public var chain: [any BlockNode] {

@@ -28,7 +28,7 @@ public struct NullDriver: ProtocolDriver {
 }
 
 /// A disk that stores nothing.
-final class NullNode: BlockNode {
+final class NullNode: HostStorageNode {
     let driverName: String
     let length: Int64
     let isReadOnly: Bool
@@ -62,6 +62,7 @@ final class NullNode: BlockNode {
         try checkRange(at: offset, count: count)
     }
 
+    func allocatedBytes() -> Int64? { 0 }
     func discard(at offset: Int64, count: Int64) throws(BlockError) { try checkRange(at: offset, count: count) }
     func flush() throws(BlockError) {}
     func close() throws(BlockError) {}

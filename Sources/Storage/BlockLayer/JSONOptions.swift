@@ -21,6 +21,44 @@ enum JSONOptions {
         return options
     }
 
+    /// The opposite of `parse`.
+    static func name(_ options: BlockOptions) -> String {
+        "json:" + tree(options).inQEMUOrder().printed()
+    }
+
+    private static func tree(_ options: BlockOptions) -> JSONValue {
+        var object = JSONObject()
+        for key in options.keys {
+            let head = String(key.prefix { $0 != "." })
+            guard object[head] == nil else { continue }
+            if head.utf8.count == key.utf8.count, let value = options[key] {
+                object[head] = leaf(value)
+            } else {
+                var rest = options
+                let below = tree(rest.takeSubtree(head))
+                object[head] = list(below) ?? below
+            }
+        }
+        return .object(object)
+    }
+
+    /// The members 0, 1, 2... of an object as an array.
+    private static func list(_ value: JSONValue) -> JSONValue? {
+        guard case .object(let object) = value else { return nil }
+        var elements: [JSONValue] = []
+        while let element = object["\(elements.count)"] { elements.append(element) }
+        return elements.isEmpty || elements.count != object.members.count ? nil : .array(elements)
+    }
+
+    private static func leaf(_ value: BlockOptions.Value) -> JSONValue {
+        switch value {
+        case .string(let text): .string(text)
+        case .number(let number): .integer(number)
+        case .boolean(let truth): .bool(truth)
+        case .null: .null
+        }
+    }
+
     private static func flatten(_ value: JSONValue, _ key: String, _ options: inout BlockOptions) {
         switch value {
         case .object(let object):

@@ -201,6 +201,30 @@ public struct OpenRequest: Sendable {
         return node
     }
 
+    /// Opens a node of any kind that a filter shows: a protocol's without locks of its own, which the filter passes on.
+    /// - Parameter name: the name of the image when the options say nothing.
+    public mutating func openAny(_ role: String, name: String? = nil) throws(BlockError) -> any BlockNode {
+        if let reference = options.take(role) {
+            guard let node = graph.node(named: reference) else {
+                throw BlockError(.notFound, "Cannot find device='\(reference)' nor node-name='\(reference)'")
+            }
+            return node
+        }
+        let below = options.takeSubtree(role)
+        guard name != nil || !below.isEmpty else {
+            throw BlockError(.invalidArgument, "A block device must be specified for \"\(role)\"")
+        }
+        if let driver = below.string("driver"), !(graph.driver(driver) is any ProtocolDriver) {
+            return try graph.open(name, options: below, flags: flags, ancestors: ancestors)
+        }
+        var request = OpenRequest(graph: graph, filename: name, options: below, flags: flags, ancestors: ancestors)
+        let nodeName = request.options.take("node-name")
+        try request.takeFlags()
+        let node = try graph.openProtocol(&request)
+        if let nodeName { try graph.register(node, as: nodeName) }
+        return node
+    }
+
     private func lock(_ node: any BlockNode, _ access: ChildAccess) throws(BlockError) {
         guard let node = node as? any LockableNode else { return }
         let wanted = permissions(for: access)

@@ -15,7 +15,9 @@ extension BlockMap {
             switch found.place {
             case .zero: part.fill(0)
             case .unallocated: try readLower(part, at: position)
-            case .stored(let file, let start): try file.read(part, at: start)
+            case .stored(let file, let start):
+                file.tell("read_aio")
+                try file.read(part, at: start)
             case .packed: try readPacked(part, block: position / blockSize, at: position % blockSize)
             }
             done += part.count
@@ -46,6 +48,7 @@ extension BlockMap {
                 return MappedExtent(place: .zero, count: try writeNew(rest.slice(0, Int(found.count)), at: position))
             }
             if case .stored(let file, let start) = found.place {
+                file.tell("write_aio")
                 try file.write(rest.slice(0, Int(found.count)), at: start, flags: [])
             }
             done += Int(found.count)
@@ -69,6 +72,7 @@ extension BlockMap {
         let end = min(head + Int64(region.count), grant.blocks &* blockSize)
         let count = end - head
         let tail = (blockSize - end % blockSize) % blockSize
+        grant.file.tell("write_aio")
         let isZero: Bool
         if case .zero = try run(from: block).place { isZero = true } else { isZero = lowerNode == nil }
         if isZero || (head == 0 && tail == 0) {

@@ -102,8 +102,6 @@ extension MappedNode {
 
     /// The location of the file, as an image of this format.
     public static func location(over file: any BlockNode, driver: String) -> NodeLocation {
-        var options = BlockOptions([("driver", .string(driver))])
-        options.add(file.location.options, under: "file")
-        return NodeLocation(filename: file.location.filename, path: file.location.path, options: options)
+        .over(file.location, driver: driver)
     }
 }

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import BlockLayer
+internal import BlockFilters
+internal import BochsImage
+internal import CloopImage
+internal import DMGImage
 internal import LUKSImage
+internal import NBDProtocol
+internal import ParallelsImage
 internal import QCOW2Image
+internal import QEDImage
 internal import RawImage
 internal import VDIImage
 internal import VHDImage
@@ -15,6 +22,8 @@ public enum DiskImages {
     public static var drivers: [any BlockDriver] {
         [
             RawDriver(), QCOW2Driver(), VDIDriver(), VHDDriver(), VMDKDriver(), LUKSDriver(), VHDXDriver(),
+            BochsDriver(), CloopDriver(), DMGDriver(), ParallelsDriver(), QEDDriver(), FaultDriver(), QuorumDriver(),
+            NBDDriver(),
             FileDriver.file, FileDriver.hostDevice, NullDriver(name: "null-co"), NullDriver(name: "null-aio"),
         ]
     }

@@ -27,9 +27,7 @@ public final class LUKSNode: ResizableNode, DescribedNode, HostStorageNode, @unc
         self.volume = volume
         self.isReadOnly = isReadOnly
         payload = volume.payloadOffset
-        var options = BlockOptions([("driver", .string("luks"))])
-        options.add(file.location.options, under: "file")
-        location = NodeLocation(filename: file.location.filename, path: file.location.path, options: options)
+        location = .over(file.location, driver: "luks")
     }
 
     /// What the file holds behind the header.

@@ -53,7 +53,7 @@ extension QCOW2Node: AmendableNode {
         }) {
             throw BlockError(
                 .notSupported, "Internal snapshots prevent downgrade of image",
-                hint: "Snapshot '\(first.information.name)' has a state that version 2 cannot describe")
+                advice: "Snapshot '\(first.information.name)' has a state that version 2 cannot describe")
         }
         try expandZeroes()
         try exclusively { () throws(BlockError) in

@@ -116,7 +116,7 @@ extension Header {
         if incompatible & Format.Incompatible.corrupt != 0, isWritable {
             throw BlockError(
                 .accessDenied, "qcow2: Image is corrupt; cannot be opened read/write",
-                hint: "Repair it with: roost-img check -r all FILE")
+                advice: "Repair it with: roost-img check -r all FILE")
         }
         guard refcountOrder <= Format.maximumRefcountOrder else {
             throw BlockError(.invalidArgument, "Reference count entry width too large; may not exceed 64 bits")

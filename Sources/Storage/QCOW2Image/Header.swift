@@ -90,10 +90,11 @@ struct Header: Equatable {
     var hasExtendedL2: Bool { incompatible & Format.Incompatible.extendedL2 != 0 }
     var hasDataFile: Bool { incompatible & Format.Incompatible.dataFile != 0 }
 
-    func extensionData(_ type: UInt32) -> [UInt8]? { extensions.first { $0.type == type }?.data }
+    func extensionData(_ type: UInt32) -> [UInt8]? { extensions.last { $0.type == type }?.data }
 
     mutating func setExtension(_ type: UInt32, _ data: [UInt8]?) {
-        let index = extensions.firstIndex { $0.type == type }
+        // Of several the last one counts, and only one is kept.
+        let index = extensions.lastIndex { $0.type == type }
         switch (index, data) {
         case (let index?, let data?): extensions[index].data = data
         case (let index?, nil): extensions.remove(at: index)
@@ -133,10 +134,20 @@ struct Header: Equatable {
         return Array(region.bytes.prefix(length)) + (version >= 3 ? unknownFields : [])
     }
 
+    /// Those that are known in their fixed order, one of each kind, and then the others.
+    private var orderedExtensions: [HeaderExtension] {
+        let known = [
+            Format.Extension.backingFormat, Format.Extension.dataFile, Format.Extension.encryption,
+            Format.Extension.featureNames, Format.Extension.bitmaps,
+        ]
+        return known.compactMap { type in extensions.last { $0.type == type } }
+            + extensions.filter { !known.contains($0.type) }
+    }
+
     /// The whole header as it stands at the beginning of the file; also sets where the backing name goes.
     mutating func serialize() throws(BlockError) -> [UInt8] {
         var tail: [UInt8] = []
-        for item in extensions { Self.append(item.type, item.data, to: &tail) }
+        for item in orderedExtensions { Self.append(item.type, item.data, to: &tail) }
         Self.append(Format.Extension.end, [], to: &tail)
         let start = version >= 3 ? headerLength : Format.version2HeaderLength
         if let backingName {

@@ -169,14 +169,15 @@ extension QCOW2Node {
         }
         collectReserved()
         try loadBitmaps()
-        guard !isReadOnly, !flags.forChecking else { return }
+        guard !isReadOnly else { return }
+        if header.version >= 3 { try clearUnknownFeatures() }
+        guard !flags.forChecking else { return }
         if header.incompatible & Format.Incompatible.dirty != 0 {
             let result = try check(repair: [.leaks, .errors], report: { _ in })
             guard result.corruptions == 0, result.checkErrors == 0 else {
                 throw BlockError(.corrupt, "Could not repair dirty image")
             }
         }
-        if header.version >= 3 { try clearUnknownFeatures() }
     }
 
     /// Bits of features that this program does not know and that must be cleared by who writes.

@@ -101,10 +101,7 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
     static let refcountMemory = 2 << 20
 
     private static func location(of file: any BlockNode, options: BlockOptions) -> NodeLocation {
-        var all = BlockOptions([("driver", .string("qcow2"))])
-        all.add(options)
-        all.add(file.location.options, under: "file")
-        return NodeLocation(filename: file.location.filename, path: file.location.path, options: all)
+        .over(file.location, driver: "qcow2", extra: options)
     }
 
     static func readL1(_ file: any BlockNode, offset: Int64, entries: Int) throws(BlockError) -> [UInt64] {
@@ -167,7 +164,7 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
                 markCorrupt()
             }
         }
-        return BlockError(.corrupt, "\(location.filename): \(text)", hint: "Look at it with: roost-img check")
+        return BlockError(.corrupt, "\(location.filename): \(text)", advice: "Look at it with: roost-img check")
     }
 
     private func markCorrupt() {

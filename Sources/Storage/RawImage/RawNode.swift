@@ -46,11 +46,10 @@ public final class RawNode: ResizableNode, HostStorageNode, DirectlyMappedNode, 
     public var limits: BlockLimits { file.limits }
     /// As the file's, with the driver's name for `json:`.
     public var location: NodeLocation {
-        var options = BlockOptions([("driver", .string("raw"))])
-        options.add(file.location.options, under: "file")
-        if start != 0 { options["offset"] = .number(start) }
-        if let fixedSize { options["size"] = .number(fixedSize) }
-        return NodeLocation(filename: file.location.filename, path: file.location.path, options: options)
+        var extra = BlockOptions()
+        if start != 0 { extra["offset"] = .number(start) }
+        if let fixedSize { extra["size"] = .number(fixedSize) }
+        return .over(file.location, driver: "raw", extra: extra)
     }
     /// The file.
     public var children: [NodeChild] { [NodeChild(role: "file", node: file)] }

@@ -21,9 +21,9 @@ public struct VDIDriver: ProbingDriver, CreatingDriver {
     public func open(_ request: inout OpenRequest) throws(BlockError) -> any BlockNode {
         try request.withFile { (request, file) throws(BlockError) in
             let header = try VDIHeader(parsing: try file.readBytes(at: 0, count: VDIHeader.byteCount))
-            // A table that the file does not have would be zeroes: every block the first one.
+            // Entries that the file does not have are zeroes, as in an image that was cut: all name the first block.
             let end = Int64(header.tableOffset) + Int64(header.blockCount) * 4
-            guard end <= (file.length + 511) & ~511 else {
+            guard end <= (file.length + 511) & ~511 || !request.flags.isWritable else {
                 throw BlockError(
                     .corrupt, "The block map ends at byte \(end), but the file has only \(file.length) bytes")
             }

@@ -94,13 +94,14 @@ struct VHDFooter: Sendable {
     /// The disk's sectors: by the size where the creator is known to mean it, else by the geometry.
     func diskSectors(_ rule: VHDSizeRule) -> UInt64 {
         let product = UInt64(geometry.product)
+        let isLargest = product == UInt64(Self.geometrySectors)
         let usesSize: Bool
         switch rule {
         case .currentSize: usesSize = true
-        case .geometry: usesSize = false
+        case .geometry: usesSize = isLargest
         case .automatic:
             let exact = ["win ", "qem2", "d2v ", "tap", "CTXS"]
-            usesSize = exact.contains(creator) || product == UInt64(Self.geometrySectors)
+            usesSize = exact.contains(creator) || isLargest
         }
         return usesSize ? currentSize / 512 : product
     }

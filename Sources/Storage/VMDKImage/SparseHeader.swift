@@ -82,7 +82,9 @@ struct SparseHeader: Sendable {
     private static func sectors(_ bytes: [UInt8], _ offset: Int) throws(BlockError) -> Int64 {
         let value: UInt64 = bytes.load(at: offset) ?? 0
         guard value < 1 << 53 else {
-            throw BlockError(.corrupt, "The VMDK header's field at \(offset) is out of range", errno: .invalidArgument)
+            let text =
+                offset == Offset.capacity ? "L1 size too big" : "The VMDK header's field at \(offset) is out of range"
+            throw BlockError(.corrupt, text, errno: .invalidArgument)
         }
         return Int64(value)
     }

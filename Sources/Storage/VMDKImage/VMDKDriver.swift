@@ -112,7 +112,8 @@ public struct VMDKDriver: ProbingDriver {
             guard ImageName.isAbsolute(line.filename) || file.location.path != nil else {
                 throw BlockError(
                     .invalidArgument,
-                    "Cannot use relative paths with VMDK descriptor file '\(file.location.filename)'")
+                    "Cannot use relative paths with VMDK descriptor file '\(file.location.filename)': Cannot generate a base directory for \(file.driverName) nodes"
+                )
             }
             let name = try ImageName.resolve(line.filename, against: file.location)
             let driver = try request.graph.protocolDriver(for: name)

@@ -78,6 +78,9 @@ public final class CompressedVMDKNode: VMDKNode, CompressedWriting, @unchecked S
         }
     }
 
+    /// A stream holds nothing else.
+    public var storesOnlyCompressed: Bool { true }
+
     /// Appends a grain. A grain beyond the end of the disk is cut off.
     public func writeCompressed(_ compressed: ByteRegion, at offset: Int64, count: Int64) throws(BlockError) {
         try checkWritable()

@@ -47,10 +47,7 @@ public class VMDKNode: BlockNode, @unchecked Sendable {
         }
         extents = placed
         length = start
-        var options = BlockOptions([("driver", .string("vmdk"))])
-        options.add(parts.file.location.options, under: "file")
-        location = NodeLocation(
-            filename: parts.file.location.filename, path: parts.file.location.path, options: options)
+        location = .over(parts.file.location, driver: "vmdk")
     }
 
     /// What a node is made from.

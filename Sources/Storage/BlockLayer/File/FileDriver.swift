@@ -26,7 +26,9 @@ public struct FileDriver: ProtocolDriver, CreatingDriver {
     /// The name without its prefix, as the option `filename`.
     public func parse(filename: String) throws(BlockError) -> BlockOptions {
         let prefix = name + ":"
-        let path = filename.hasPrefix(prefix) ? String(filename.dropFirst(prefix.count)) : filename
+        var path = filename.hasPrefix(prefix) ? String(filename.dropFirst(prefix.count)) : filename
+        // What stands before a colon in the rest is no protocol.
+        if path.utf8.count < filename.utf8.count, ImageName.scheme(of: path) != nil { path = "./" + path }
         return BlockOptions([("filename", .string(path))])
     }
 

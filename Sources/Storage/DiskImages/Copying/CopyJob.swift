@@ -10,7 +10,7 @@ internal import HostSystem
 final class CopyJob: @unchecked Sendable {
     /// How to copy.
     struct Plan {
-        var sources: [any BlockNode] = []
+        var source: any BlockNode
         var target: any BlockNode
         /// Zeroes need not be written: the target reads as zeroes already.
         var targetIsZero = true
@@ -18,6 +18,10 @@ final class CopyJob: @unchecked Sendable {
         var sharedBase: (any BlockNode)?
         /// The target has a backing file whose content shines through where nothing is written.
         var targetHasBacking = false
+        /// The length of that backing file where it is known: behind its end nothing written reads as zeroes.
+        var targetBackingLength: Int64?
+        /// Bytes at whose multiples data and zeroes are told apart in the target.
+        var alignment = 4096
         /// Runs of zero bytes of this length are not written; 0 writes everything.
         var sparseSize = 4096
         var isCompressed = false
@@ -27,32 +31,41 @@ final class CopyJob: @unchecked Sendable {
         var rate: Int64 = 0
         /// Go on past errors while reading, with zeroes in their place.
         var isSalvaging = false
+        /// Say nothing of what could not be read.
+        var isQuiet = false
+        /// Look at all sources first, so that the part done is known (and what cannot be read is told).
+        var isSurveyed = false
     }
 
     private struct Part {
         let number: Int
-        let source: any BlockNode
         let offset: Int64
-        let position: Int64
         let count: Int
         let kind: Kind
     }
 
     private enum Kind { case data, zero, skip }
 
+    /// How a cluster is to be stored.
+    private enum Form { case zero, plain, short, packed(Int) }
+
     private let plan: Plan
     private let total: Int64
     private let partSize: Int
+    /// What is compressed at a time; 0 when nothing is.
+    private let clusterSize: Int
     private let warn: @Sendable (String) -> Void
     private let lock = Lock()
+    /// The bytes that `progress` counts: those that are read and written.
+    private var toCopy: Int64 = 0
     // Guarded by `lock`.
-    private var sourceIndex = 0
-    private var sourceStart: Int64 = 0
     private var cursor: Int64 = 0
     private var known: (end: Int64, kind: Kind) = (0, .skip)
     private var nextNumber = 0
     private var nextWrite = 0
     private var done: Int64 = 0
+    private var handedOut: Int64 = 0
+    private var pendingSteps: [Int64] = []
     private var failure: BlockError?
     private var running = 0
     private let started = monotonicNanoseconds()
@@ -60,14 +73,15 @@ final class CopyJob: @unchecked Sendable {
     init(_ plan: Plan, warn: @escaping @Sendable (String) -> Void) {
         self.plan = plan
         self.warn = warn
-        total = plan.sources.reduce(0) { $0 + $1.length }
-        let cluster = plan.isCompressed ? (plan.target as? any CompressedWriting)?.compressor.clusterSize ?? 65536 : 0
-        partSize = plan.isCompressed ? max(cluster, 256 << 10) : 2 << 20
+        total = plan.source.length
+        clusterSize = plan.isCompressed ? (plan.target as? any CompressedWriting)?.compressor.clusterSize ?? 65536 : 0
+        partSize = plan.isCompressed ? max(clusterSize, 256 << 10) : 2 << 20
     }
 
     /// Copies everything.
     /// - Parameter progress: gets the part done, from this thread.
     func run(progress: (Double) -> Void) throws(BlockError) {
+        try survey()
         var threads: [HostThread] = []
         running = plan.workers
         do throws(Errno) {
@@ -83,13 +97,15 @@ final class CopyJob: @unchecked Sendable {
         while running > 0 {
             // A change wakes this thread; without one it looks again, for the sake of the progress display.
             _ = lock.wait(until: monotonicNanoseconds() + 100_000_000)
-            let part = total == 0 ? 1 : Double(done) / Double(total)
+            let steps = pendingSteps
+            pendingSteps = []
             lock.unlock()
-            progress(part)
+            for step in steps { progress(toCopy == 0 ? 1 : Double(step) / Double(toCopy)) }
             lock.lock()
         }
         lock.unlock()
         for thread in threads { thread.join() }
+        for step in pendingSteps { progress(toCopy == 0 ? 1 : Double(step) / Double(toCopy)) }
         if let failure { throw failure }
     }
 
@@ -111,72 +127,97 @@ final class CopyJob: @unchecked Sendable {
 
     private func nextPart() throws(BlockError) -> Part? {
         try lock.withLock { () throws(BlockError) in
-            while failure == nil, sourceIndex < plan.sources.count {
-                let source = plan.sources[sourceIndex]
-                if cursor >= source.length {
-                    sourceStart += source.length
-                    sourceIndex += 1
-                    cursor = 0
-                    known.end = 0
-                    continue
-                }
-                if cursor >= known.end { try lookAhead(source) }
-                // Parts end where the target's do, so that whole clusters are compressed.
-                let boundary = ((sourceStart + cursor) / Int64(partSize) + 1) * Int64(partSize) - sourceStart
-                let longest = known.kind == .data ? min(boundary, source.length) : known.end
-                let end = min(
-                    known.kind == .data && plan.isCompressed ? longest : min(known.end, longest), source.length)
-                let part = Part(
-                    number: nextNumber, source: source, offset: cursor, position: sourceStart + cursor,
-                    count: Int(end - cursor), kind: known.kind)
-                nextNumber += 1
-                cursor = end
-                return part
+            guard failure == nil, cursor < total else { return nil }
+            if cursor >= known.end { try lookAhead() }
+            let end = partEnd()
+            let part = Part(number: nextNumber, offset: cursor, count: Int(end - cursor), kind: known.kind)
+            nextNumber += 1
+            cursor = end
+            if counts(part.kind) {
+                handedOut += Int64(part.count)
+                pendingSteps.append(handedOut)
             }
-            return nil
+            return part
         }
     }
 
-    private func lookAhead(_ source: any BlockNode) throws(BlockError) {
-        let limit = source.length - cursor
-        do {
-            let found = try source.chainStatus(at: cursor, count: limit, above: plan.sharedBase)
-            known.end = cursor + max(found.status.count, 1)
-            known.kind = kind(found.status)
-        } catch {
-            guard plan.isSalvaging else {
-                throw BlockError(
-                    error.kind, "error while reading block status at offset \(cursor): \(error.errno)",
-                    errno: error.errno)
-            }
-            known = (min(cursor + Int64(partSize), source.length), .data)
+    /// Where the part that begins at `cursor` ends.
+    private func partEnd() -> Int64 {
+        known.kind == .data ? min(known.end, cursor + Int64(partSize)) : known.end
+    }
+
+    /// Whether parts of this kind are read or written byte by byte.
+    private func counts(_ kind: Kind) -> Bool { kind == .data }
+
+    /// Counts what there is to copy before the first byte is.
+    private func survey() throws(BlockError) {
+        guard plan.isSurveyed else { return }
+        while cursor < total {
+            try lookAhead()
+            if counts(known.kind) { toCopy += known.end - cursor }
+            cursor = known.end
         }
-        if plan.isCompressed {
-            // Compressed clusters are stored whole: a part is data when any of its cluster is.
-            let cluster = Int64(partSize)
-            if known.kind != .data {
-                let start = (cursor + cluster - 1) / cluster * cluster
-                let end = known.end == source.length ? known.end : known.end / cluster * cluster
-                if start == cursor, end > cursor {
-                    known.end = end
-                } else {
-                    known = (min(start > cursor ? start : cursor + cluster, source.length), .data)
+        (cursor, known.end) = (0, 0)
+    }
+
+    private func lookAhead() throws(BlockError) {
+        var limit = total - cursor
+        var isPastBacking = false
+        if let backing = plan.targetBackingLength {
+            isPastBacking = cursor >= backing
+            if !isPastBacking { limit = min(limit, backing - cursor) }
+        }
+        while true {
+            do {
+                let found = try plan.source.chainStatus(at: cursor, count: limit, above: plan.sharedBase)
+                known.end = cursor + max(found.status.count, 1)
+                known.kind = kind(found.status, isPastBacking)
+                break
+            } catch {
+                guard plan.isSalvaging else {
+                    throw BlockError(
+                        error.kind, "error while reading block status at offset \(cursor): \(error.errno)",
+                        errno: error.errno)
                 }
+                if limit <= Self.sector {
+                    if !plan.isQuiet {
+                        warn("warning: error while reading block status at offset \(cursor): \(error.errno)")
+                    }
+                    known = (min(cursor + Self.sector, total), .data)
+                    break
+                }
+                // A shorter range may do.
+                limit = (limit / Self.sector + 3) / 4 * Self.sector
             }
+        }
+        if plan.isCompressed { roundToClusters() }
+    }
+
+    /// Compressed clusters are stored whole: one is data when any part of it is.
+    private func roundToClusters() {
+        let cluster = Int64(clusterSize)
+        if known.end - cursor >= cluster || known.end == total {
+            if known.end < total { known.end -= (known.end - cursor) % cluster }
+        } else {
+            known = (min(cursor + cluster, total), .data)
         }
     }
 
-    private func kind(_ status: BlockStatus) -> Kind {
-        if plan.sharedBase != nil, !status.isAllocated, !status.isData { return .skip }
-        if status.isZero { return plan.sparseSize == 0 && !plan.isCompressed ? .data : .zero }
-        return status.isData || status.isAllocated ? .data : .zero
+    private static let sector: Int64 = 512
+
+    private func kind(_ status: BlockStatus, _ isPastBacking: Bool) -> Kind {
+        if status.isZero {
+            if isPastBacking { return .skip }
+            return plan.sparseSize == 0 ? .data : .zero
+        }
+        return status.isData || !plan.targetHasBacking ? .data : .skip
     }
 
     // MARK: Copying
 
     private func copy(_ part: Part, _ buffer: ByteRegion, _ packed: ByteRegion) throws(BlockError) {
         let region = buffer.slice(0, part.kind == .data ? part.count : 0)
-        var clusters: [(range: Range<Int>, packed: Int?)] = []
+        var clusters: [(range: Range<Int>, form: Form)] = []
         var runs: [(range: Range<Int>, isZero: Bool)] = []
         if part.kind == .data {
             do throws(BlockError) {
@@ -191,7 +232,7 @@ final class CopyJob: @unchecked Sendable {
             if plan.isOrdered { try wait(for: part) }
             switch part.kind {
             case .skip: break
-            case .zero: try writeZeroes(part.position, Int64(part.count))
+            case .zero: try writeZeroes(part.offset, Int64(part.count))
             case .data:
                 if plan.isCompressed {
                     try store(clusters, region, packed, part)
@@ -201,7 +242,7 @@ final class CopyJob: @unchecked Sendable {
             }
         } catch {
             let located = BlockError(
-                error.kind, "error while writing at byte \(part.position): \(error.errno)", errno: error.errno,
+                error.kind, "error while writing at byte \(part.offset): \(error.errno)", errno: error.errno,
                 hint: error.hint)
             leave(part, located)
             throw located
@@ -246,12 +287,12 @@ final class CopyJob: @unchecked Sendable {
 
     private func read(_ part: Part, _ region: ByteRegion) throws(BlockError) {
         do {
-            try part.source.read(region, at: part.offset)
+            try plan.source.read(region, at: part.offset)
         } catch {
             guard plan.isSalvaging else {
                 throw BlockError(
                     error.kind, "error while reading at byte \(part.offset): \(error.errno)", errno: error.errno,
-                    hint: error.message)
+                    advice: error.message)
             }
             salvage(part, region)
         }
@@ -261,65 +302,56 @@ final class CopyJob: @unchecked Sendable {
         for start in stride(from: 0, to: region.count, by: 512) {
             let sector = region.slice(start, min(512, region.count - start))
             do {
-                try part.source.read(sector, at: part.offset + Int64(start))
+                try plan.source.read(sector, at: part.offset + Int64(start))
             } catch {
-                warn("warning: error while reading offset \(part.offset + Int64(start)): \(error.errno)")
+                if !plan.isQuiet {
+                    warn("warning: error while reading offset \(part.offset + Int64(start)): \(error.errno)")
+                }
                 sector.fill(0)
             }
         }
     }
 
-    /// Runs of zero and other blocks of `sparseSize` bytes.
+    /// Runs of bytes to write and of zeroes to leave out.
     private func split(_ region: ByteRegion, _ part: Part) -> [(range: Range<Int>, isZero: Bool)] {
         guard plan.sparseSize > 0 else { return [(0..<region.count, false)] }
-        var runs: [(range: Range<Int>, isZero: Bool)] = []
-        var start = 0
-        while start < region.count {
-            let within = Int((part.position + Int64(start)) % Int64(plan.sparseSize))
-            let end = min(region.count, start + plan.sparseSize - within)
-            let isZero = region.slice(start, end - start).isZero
-            if let last = runs.last, last.isZero == isZero {
-                runs[runs.count - 1].range = last.range.lowerBound..<end
-            } else {
-                runs.append((start..<end, isZero))
-            }
-            start = end
-        }
-        return runs
+        let scan = SparseScan(region: region, position: part.offset, alignment: plan.alignment)
+        return scan.runs(shortest: plan.sparseSize)
     }
 
     private func compress(
         _ region: ByteRegion, _ packed: ByteRegion
-    ) throws(BlockError) -> [(range: Range<Int>, packed: Int?)] {
+    ) throws(BlockError) -> [(range: Range<Int>, form: Form)] {
         guard let compressor = (plan.target as? any CompressedWriting)?.compressor else { return [] }
-        var result: [(range: Range<Int>, packed: Int?)] = []
+        var result: [(range: Range<Int>, form: Form)] = []
         for start in stride(from: 0, to: region.count, by: compressor.clusterSize) {
             let end = min(region.count, start + compressor.clusterSize)
             let cluster = region.slice(start, end - start)
-            if cluster.isZero, plan.targetIsZero, !plan.targetHasBacking { continue }
-            var length: Int?
-            if end - start == compressor.clusterSize {
-                length = try compressor.compress(cluster, packed.slice(start, end - start))
-                result.append((start..<end, length ?? 0))
+            if plan.sparseSize > 0, cluster.isZero {
+                result.append((start..<end, .zero))
+            } else if end - start == compressor.clusterSize {
+                let length = try compressor.compress(cluster, packed.slice(start, end - start))
+                result.append((start..<end, length.map { .packed($0) } ?? .plain))
             } else {
                 // The last cluster of the disk is filled up by the driver.
-                result.append((start..<end, nil))
+                result.append((start..<end, .short))
             }
         }
         return result
     }
 
     private func store(
-        _ clusters: [(range: Range<Int>, packed: Int?)], _ region: ByteRegion, _ packed: ByteRegion, _ part: Part
+        _ clusters: [(range: Range<Int>, form: Form)], _ region: ByteRegion, _ packed: ByteRegion, _ part: Part
     ) throws(BlockError) {
         guard let target = plan.target as? any CompressedWriting else { return }
-        for (range, length) in clusters {
-            let position = part.position + Int64(range.lowerBound)
+        for (range, form) in clusters {
+            let position = part.offset + Int64(range.lowerBound)
             let cluster = region.slice(range.lowerBound, range.count)
-            switch length {
-            case nil: try target.writeCompressing(cluster, at: position)
-            case 0?: try target.write(cluster, at: position)
-            case let length?:
+            switch form {
+            case .zero: try writeZeroes(position, Int64(range.count))
+            case .short: try target.writeCompressing(cluster, at: position)
+            case .plain: try target.write(cluster, at: position)
+            case .packed(let length):
                 try target.writeCompressed(
                     packed.slice(range.lowerBound, length), at: position, count: Int64(range.count))
             }
@@ -329,7 +361,7 @@ final class CopyJob: @unchecked Sendable {
     private func write(
         _ run: (range: Range<Int>, isZero: Bool), _ region: ByteRegion, _ part: Part
     ) throws(BlockError) {
-        let position = part.position + Int64(run.range.lowerBound)
+        let position = part.offset + Int64(run.range.lowerBound)
         if run.isZero { return try writeZeroes(position, Int64(run.range.count)) }
         try plan.target.write(region.slice(run.range.lowerBound, run.range.count), at: position)
     }

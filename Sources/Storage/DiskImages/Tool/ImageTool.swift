@@ -102,7 +102,7 @@ public final class ImageTool {
     /// The end of a verb before its last line.
     struct Exit: Error {
         let status: Int32
-        let lines: [String]
+        var lines: [String]
     }
 
     func fail(_ message: String, status: Int32 = 1) -> Exit { Exit(status: status, lines: ["\(name): \(message)\n"]) }
@@ -111,6 +111,7 @@ public final class ImageTool {
     func fail(_ prefix: String, _ error: BlockError, status: Int32 = 1) -> Exit {
         var lines = ["\(name): \(prefix)\(error.message)\n"]
         if let hint = error.hint { lines.append(isDropIn && hint.hasPrefix("Detected format") ? hint : hint + "\n") }
+        if !isDropIn, let advice = error.advice { lines.append(advice + "\n") }
         return Exit(status: status, lines: lines)
     }
 
@@ -119,6 +120,13 @@ public final class ImageTool {
     func warning(_ message: String) { flush(); errors("\(name): warning: \(message)\n") }
 
     func report(_ message: String) { flush(); errors("\(name): \(message)\n") }
+
+    /// A value of `-o`: several of them are joined with commas, so that none may take part in an escaped one.
+    func optionList(_ text: String) throws -> String {
+        let commas = text.reversed().prefix { $0 == "," }.count
+        guard !text.isEmpty, !text.hasPrefix(","), commas % 2 == 0 else { throw fail("Invalid option list: \(text)") }
+        return text
+    }
 
     // MARK: Opening
 
@@ -138,11 +146,16 @@ public final class ImageTool {
         do {
             if isOptions {
                 var options = try BlockOptions.parse(filename, implied: "file")
+                if flags.forceShare, let share = options.string("force-share"), share != "on" {
+                    throw fail("--force-share/-U conflicts with image options", status: status)
+                }
                 for key in extra.keys { options[key] = extra[key] }
                 return try graph.open(nil, options: options, flags: flags)
             }
             return try graph.open(filename, format: format, options: extra, flags: flags)
-        } catch {
+        } catch let exit as Exit {
+            throw exit
+        } catch let error as BlockError {
             throw fail("Could not open '\(filename)': ", error, status: status)
         }
     }

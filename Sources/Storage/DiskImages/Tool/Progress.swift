@@ -32,7 +32,7 @@ final class Progress {
             drawn = now
             return tool.output("\r" + bar(percent, now))
         }
-        guard last < 0 || percent - last >= 1 || (percent == 100 && last < 100) else { return }
+        guard percent - last > 1 || percent < last - 1 || percent == 0 || percent == 100 else { return }
         last = percent
         tool.output("    (\(Self.hundredths(percent))/100%)\r")
     }
@@ -41,8 +41,12 @@ final class Progress {
     func finish() {
         guard isShown else { return }
         show(1)
-        if !hasBar { tool.output("    (100.00/100%)\r") }
-        tool.output("\n")
+        end()
+    }
+
+    /// Leaves the line as it is.
+    func end() {
+        if isShown { tool.output("\n") }
     }
 
     private func bar(_ percent: Double, _ now: UInt64) -> String {

@@ -18,7 +18,7 @@ extension ImageTool {
         ]).parse(arguments) { key, value in
             switch key {
             case "help": throw Exit(status: help(), lines: [])
-            case "o": texts.append(value)
+            case "o": texts.append(try optionList(value))
             case "f": format = value
             case "t": flags.cache = try cacheMode(value, message: "Invalid cache option")
             case "p": showsProgress = true
@@ -30,7 +30,7 @@ extension ImageTool {
         }
         guard !texts.isEmpty else { throw usage("Must specify options (-o)") }
         if asksForHelp(texts), let format { return try listAmendOptions(format) }
-        guard operands.count == 1 else { throw usage("Expecting one image file name") }
+        guard operands.count == 1 else { throw fail("Expecting one image file name") }
         let node = try open(operands[0], format: format, isOptions: isOptions, flags: flags)
         return try closing(node) {
             if asksForHelp(texts) { return try listAmendOptions(node.driverName) }

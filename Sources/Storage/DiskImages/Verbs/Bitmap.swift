@@ -16,17 +16,18 @@ extension ImageTool {
     func bitmap(_ arguments: [String]) throws -> Int32 {
         var result = BitmapArguments()
         let operands = try OptionParser([
-            .init("h", "help"), .init("b", value: true), .init("f", value: true), .init("F", value: true),
-            .init("g", value: true), .init(nil, "object", value: true), .init(nil, "image-opts"), .init(nil, "add"),
+            .init("h", "help"), .init("b", "source-file", value: true), .init("f", value: true),
+            .init("F", "source-format", value: true), .init("g", "granularity", value: true),
+            .init(nil, "object", value: true), .init(nil, "image-opts"), .init(nil, "add"),
             .init(nil, "clear"), .init(nil, "disable"), .init(nil, "enable"), .init(nil, "merge", value: true),
             .init(nil, "remove"),
         ]).parse(arguments) { key, value in
             switch key {
             case "help": throw Exit(status: help(), lines: [])
-            case "b": result.sourceFile = value
+            case "source-file": result.sourceFile = value
             case "f": result.format = value
-            case "F": result.sourceFormat = value
-            case "g": result.granularity = try size(value, what: "granularity")
+            case "source-format": result.sourceFormat = value
+            case "granularity": result.granularity = try size(value, what: "granularity")
             case "image-opts": result.isOptions = true
             case "object": try addSecret(value)
             default: result.actions.append((key, value))

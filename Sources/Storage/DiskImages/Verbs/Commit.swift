@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import BlockLayer
+internal import Glibc
 internal import HostSystem
 
 extension ImageTool {
@@ -60,11 +61,29 @@ extension ImageTool {
         return try closing(node) {
             let chain = node.chain
             for (index, image) in chain.enumerated() where index > 0 {
-                let stored = (chain[index - 1] as? any BackedNode)?.backingName
-                if image.location.filename == base || stored == base { return index }
+                if names(base, image, below: chain[index - 1]) { return index }
             }
             throw fail("Did not find '\(base)' in the backing chain of '\(filename)'")
         }
+    }
+
+    /// Whether people mean `image` by `name`: by the name that the image above stores, or as a path of the same file.
+    private func names(_ name: String, _ image: any BlockNode, below overlay: any BlockNode) -> Bool {
+        guard let stored = (overlay as? any BackedNode)?.backingName else { return image.location.filename == name }
+        let full = try? ImageName.resolve(stored, against: overlay.location)
+        if ImageName.scheme(of: name) != nil || ImageName.scheme(of: stored) != nil {
+            return name == stored || name == full || name == image.location.filename
+        }
+        guard let full, let meant = try? ImageName.resolve(name, against: overlay.location) else { return false }
+        if let meant = Self.canonical(meant), meant == Self.canonical(full) { return true }
+        return image.location.filename == name
+    }
+
+    private static func canonical(_ path: String) -> String? {
+        // realpath allocates the result, which is freed here.
+        guard let text = unsafe realpath(path, nil) else { return nil }
+        defer { unsafe free(text) }
+        return unsafe String(cString: text)
     }
 
     private func commit(
@@ -76,35 +95,22 @@ extension ImageTool {
                 throw fail("The backing file is shorter than the image and cannot be made longer")
             }
             try attempt { () throws(BlockError) in
-                try resizable.resize(to: length, preallocation: .off, exact: true)
+                try resizable.resizeOverBacking(to: length)
             }
         }
         let progress = Progress(self, isShown: arguments.showsProgress && !arguments.isQuiet, total: length)
         let buffer = AlignedBuffer(count: 2 << 20)
         let started = monotonicNanoseconds()
         var offset: Int64 = 0
-        while offset < length {
-            let found = try attempt { () throws(BlockError) in
-                try node.chainStatus(at: offset, count: length - offset, above: base, detail: .zeroes)
+        do {
+            while offset < length {
+                offset += try commitPart(node, into: base, at: offset, buffer.region)
+                progress.show(Double(offset) / Double(length))
+                pace(offset, arguments.rate, since: started)
             }
-            var count = max(found.status.count, 1)
-            if found.status.isAllocated || found.status.isData {
-                if found.status.isZero {
-                    try attempt { () throws(BlockError) in
-                        try base.writeZeroes(at: offset, count: count, flags: .mayUnmap)
-                    }
-                } else {
-                    count = min(count, Int64(buffer.region.count))
-                    let region = buffer.region.slice(0, Int(count))
-                    try attempt { () throws(BlockError) in
-                        try node.read(region, at: offset)
-                        try base.write(region, at: offset)
-                    }
-                }
-            }
-            offset += count
-            progress.show(Double(offset) / Double(length))
-            pace(offset, arguments.rate, since: started)
+        } catch {
+            progress.end()
+            throw fail("Block job failed: \(isDropIn ? "\(error.errno)" : error.message)")
         }
         // The data must be in the base before the image lets go of it.
         try attempt { () throws(BlockError) in try base.flush() }
@@ -112,10 +118,28 @@ extension ImageTool {
             do throws(BlockError) {
                 try emptyable.makeEmpty()
             } catch {
-                throw fail("Could not empty \(node.location.filename): ", error)
+                throw fail("Failed to empty \(node.location.filename): \(error.errno)")
             }
         }
         progress.finish()
+    }
+
+    /// Copies what begins at `offset`, unless the base has it.
+    /// - Returns: the bytes dealt with.
+    private func commitPart(
+        _ node: any BlockNode, into base: any BlockNode, at offset: Int64, _ buffer: ByteRegion
+    ) throws(BlockError) -> Int64 {
+        let found = try node.chainStatus(at: offset, count: node.length - offset, above: base, detail: .zeroes)
+        let count = max(found.status.count, 1)
+        guard found.status.isAllocated || found.status.isData else { return count }
+        if found.status.isZero {
+            try base.writeZeroes(at: offset, count: count, flags: .mayUnmap)
+            return count
+        }
+        let region = buffer.slice(0, Int(min(count, Int64(buffer.count))))
+        try node.read(region, at: offset)
+        try base.write(region, at: offset)
+        return Int64(region.count)
     }
 
     func pace(_ done: Int64, _ rate: Int64, since started: UInt64) {

@@ -34,14 +34,17 @@ extension ImageTool {
 
     func convert(_ arguments: [String]) throws -> Int32 {
         let arguments = try parseConvert(arguments)
+        try checkConvert(arguments)
         if asksForHelp(arguments.options) {
+            if arguments.targetIsOptions, arguments.outputFormat == nil {
+                throw fail("Option help requires a format be specified")
+            }
             return try listCreateOptions(
                 arguments.outputFormat ?? "raw", arguments.files.count > 1 ? arguments.files.last : nil)
         }
         guard arguments.files.count >= 2, let target = arguments.files.last else {
             throw fail("Must specify image file name")
         }
-        try checkConvert(arguments)
         var sources: [any BlockNode] = []
         defer { for source in sources { closeQuietly(source) } }
         for filename in arguments.files.dropLast() {
@@ -70,13 +73,10 @@ extension ImageTool {
             .init("F", value: true), .init("c"), .init("C"), .init("o", value: true), .init("l", value: true),
             .init("S", value: true), .init("p"), .init("q"), .init("n"), .init("t", value: true),
             .init("T", value: true), .init("m", value: true), .init("W"), .init("U", "force-share"),
-            .init("r", "rate-limit", value: true), .init("e"), .init("6"), .init(nil, "object", value: true),
+            .init("r", "rate-limit", value: true), .init(nil, "object", value: true),
             .init(nil, "image-opts"), .init(nil, "target-image-opts"), .init(nil, "target-is-zero"),
             .init(nil, "bitmaps"), .init(nil, "skip-broken-bitmaps"), .init(nil, "salvage"),
         ]).parse(arguments) { key, value in try apply(key, value, &result) }
-        if result.skipsBrokenBitmaps, !result.copiesBitmaps {
-            throw fail("Use of --skip-broken-bitmaps requires --bitmaps")
-        }
         return result
     }
 
@@ -89,8 +89,8 @@ extension ImageTool {
         case "F": result.backingFormat = value
         case "c": result.isCompressed = true
         case "C": result.usesCopyOffload = true
-        case "o": result.options.append(value)
-        case "l": result.snapshot = value
+        case "o": result.options.append(try optionList(value))
+        case "l": result.snapshot = try snapshotParameter(value)
         case "S": result.sparse = try parseSparse(value)
         case "p": result.showsProgress = true
         case "q": result.isQuiet = true
@@ -111,8 +111,6 @@ extension ImageTool {
         case "bitmaps": result.copiesBitmaps = true
         case "skip-broken-bitmaps": result.skipsBrokenBitmaps = true
         case "salvage": result.isSalvaging = true
-        case "e": throw fail("option -e is deprecated, please use '-o encryption=on' instead!")
-        case "6": throw fail("option -6 is deprecated, please use '-o compat6' instead!")
         default: try addSecret(value)
         }
     }
@@ -128,57 +126,66 @@ extension ImageTool {
     }
 
     private func checkConvert(_ arguments: ConvertArguments) throws {
-        if arguments.targetIsOptions, !arguments.skipsCreation {
-            throw fail("--target-image-opts requires use of -n flag")
-        }
-        if arguments.targetIsZero, !arguments.skipsCreation { throw fail("--target-is-zero requires use of -n flag") }
-        if arguments.usesCopyOffload, arguments.sparse != nil {
-            throw fail("Cannot enable copy offloading when -S is used")
+        if arguments.skipsBrokenBitmaps, !arguments.copiesBitmaps {
+            throw fail("Use of --skip-broken-bitmaps requires --bitmaps")
         }
         if arguments.isCompressed, arguments.usesCopyOffload {
             throw fail("Cannot enable copy offloading when -c is used")
         }
-        if arguments.sourceIsOptions, arguments.format != nil {
-            throw fail("--image-opts and --format are mutually exclusive")
+        if arguments.usesCopyOffload, arguments.sparse != nil {
+            throw fail("Cannot enable copy offloading when -S is used")
         }
-        if arguments.skipsCreation, !arguments.options.isEmpty, !arguments.isQuiet {
-            warning("-o has no effect when skipping image creation")
+        if arguments.usesCopyOffload, arguments.isSalvaging {
+            throw fail("Cannot use copy offloading in salvaging mode")
         }
+        if arguments.targetIsOptions, !arguments.skipsCreation {
+            throw fail("--target-image-opts requires use of -n flag")
+        }
+        if arguments.skipsCreation, !arguments.options.isEmpty {
+            throw fail("-o has no effect when skipping image creation")
+        }
+        if arguments.targetIsZero, !arguments.skipsCreation { throw fail("--target-is-zero requires use of -n flag") }
     }
 
     // MARK: Target
 
+    /// What is known of the target before it is opened.
+    private struct TargetPlan {
+        var hasBacking = false
+        /// Options that the new image must be opened with: the secrets of its encryption.
+        var openOptions = BlockOptions()
+    }
+
     private func convert(_ sources: [any BlockNode], to target: String, _ arguments: ConvertArguments) throws -> Int32 {
-        let format = arguments.outputFormat ?? "raw"
         let total = sources.reduce(0) { $0 + $1.length }
-        var sharedBase: (any BlockNode)?
-        var hasBacking = arguments.backing != nil
-        if !arguments.skipsCreation {
-            hasBacking = try createTarget(target, format, sources, total, arguments) || hasBacking
-        } else if arguments.isCompressed, let driver = arguments.outputFormat.flatMap(graph.driver),
-            driver.name == "raw"
-        {
-            throw fail("Compression not supported for this file format")
-        }
-        let node = try openTarget(target, format, arguments)
-        return try closing(node) {
+        let progress = Progress(self, isShown: arguments.showsProgress && !arguments.isQuiet, total: total)
+        var plan = TargetPlan()
+        do {
             if arguments.skipsCreation {
-                guard node.length >= total else { throw fail("output file is smaller than input file") }
+                plan.hasBacking = arguments.backing != nil
+                try checkTarget(plan, sources, arguments, options: nil)
+            } else {
+                plan = try createTarget(target, sources, total, arguments)
             }
-            if hasBacking, arguments.backing == nil || !arguments.skipsCreation {
-                sharedBase = try findBase(sources, arguments, target)
+            let node = try openTarget(target, plan, arguments)
+            try closing(node) {
+                try copy(sources, node, plan, arguments, progress)
+                if arguments.copiesBitmaps {
+                    try copyBitmaps(from: sources[0], to: node)
+                }
             }
-            try copy(sources, node, sharedBase: sharedBase, hasBacking: hasBacking, arguments)
-            if arguments.copiesBitmaps {
-                try copyBitmaps(from: sources[0], to: node, skipsBroken: arguments.skipsBrokenBitmaps)
-            }
-            return 0
+        } catch {
+            progress.end()
+            throw error
         }
+        progress.finish()
+        return 0
     }
 
     private func createTarget(
-        _ target: String, _ format: String, _ sources: [any BlockNode], _ total: Int64, _ arguments: ConvertArguments
-    ) throws -> Bool {
+        _ target: String, _ sources: [any BlockNode], _ total: Int64, _ arguments: ConvertArguments
+    ) throws -> TargetPlan {
+        let format = arguments.outputFormat ?? "raw"
         guard let driver = graph.driver(format) else { throw fail("Unknown file format '\(format)'") }
         _ = try attempt { () throws(BlockError) in try graph.protocolDriver(for: target) }
         guard let creating = driver as? any CreatingDriver else {
@@ -201,12 +208,34 @@ extension ImageTool {
             }
             try attempt { () throws(BlockError) in try options.set("backing_fmt", backingFormat) }
         }
-        let hasBacking = options.isSet("backing_file")
-        if hasBacking, !options.isSet("backing_fmt") {
+        var plan = TargetPlan()
+        plan.hasBacking = options.isSet("backing_file")
+        try checkTarget(plan, sources, arguments, options: options)
+        for name in options.setNames where name.hasSuffix("key-secret") {
+            plan.openOptions[name] = options.string(name).map { .string($0) }
+        }
+        do throws(BlockError) {
+            try creating.create(CreateRequest(filename: target, options: options, graph: graph))
+        } catch {
+            throw fail("\(target): error while converting \(format): ", error)
+        }
+        return plan
+    }
+
+    private func checkTarget(
+        _ plan: TargetPlan, _ sources: [any BlockNode], _ arguments: ConvertArguments, options: CreateOptions?
+    ) throws {
+        if plan.hasBacking, arguments.targetIsZero {
+            throw fail("Cannot use --target-is-zero when the destination image has a backing file")
+        }
+        if plan.hasBacking, sources.count > 1 {
+            throw fail("Having a backing file for the target makes no sense when concatenating multiple input images")
+        }
+        if plan.hasBacking, let options, !options.isSet("backing_fmt") {
             throw fail("Use of backing file requires explicit backing format")
         }
-        if arguments.isCompressed {
-            guard format == "qcow2" || format == "vmdk" || format == "qcow" else {
+        if arguments.isCompressed, let options {
+            guard ["qcow2", "vmdk", "qcow"].contains(arguments.outputFormat ?? "raw") else {
                 throw fail("Compression not supported for this file format")
             }
             if options.bool("encryption") || options.string("encrypt.format") != nil {
@@ -216,73 +245,69 @@ extension ImageTool {
                 throw fail("Compression and preallocation not supported at the same time")
             }
         }
-        if arguments.copiesBitmaps {
-            guard sources.count == 1 else { throw fail("Copying bitmaps only possible with single source") }
-            guard sources[0] is any BitmapStore else {
-                throw fail("This will continue to be invalid; the source does not support bitmaps")
-            }
-            guard format == "qcow2" else { throw fail("Format driver '\(format)' does not support bitmaps") }
-        }
-        do throws(BlockError) {
-            try creating.create(CreateRequest(filename: target, options: options, graph: graph))
-        } catch {
-            throw fail("\(target): error while converting \(format): ", error)
-        }
-        return hasBacking
+        if arguments.copiesBitmaps { try checkBitmaps(sources, arguments) }
     }
 
-    private func openTarget(_ target: String, _ format: String, _ arguments: ConvertArguments) throws -> any BlockNode {
+    private func checkBitmaps(_ sources: [any BlockNode], _ arguments: ConvertArguments) throws {
+        guard sources.count == 1 else { throw fail("Copying bitmaps only possible with single source") }
+        guard let store = sources[0] as? any BitmapStore else { throw fail("Source lacks bitmap support") }
+        for bitmap in store.bitmaps where bitmap.isInconsistent && !arguments.skipsBrokenBitmaps {
+            var exit = fail("Cannot copy inconsistent bitmap '\(bitmap.name)'")
+            exit.lines.append(
+                "Try --skip-broken-bitmaps, or use '\(name) bitmap --remove' to delete it\n")
+            throw exit
+        }
+    }
+
+    private func openTarget(
+        _ target: String, _ plan: TargetPlan, _ arguments: ConvertArguments
+    ) throws -> any BlockNode {
         var flags = OpenFlags.writable
         flags.cache = arguments.cache
         flags.mayResize = true
-        if arguments.targetIsOptions {
-            return try open(target, isOptions: true, flags: flags)
+        flags.unmaps = arguments.sparse != 0
+        let node =
+            arguments.targetIsOptions
+            ? try open(target, format: arguments.outputFormat, isOptions: true, flags: flags)
+            : try open(target, format: arguments.outputFormat ?? "raw", flags: flags, extra: plan.openOptions)
+        if arguments.copiesBitmaps, !(node is any BitmapStore) {
+            closeQuietly(node)
+            throw fail("Format driver '\(node.driverName)' does not support bitmaps")
         }
-        return try open(
-            target, format: arguments.skipsCreation ? arguments.outputFormat ?? "raw" : format, flags: flags)
-    }
-
-    /// The image of the source's chain that is also the target's backing file.
-    private func findBase(
-        _ sources: [any BlockNode], _ arguments: ConvertArguments, _ target: String
-    ) throws -> (any BlockNode)? {
-        guard sources.count == 1 else { return nil }
-        guard let backing = arguments.backing else { return nil }
-        var node = sources[0].backingNode
-        while let current = node {
-            if current.location.filename == backing { return current }
-            node = current.backingNode
+        if arguments.isCompressed, !(node is any CompressedWriting) {
+            closeQuietly(node)
+            throw fail("Compression not supported for this file format")
         }
-        return nil
+        return node
     }
 
     private func copy(
-        _ sources: [any BlockNode], _ target: any BlockNode, sharedBase: (any BlockNode)?, hasBacking: Bool,
-        _ arguments: ConvertArguments
+        _ sources: [any BlockNode], _ target: any BlockNode, _ made: TargetPlan, _ arguments: ConvertArguments,
+        _ progress: Progress
     ) throws {
-        if arguments.isCompressed, !(target is any CompressedWriting) {
-            throw fail("Compression not supported for this file format")
-        }
-        var plan = CopyJob.Plan(target: target)
-        plan.sources = sources
-        plan.sharedBase = sharedBase
-        plan.targetHasBacking = hasBacking
-        plan.targetIsZero = !arguments.skipsCreation || arguments.targetIsZero
-        if !plan.targetIsZero, !hasBacking, arguments.sparse != 0 {
-            // One big request is cheap where the storage can do it, and then zeroes need no further ones.
-            let range = target.length
-            if (try? target.writeZeroes(at: 0, count: range, flags: [.mayUnmap, .noFallback])) != nil {
-                plan.targetIsZero = true
-            }
+        let total = sources.reduce(0) { $0 + $1.length }
+        if arguments.skipsCreation, target.length < total { throw fail("output file is smaller than input file") }
+        let source = sources.count == 1 ? sources[0] : ConcatenatedNode(sources)
+        var plan = CopyJob.Plan(source: source, target: target)
+        plan.targetHasBacking = made.hasBacking
+        if made.hasBacking {
+            plan.sharedBase = sources[0].backingNode
+            if !arguments.skipsCreation { plan.targetBackingLength = target.backingNode?.length }
         }
         plan.sparseSize = arguments.sparse ?? 4096
-        plan.isCompressed = arguments.isCompressed
+        plan.targetIsZero =
+            arguments.targetIsZero
+            || (!arguments.skipsCreation && plan.sparseSize > 0 && !made.hasBacking && target.isZeroWhenNew)
+        let sectors = max(plan.sparseSize / 512, 1)
+        plan.alignment = max(
+            (1 << (Int.bitWidth - 1 - sectors.leadingZeroBitCount)) * 512, target.limits.requestAlignment)
+        plan.isCompressed = arguments.isCompressed || target.needsCompressedWrites
         plan.isOrdered = arguments.isOrdered && !(target.driverName == "raw")
-        plan.workers = max(1, min(arguments.workers, Self.usefulWorkers))
+        plan.workers = arguments.isSalvaging ? 1 : max(1, min(arguments.workers, Self.usefulWorkers))
         plan.rate = arguments.rate
         plan.isSalvaging = arguments.isSalvaging
-        let total = sources.reduce(0) { $0 + $1.length }
-        let progress = Progress(self, isShown: arguments.showsProgress && !arguments.isQuiet, total: total)
+        plan.isQuiet = arguments.isQuiet
+        plan.isSurveyed = arguments.isSalvaging || (arguments.showsProgress && !arguments.isQuiet)
         let (name, errors) = (name, errors)
         let job = CopyJob(plan) { errors("\(name): \($0)\n") }
         do {
@@ -290,26 +315,23 @@ extension ImageTool {
         } catch {
             throw fail("", error)
         }
-        progress.finish()
     }
 
     /// More than this many threads wait for one another.
     private static var usefulWorkers: Int { 3 }
 
-    func copyBitmaps(from source: any BlockNode, to target: any BlockNode, skipsBroken: Bool) throws {
+    func copyBitmaps(from source: any BlockNode, to target: any BlockNode) throws {
         guard let from = source as? any BitmapStore, let to = target as? any BitmapStore else { return }
         for bitmap in from.bitmaps {
             if bitmap.isInconsistent {
-                guard skipsBroken else {
-                    throw fail("Cannot copy inconsistent bitmap '\(bitmap.name)'", status: 1)
-                }
                 warning("Skipping inconsistent bitmap '\(bitmap.name)'")
                 continue
             }
-            try attempt("Failed to populate bitmap \(bitmap.name): ") { () throws(BlockError) in
-                let ranges = try from.dirtyRanges(of: bitmap.name)
+            try attempt("Failed to create bitmap \(bitmap.name): ") { () throws(BlockError) in
                 try to.addBitmap(bitmap)
-                try to.markDirty(ranges, in: bitmap.name)
+            }
+            try attempt("Failed to populate bitmap \(bitmap.name): ") { () throws(BlockError) in
+                try to.markDirty(try from.dirtyRanges(of: bitmap.name), in: bitmap.name)
             }
         }
     }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import BlockLayer
+internal import Glibc
 internal import HostSystem
 
 /// Whether an option list asks for help rather than giving values.
 func asksForHelp(_ options: [String]) -> Bool {
-    options.contains { text in text.split(separator: ",").contains { $0 == "help" || $0 == "?" } }
+    options.contains(where: BlockOptions.asksForHelp)
 }
 
 extension ImageTool {
@@ -18,18 +19,16 @@ extension ImageTool {
         var isUnsafe = false
         let operands = try OptionParser([
             .init("h", "help"), .init("f", value: true), .init("b", value: true), .init("F", value: true),
-            .init("o", value: true), .init("q"), .init("u"), .init(nil, "object", value: true), .init("e"), .init("6"),
+            .init("o", value: true), .init("q"), .init("u"), .init(nil, "object", value: true),
         ]).parse(arguments) { key, value in
             switch key {
             case "help": throw Exit(status: help(), lines: [])
             case "f": format = value
             case "b": backing = value
             case "F": backingFormat = value
-            case "o": optionTexts.append(value)
+            case "o": optionTexts.append(try optionList(value))
             case "q": isQuiet = true
             case "u": isUnsafe = true
-            case "e": throw fail("option -e is deprecated, please use '-o encryption=on' instead!")
-            case "6": throw fail("option -6 is deprecated, please use '-o compat6' instead!")
             default: try addSecret(value)
             }
         }
@@ -124,7 +123,14 @@ extension ImageTool {
         }
         guard options.isSet("size") else { throw BlockError(.invalidArgument, "Image creation needs a size parameter") }
         if !isQuiet { output("Formatting '\(request.filename)', fmt=\(request.format) \(describe(options))\n") }
-        try creating.create(CreateRequest(filename: request.filename, options: options, graph: graph))
+        do {
+            try creating.create(CreateRequest(filename: request.filename, options: options, graph: graph))
+        } catch  where error.errno.code == EFBIG {
+            let hint = (options.number("cluster_size") ?? 0) > 0 ? " (try using a larger cluster size)" : ""
+            throw BlockError(
+                .outOfRange, "The image size is too large for file format '\(request.format)'\(hint)",
+                errno: error.errno)
+        }
     }
 
     private func checkBacking(
@@ -134,14 +140,24 @@ extension ImageTool {
             throw BlockError(
                 .invalidArgument, "Error: Trying to create an image with the same filename as the backing file")
         }
+        if backing.isEmpty {
+            throw BlockError(.invalidArgument, "Expected backing file name, got empty string")
+        }
         let format = options.isSet("backing_fmt") ? options.string("backing_fmt") : nil
-        guard request.opensBacking else { return }
+        guard request.opensBacking else {
+            guard format != nil else {
+                throw BlockError(.invalidArgument, "Backing file specified without backing format")
+            }
+            return
+        }
         let node: any BlockNode
         do {
             let parent = NodeLocation(filename: request.filename, path: request.filename)
             let full = try ImageName.resolve(backing, against: parent)
             var flags = OpenFlags()
+            // Nothing is read, so that whoever has the image open is not in the way.
             flags.metadataOnly = true
+            flags.forceShare = true
             node = try graph.open(full, format: format, flags: flags)
         } catch {
             var failure = error

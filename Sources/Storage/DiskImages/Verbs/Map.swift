@@ -62,9 +62,9 @@ extension ImageTool {
         var position = start
         while position < end {
             let found = try attempt { () throws(BlockError) in
-                try node.chainStatus(at: position, count: min(end - position, 1 << 30))
+                try MapEntry(of: node, at: position, count: min(end - position, 1 << 30))
             }
-            var entry = MapEntry(position, found)
+            var entry = found
             entry.count = max(entry.count, 1)
             position += entry.count
             if let last = current {
@@ -110,11 +110,27 @@ extension ImageTool {
 }
 
 extension MapEntry {
-    fileprivate init(_ start: Int64, _ found: ChainStatus) {
-        let status = found.status
-        self.init(
-            start: start, count: status.count, depth: found.depth, isData: status.isData, isZero: status.isZero,
-            isPresent: status.isAllocated, offset: status.offset,
-            filename: status.offset == nil ? nil : status.file?.location.filename)
+    /// Asks the layers from the top down until one has data or zeroes.
+    fileprivate init(of top: any BlockNode, at start: Int64, count: Int64) throws(BlockError) {
+        var node = top
+        var count = count
+        var depth = 0
+        while true {
+            while let filter = node as? any FilterNode { node = filter.filtered }
+            var status = try node.status(at: start, count: count, detail: .mapping)
+            count = min(count, max(status.count, 1))
+            let below = node.backingNode
+            if let below, !status.isData, start >= below.length { status.isZero = true }
+            if status.isData || status.isZero || below == nil {
+                let isKnown = status.isData || status.isZero
+                self.init(
+                    start: start, count: count, depth: depth, isData: status.isData, isZero: status.isZero,
+                    isPresent: isKnown && status.isAllocated, offset: isKnown ? status.offset : nil,
+                    filename: isKnown && status.offset != nil ? status.file?.location.filename : nil)
+                return
+            }
+            node = below ?? node
+            depth += 1
+        }
     }
 }

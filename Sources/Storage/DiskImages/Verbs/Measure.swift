@@ -23,8 +23,8 @@ extension ImageTool {
             case "help": throw Exit(status: help(), lines: [])
             case "f": format = value
             case "O": outputFormat = value
-            case "o": optionTexts.append(value)
-            case "l": snapshot = value
+            case "o": optionTexts.append(try optionList(value))
+            case "l": snapshot = try snapshotParameter(value)
             case "image-opts": isOptions = true
             case "force-share": flags.forceShare = true
             case "output": json = try isJSON(value)
@@ -83,6 +83,18 @@ extension ImageTool {
             throw fail("Block driver '\(format)' does not support size measurement")
         }
         return try attempt { () throws(BlockError) in try measuring.measure(options, source: source) }
+    }
+
+    /// Checks the form of a snapshot's description.
+    func snapshotParameter(_ text: String) throws -> String {
+        guard text.hasPrefix("snapshot.") else { return text }
+        let options = try attempt { () throws(BlockError) in try BlockOptions.parse(text) }
+        if let unknown = options.keys.first(where: { $0 != "snapshot.id" && $0 != "snapshot.name" }) {
+            var exit = fail("Invalid parameter '\(unknown)'")
+            exit.lines += fail("Failed in parsing snapshot param '\(text)'").lines
+            throw exit
+        }
+        return text
     }
 
     /// The disk of a snapshot: `snapshot.id=...,snapshot.name=...` or an identifier or name.

@@ -78,7 +78,7 @@ extension ImageTool {
             throw fail("Image format driver does not support resize")
         }
         try attempt { () throws(BlockError) in
-            try resizable.resize(to: total, preallocation: preallocation, exact: true)
+            try resizable.resizeOverBacking(to: total, preallocation: preallocation)
         }
     }
 }

@@ -63,7 +63,9 @@ extension ImageTool {
         do {
             try store.createSnapshot(information)
         } catch {
-            throw fail("Could not create snapshot '\(tag)': -\(error.errno.code) (\(error.message))")
+            throw fail(
+                "Could not create snapshot '\(tag)': -\(error.errno.code) (\(isDropIn ? "\(error.errno)" : error.message))"
+            )
         }
     }
 

@@ -57,6 +57,10 @@ extension QCOW2Node {
                 throw BlockError(.corrupt, "Broken bitmap directory")
             }
             let entries = Int(region.bigEndian(at: position + 8, as: UInt32.self))
+            let text = String(decoding: region.slice(position + 24 + extraSize, nameSize).bytes, as: UTF8.self)
+            guard flags & ~(Bitmap.Flag.auto | Bitmap.Flag.inUse) == 0 else {
+                throw BlockError(.invalidArgument, "Bitmap '\(text)' doesn't satisfy the constraints")
+            }
             guard entries <= 0x8000000 / 8 else { throw BlockError(.corrupt, "A bitmap's table is too large") }
             bitmapList.append(
                 Bitmap(
