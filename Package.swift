@@ -60,6 +60,7 @@ let shims: [Target] = [
     library("CBzip2", package: "libbz2-dev"),
     library("CZstd", pkgConfig: "libzstd", package: "libzstd-dev"),
     library("CCrypto", pkgConfig: "libcrypto", package: "libssl-dev"),
+    library("CXML", pkgConfig: "libxml-2.0", package: "libxml2-dev"),
     library("CSlirp", pkgConfig: "slirp", package: "libslirp-dev"),
 ]
 
@@ -71,6 +72,9 @@ let modules: [Target] = [
     module("JSONCoding", in: "Support", []),
     module("CommandLineKit", in: "Support", ["Diagnostics", "JSONCoding"]),
     module("HostIO", in: "Support", ["HostSystem", "Diagnostics", "CLinux", "CURing"]),
+    module("LocalSockets", in: "Support", ["HostSystem", "CLinux"]),
+    module("HostProcesses", in: "Support", ["HostSystem", "CLinux"]),
+    module("XMLTree", in: "Support", ["CXML"]),
     module("Compression", in: "Support", ["CDeflate", "CZlib", "CZstd", "CBzip2"]),
     module("Cryptography", in: "Support", ["CCrypto"]),
     // Contract
@@ -161,11 +165,46 @@ let modules: [Target] = [
             "PacketPorts", "CharacterStreams", "GuestMemory", "MachineModel", "CPUInterface", "HostIO", "HostSystem",
             "Diagnostics", "JSONCoding", "ControlServer", "ControlProtocol",
         ]),
+    // Management
+    module("ManagementModel", in: "Management", []),
+    module("ManagementXML", in: "Management", ["ManagementModel", "XMLTree"]),
+    module("StateStore", in: "Management", ["ManagementModel", "HostSystem"]),
+    module(
+        "HostInventory", in: "Management",
+        ["ManagementModel", "XMLTree", "HostSystem", "HostProcesses", "Diagnostics"]),
+    module(
+        "MachineDriver", in: "Management",
+        [
+            "ManagementModel", "ManagementXML", "StateStore", "HostInventory", "ControlProtocol", "XMLTree",
+            "JSONCoding", "LocalSockets", "HostProcesses", "HostIO", "HostSystem", "Diagnostics",
+        ]),
+    module(
+        "ManagementCore", in: "Management",
+        ["ManagementModel", "HostInventory", "MachineDriver", "StateStore", "HostSystem", "Diagnostics"]),
+    // Remote
+    module("XDRCoding", in: "Remote", []),
+    module("LibvirtProtocol", in: "Remote", ["XDRCoding", "ManagementModel"]),
+    module(
+        "LibvirtRPC", in: "Remote",
+        ["LibvirtProtocol", "XDRCoding", "ManagementModel", "HostIO", "HostSystem", "LocalSockets", "Diagnostics"]),
+    module(
+        "LibvirtService", in: "Remote",
+        [
+            "LibvirtRPC", "LibvirtProtocol", "XDRCoding", "ManagementCore", "MachineDriver", "HostInventory",
+            "ManagementModel", "HostIO", "HostSystem", "Diagnostics",
+        ]),
+    module(
+        "DaemonAssembly", in: "Remote",
+        [
+            "LibvirtService", "LibvirtRPC", "ManagementCore", "MachineDriver", "HostInventory", "StateStore",
+            "ManagementModel", "LocalSockets", "CommandLineKit", "HostIO", "HostSystem", "Diagnostics", "CLinux",
+        ]),
 ]
 
 let programs: [Target] = [
     program("roost-vmm", ["MachineAssembly", "MachineSpec", "Diagnostics", "HostSystem"]),
     program("roost-img", ["DiskImages"]),
+    program("roostd", ["DaemonAssembly"]),
 ]
 
 /// What several test targets share.
@@ -214,6 +253,10 @@ let oracle: [Target] = [
 ]
 
 var testTargets: [Target] = [
+    tests("XDRCoding"),
+    tests("XMLTree"),
+    tests("ManagementModel"),
+    tests("LibvirtProtocol", ["XDRCoding", "ManagementModel"]),
     tests("GuestMemory"),
     tests("InterruptControllers", ["MachineModel", "CPUInterface", "HostSystem"]),
     tests("PCChipset", ["MachineModel", "GuestMemory", "HostSystem", "CharacterStreams"]),

@@ -14,6 +14,7 @@
 #elif defined(__aarch64__)
 #define ROOST_AUDIT_ARCH AUDIT_ARCH_AARCH64
 #endif
+#include <spawn.h>
 
 _Static_assert(F_OFD_GETLK == ROOST_F_OFD_GETLK && F_OFD_SETLK == ROOST_F_OFD_SETLK, "fcntl");
 _Static_assert(SEEK_DATA == ROOST_SEEK_DATA && SEEK_HOLE == ROOST_SEEK_HOLE, "lseek");
@@ -21,6 +22,7 @@ _Static_assert(FALLOC_FL_KEEP_SIZE == ROOST_FALLOC_KEEP_SIZE && FALLOC_FL_PUNCH_
                    && FALLOC_FL_ZERO_RANGE == ROOST_FALLOC_ZERO_RANGE, "fallocate");
 
 const int roost_o_direct = O_DIRECT;
+const int roost_spawn_new_session = POSIX_SPAWN_SETSID;
 
 int roost_fallocate(int fd, int mode, int64_t offset, int64_t length) { return fallocate(fd, mode, offset, length); }
 
@@ -111,4 +113,53 @@ int roost_call_number(const char *name) {
 
 int64_t roost_copy_file_range(int from, int64_t from_offset, int to, int64_t to_offset, size_t length) {
     return copy_file_range(from, &from_offset, to, &to_offset, length, 0);
+}
+
+int roost_peer_credentials(int fd, int *process, unsigned *user, unsigned *group) {
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length)) return -1;
+    *process = peer.pid;
+    *user = peer.uid;
+    *group = peer.gid;
+    return 0;
+}
+
+enum { ROOST_DESCRIPTORS = 32 };
+
+ssize_t roost_receive_passed(int fd, void *bytes, size_t count, int *descriptors, int limit, int *received) {
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(ROOST_DESCRIPTORS * sizeof(int))];
+    struct iovec part = {bytes, count};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    *received = 0;
+    ssize_t result = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+    if (result < 0) return result;
+    for (struct cmsghdr *each = CMSG_FIRSTHDR(&message); each; each = CMSG_NXTHDR(&message, each)) {
+        if (each->cmsg_level != SOL_SOCKET || each->cmsg_type != SCM_RIGHTS) continue;
+        size_t passed = (each->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < passed; i++) {
+            int descriptor;
+            memcpy(&descriptor, CMSG_DATA(each) + i * sizeof(int), sizeof(int));
+            if (*received < limit) descriptors[(*received)++] = descriptor;
+            else close(descriptor);
+        }
+    }
+    return result;
+}
+
+ssize_t roost_send(int fd, const void *bytes, size_t count, int descriptor) {
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    struct iovec part = {(void *)bytes, count};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (descriptor >= 0) {
+        memset(control, 0, sizeof control);
+        message.msg_control = control;
+        message.msg_controllen = sizeof control;
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
+    }
+    return sendmsg(fd, &message, MSG_NOSIGNAL);
 }

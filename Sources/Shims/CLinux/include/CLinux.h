@@ -145,4 +145,13 @@ int roost_deny_calls(const int *numbers, int count, int kills);
 /// syscall(2) numbers of calls by name; -1 for one that this architecture does not have.
 int roost_call_number(const char *name);
 
+/// POSIX_SPAWN_SETSID is declared for _GNU_SOURCE alone.
+extern const int roost_spawn_new_session;
+/// The credentials of the process at the other end of a UNIX socket (SO_PEERCRED; struct ucred needs _GNU_SOURCE).
+int roost_peer_credentials(int fd, int *process, unsigned *user, unsigned *group);
+/// recvmsg(2) with at most `limit` descriptors (SCM_RIGHTS), close-on-exec; CMSG_* are macros with arguments.
+ssize_t roost_receive_passed(int fd, void *bytes, size_t count, int *descriptors, int limit, int *received);
+/// sendmsg(2) without SIGPIPE, with one descriptor, or none when it is negative.
+ssize_t roost_send(int fd, const void *bytes, size_t count, int descriptor);
+
 #endif

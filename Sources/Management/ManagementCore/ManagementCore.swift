@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import HostInventory
+public import ManagementModel
+public import MachineDriver
+
+/// Everything that is managed on this host.
+public final class ManagementCore: Sendable {
+    /// The host and the default emulator.
+    public let capabilities: Capabilities
+    /// Machines.
+    public let machines: MachineDriver
+    /// Events of all parts.
+    public let events: EventHub
+    /// Whether the service runs as root for the whole host, or for one user.
+    public let isSystem: Bool
+
+    public init(capabilities: Capabilities, machines: MachineDriver, events: EventHub, isSystem: Bool) {
+        self.capabilities = capabilities
+        self.machines = machines
+        self.events = events
+        self.isSystem = isSystem
+    }
+
+    /// How a client can reach this service again.
+    public var address: String { isSystem ? "qemu:///system" : "qemu:///session" }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Diagnostics
+internal import Glibc
+
+/// What the command line says.
+struct DaemonOptions {
+    /// Where clients connect.
+    var socket: String
+    /// Where clients that may only look connect; none for a private instance unless asked for.
+    var readOnlySocket: String?
+    /// The folder of definitions (/etc/libvirt for the system).
+    var configuration: String
+    /// The folder of what lasts over a reboot (/var/lib/libvirt).
+    var state: String
+    /// The folder of what does not (/run/libvirt).
+    var runtime: String
+    /// The folder of machines' logs.
+    var logs: String
+    /// The emulator of machines that name none.
+    var emulator: String
+    /// Whether this is the host's daemon or one user's.
+    var isSystem: Bool
+    /// What is printed instead of serving.
+    var immediateOutput: String?
+
+    private static let version = "roostd 0.1 (libvirt 9.0.0)"
+    private static let help = """
+        Usage: roostd [OPTION]...
+        Manages machines, storage and networks for clients of libvirt.
+
+          --socket PATH      serve at PATH (and read-only at PATH-ro) instead of libvirt's own place
+          --state DIR        keep everything in DIR instead of libvirt's own places
+          --emulator PATH    the program that runs machines; roost-vmm beside this program unless given
+          --session          serve one user, also when started by root
+          --help             show this text
+          --version          show the version
+        """
+
+    init(_ arguments: [String]) throws(UserError) {
+        var socket: String?
+        var state: String?
+        var emulator: String?
+        isSystem = getuid() == 0
+        var rest = arguments[...]
+        while let argument = rest.popFirst() {
+            var (name, value) = (argument, String?.none)
+            if let equals = argument.firstIndex(of: "="), argument.hasPrefix("--") {
+                name = String(argument[..<equals])
+                value = String(argument[argument.index(after: equals)...])
+            }
+            func argumentValue() throws(UserError) -> String {
+                if let value { return value }
+                guard let next = rest.popFirst() else {
+                    throw UserError("option \(name) needs a value", remedy: "see roostd --help")
+                }
+                return next
+            }
+            switch name {
+            case "--socket": socket = try argumentValue()
+            case "--state": state = try argumentValue()
+            case "--emulator": emulator = try argumentValue()
+            case "--session": isSystem = false
+            case "--help", "-h": immediateOutput = Self.help
+            case "--version", "-V": immediateOutput = Self.version
+            default: throw UserError("unknown option \(argument)", remedy: "see roostd --help")
+            }
+        }
+        self.emulator = emulator ?? Self.besideThisProgram("roost-vmm")
+        let home = Self.environment("HOME") ?? "/"
+        let runtimeHome = (Self.environment("XDG_RUNTIME_DIR") ?? "/run/user/\(getuid())") + "/libvirt"
+        if let state {
+            configuration = state + "/etc"
+            self.state = state + "/lib"
+            runtime = state + "/run"
+            logs = state + "/log"
+        } else if isSystem {
+            configuration = "/etc/libvirt"
+            self.state = "/var/lib/libvirt"
+            runtime = "/run/libvirt"
+            logs = "/var/log/libvirt"
+        } else {
+            configuration = (Self.environment("XDG_CONFIG_HOME") ?? home + "/.config") + "/libvirt"
+            self.state = (Self.environment("XDG_DATA_HOME") ?? home + "/.local/share") + "/libvirt"
+            runtime = runtimeHome
+            logs = (Self.environment("XDG_CACHE_HOME") ?? home + "/.cache") + "/libvirt"
+        }
+        self.socket = socket ?? (isSystem && state == nil ? "/run/libvirt/libvirt-sock" : runtime + "/libvirt-sock")
+        readOnlySocket = isSystem ? self.socket + "-ro" : nil
+    }
+
+    private static func environment(_ name: String) -> String? {
+        // getenv's text is copied at once; nothing sets variables while the program starts.
+        unsafe getenv(name).map { unsafe String(cString: $0) }
+    }
+
+    private static func besideThisProgram(_ name: String) -> String {
+        var path = [UInt8](repeating: 0, count: Int(PATH_MAX))
+        // readlink writes at most the buffer's size.
+        let count = unsafe path.withUnsafeMutableBytes {
+            unsafe readlink("/proc/self/exe", $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
+        }
+        let own = String(decoding: path.prefix(max(0, count)), as: UTF8.self)
+        guard let slash = own.lastIndex(of: "/") else { return "/usr/bin/" + name }
+        return own[...slash] + name
+    }
+}

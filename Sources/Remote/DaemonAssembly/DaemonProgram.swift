@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Diagnostics
+internal import Glibc
+internal import HostInventory
+internal import HostIO
+internal import HostSystem
+internal import LibvirtRPC
+internal import LibvirtService
+internal import LocalSockets
+internal import MachineDriver
+internal import ManagementCore
+internal import ManagementModel
+
+/// The daemon: reads its arguments, puts its parts together and serves until it is told to stop.
+public enum DaemonProgram {
+    /// Runs the program and gives its exit status.
+    public static func run(_ arguments: [String]) -> Int32 {
+        do {
+            let options = try DaemonOptions(arguments)
+            if let text = options.immediateOutput {
+                print(text)
+                return ExitStatus.success
+            }
+            try serve(options)
+            return ExitStatus.success
+        } catch {
+            Console.shared.error(error)
+            return ExitStatus.of(error)
+        }
+    }
+
+    private static func serve(_ options: DaemonOptions) throws {
+        let stop = try StopSignals()
+        let emulator: EmulatorFacts
+        do throws(Errno) { emulator = try EmulatorFacts(probing: options.emulator) } catch {
+            throw UserError(
+                "cannot run the emulator \(options.emulator)", because: error,
+                remedy: "name another one with --emulator PATH")
+        }
+        let events = EventHub()
+        let core = ManagementCore(
+            capabilities: Capabilities(host: HostFacts(), emulator: emulator), machines: MachineDriver(events: events),
+            events: events, isSystem: options.isSystem)
+        let table = ServiceTable.make()
+        let server: RPCServer
+        do throws(Errno) {
+            server = try RPCServer { ServiceConnection(core: core, table: table, connection: $0) }
+        } catch { throw UserError("cannot start serving", because: error) }
+        try listen(server, options.socket, readOnly: false)
+        if let path = options.readOnlySocket { try listen(server, path, readOnly: true) }
+        do throws(Errno) { try server.start() } catch { throw UserError("cannot start serving", because: error) }
+        Console.shared.info("serving at \(options.socket)")
+        stop.wait()
+        for path in [options.socket, options.readOnlySocket].compactMap({ $0 }) {
+            // unlink copies the path.
+            _ = unsafe unlink(path)
+        }
+    }
+
+    private static func listen(_ server: RPCServer, _ path: String, readOnly: Bool) throws {
+        do throws(Errno) {
+            // Who may open the socket's folder is decided by the folder; anybody may read.
+            let socket = try LocalSocket.listen(path: path, mode: readOnly ? 0o777 : 0o770)
+            server.listen(on: socket, readOnly: readOnly)
+        } catch {
+            throw UserError(
+                "cannot listen at \(path)", because: error,
+                remedy: "stop the daemon that listens there, or choose another place with --socket PATH")
+        }
+    }
+}

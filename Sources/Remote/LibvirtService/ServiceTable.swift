@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import LibvirtRPC
+
+/// The calls of the management service.
+public enum ServiceTable {
+    /// A table that answers every call that there is.
+    public static func make() -> CallTable<ServiceConnection> {
+        let table = CallTable<ServiceConnection>()
+        ConnectionCalls.register(in: table)
+        NodeCalls.register(in: table)
+        EventCalls.register(in: table)
+        return table
+    }
+}
+
+/// Arguments with a meaning of their own.
+enum Flags {
+    /// Refuses flags that the call does not know.
+    static func check(_ flags: UInt32, allowed: UInt32, _ function: String) throws {
+        guard flags & ~allowed == 0 else {
+            throw ManagementError(
+                .invalidArg, "unsupported flags (0x\(String(flags & ~allowed, radix: 16))) in function \(function)")
+        }
+    }
+}
+
+internal import ManagementModel
