@@ -95,7 +95,9 @@ public enum ChildProcess {
         while true {
             // The chunk lives for the call.
             let read: Result<Int, Errno> = unsafe chunk.withUnsafeMutableBytes { bytes in
-                do throws(Errno) { return .success(try unsafe reading.read(into: bytes)) } catch { return .failure(error) }
+                do throws(Errno) { return .success(try unsafe reading.read(into: bytes)) } catch {
+                    return .failure(error)
+                }
             }
             let count = try read.get()
             if count == 0 { break }
@@ -114,7 +116,7 @@ public enum ChildProcess {
     ) -> Result {
         // strdup's copies live until the body is done; the list ends with a null pointer.
         var list: [UnsafeMutablePointer<CChar>?] = unsafe texts.map { unsafe strdup($0) } + [nil]
-        defer { for unsafe text in unsafe list { unsafe free(text) } }
+        defer { for unsafetext in unsafe list { unsafe free(text) } }
         return unsafe list.withUnsafeMutableBufferPointer { unsafe body($0.baseAddress!) }
     }
 }
