@@ -116,7 +116,7 @@ public enum ChildProcess {
     ) -> Result {
         // strdup's copies live until the body is done; the list ends with a null pointer.
         var list: [UnsafeMutablePointer<CChar>?] = unsafe texts.map { unsafe strdup($0) } + [nil]
-        defer { for unsafetext in unsafe list { unsafe free(text) } }
+        defer { unsafe list.forEach { unsafe free($0) } }
         return unsafe list.withUnsafeMutableBufferPointer { unsafe body($0.baseAddress!) }
     }
 }
