@@ -223,6 +223,9 @@ let testSupport: [Target] = [
 
 let benchmarks: [Target] = [
     .executableTarget(
+        name: "xml-normalize", dependencies: ["ManagementXML", "ManagementModel"], path: "Benchmarks/xml-normalize",
+        swiftSettings: strict),
+    .executableTarget(
         name: "cpu-benchmark", dependencies: ["X86CPU", "GuestMemory", "MachineModel", "CPUInterface", "HostSystem"],
         path: "Benchmarks/cpu-benchmark", swiftSettings: strict),
     .executableTarget(

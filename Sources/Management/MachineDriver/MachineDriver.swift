@@ -1,15 +1,288 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Diagnostics
+public import HostInventory
+internal import HostIO
+public import HostSystem
 public import ManagementModel
+internal import ManagementXML
+public import StateStore
+internal import XMLTree
 
-/// All machines of this service.
-public final class MachineDriver: Sendable {
-    private let events: EventHub
+/// All machines of this service: their definitions on disk and the processes that run.
+public final class MachineDriver: @unchecked Sendable {
+    public let folders: MachineFolders
+    public let events: EventHub
+    /// The emulator of machines that name none.
+    public let emulator: EmulatorFacts
+    let context: DomainContext
+    /// Reads all monitors.
+    let loop: EventLoop
+    /// Work after events that waits: ends of processes, restarts.
+    let workers: WorkerPool
 
-    public init(events: EventHub) {
+    private let lock = Lock()
+    // Guarded by `lock`.
+    private var machines: [UniqueID: Machine] = [:]
+    private var uuids: [String: UniqueID] = [:]
+    private var nextID: Int32 = 1
+    private var probed: [String: EmulatorFacts] = [:]
+
+    /// Threads for work after events.
+    private static let workerCount = 4
+
+    public init(folders: MachineFolders, emulator: EmulatorFacts, events: EventHub) throws(Errno) {
+        self.folders = folders
+        self.emulator = emulator
         self.events = events
+        context = DomainContext(
+            emulator: { ["x86_64", "i686"].contains($0) ? emulator.path : nil },
+            canonicalMachine: { emulator.canonical($0) ?? ($0.hasPrefix("pc-") ? $0 : nil) })
+        loop = try EventLoop()
+        workers = try WorkerPool(name: "machine-work", count: Self.workerCount)
+        try folders.make()
+        let loop = loop
+        _ = try HostThread(name: "monitors") { loop.run() }
     }
 
-    /// All machines.
-    public var all: [MachineReference] { [] }
+    // MARK: Finding
+
+    /// All machines, by name.
+    public var all: [MachineFacts] {
+        lock.withLock { Array(machines.values) }.map(\.facts)
+    }
+
+    var allMachines: [Machine] { lock.withLock { Array(machines.values) } }
+
+    /// The machine of a UUID.
+    /// - Throws: libvirt's error for one that is not there.
+    func machine(_ uuid: UniqueID, called name: String? = nil) throws -> Machine {
+        guard let machine = lock.withLock({ machines[uuid] }) else {
+            let suffix = name.map { " (\($0))" } ?? ""
+            throw ManagementError(.noDomain, "no domain with matching uuid '\(uuid)'\(suffix)")
+        }
+        return machine
+    }
+
+    /// The facts of the machine of a UUID.
+    public func facts(_ uuid: UniqueID, called name: String? = nil) throws -> MachineFacts {
+        try machine(uuid, called: name).facts
+    }
+
+    public func find(named name: String) throws -> MachineFacts {
+        guard let machine = lock.withLock({ uuids[name].flatMap { machines[$0] } }) else {
+            throw ManagementError(.noDomain, "no domain with matching name '\(name)'")
+        }
+        return machine.facts
+    }
+
+    public func find(id: Int32) throws -> MachineFacts {
+        guard id >= 0, let found = all.first(where: { $0.id == id }) else {
+            throw ManagementError(.noDomain, "no domain with matching id \(id)")
+        }
+        return found
+    }
+
+    // MARK: Adding and removing
+
+    /// The machine that a document means, made if it is new.
+    /// - Throws: libvirt's error when the name or the UUID is another machine's.
+    func claim(_ definition: DomainDefinition) throws -> (machine: Machine, isNew: Bool) {
+        let (name, uuid) = (definition.name, definition.uuid)
+        return try lock.withLock {
+            if let existing = machines[uuid] {
+                let known = existing.facts.name
+                guard known == name else {
+                    throw ManagementError(
+                        .operationFailed, "domain '\(known)' is already defined with uuid \(uuid)", from: .domain)
+                }
+                return (existing, false)
+            }
+            if let other = uuids[name] {
+                throw ManagementError(
+                    .operationFailed, "domain '\(name)' already exists with uuid \(other)", from: .domain)
+            }
+            let machine = Machine(MachineFacts(name: name, uuid: uuid))
+            machines[uuid] = machine
+            uuids[name] = uuid
+            return (machine, true)
+        }
+    }
+
+    func forget(_ machine: Machine) {
+        let facts = machine.facts
+        lock.withLock {
+            machines[facts.uuid] = nil
+            uuids[facts.name] = nil
+        }
+    }
+
+    func renamed(_ machine: Machine, from old: String, to new: String) throws {
+        try lock.withLock {
+            guard uuids[new] == nil else {
+                throw ManagementError(.operationInvalid, "domain with name '\(new)' already exists")
+            }
+            uuids[old] = nil
+            uuids[new] = machine.facts.uuid
+        }
+    }
+
+    func takeID() -> Int32 {
+        lock.withLock {
+            defer { nextID += 1 }
+            return nextID
+        }
+    }
+
+    func reserve(id: Int32) { lock.withLock { nextID = max(nextID, id &+ 1) } }
+
+    /// What the emulator of a machine has; asked once for each program.
+    func facts(ofEmulator path: String) throws -> EmulatorFacts {
+        if path == emulator.path { return emulator }
+        if let known = lock.withLock({ probed[path] }) { return known }
+        do throws(Errno) {
+            let facts = try EmulatorFacts(probing: path)
+            lock.withLock { probed[path] = facts }
+            return facts
+        } catch {
+            throw ManagementError(.systemError, "Cannot check QEMU binary \(path): \(error)")
+        }
+    }
+
+    func emit(_ machine: Machine, _ event: (Int32, Int32)) {
+        events.emit(.machine(machine.facts.reference, .lifecycle(event.0, detail: event.1)))
+    }
+
+    // MARK: Definitions
+
+    private static let notice = """
+        <!--
+        This file is written by roostd. To change the machine use:
+          virsh edit NAME
+        -->
+
+
+        """
+
+    /// Writes a machine's definition.
+    func store(_ definition: DomainDefinition) throws {
+        do throws(Errno) {
+            try StateFiles.write(folders.definition(definition.name), Self.notice + definition.printed())
+        } catch {
+            throw ManagementError(
+                .systemError, "cannot write the definition '\(folders.definition(definition.name))': \(error)")
+        }
+    }
+
+    /// The definition that stays.
+    func definition(of machine: Machine) throws -> DomainDefinition {
+        let facts = machine.facts
+        if !facts.isPersistent, let live = machine.live { return live.definition }
+        let path = folders.definition(facts.name)
+        do {
+            guard let text = try StateFiles.read(path) else {
+                throw ManagementError(.systemError, "the definition '\(path)' is gone")
+            }
+            return DomainDefinition(complete: try XMLDocument.parse(text, as: "domain", called: path))
+        } catch let error as Errno {
+            throw ManagementError(.systemError, "cannot read '\(path)': \(error)")
+        }
+    }
+
+    /// Defines a machine, or defines it anew.
+    public func define(_ text: String) throws -> MachineReference {
+        let definition = try DomainDefinition(parsing: text, context)
+        let (machine, isNew) = try claim(definition)
+        return try machine.job.withLock {
+            do { try store(definition) } catch {
+                if isNew { forget(machine) }
+                throw error
+            }
+            machine.change { facts, _ in
+                if !facts.isActive { facts.takeSizes(definition) } else { facts.wasUpdated = facts.isPersistent }
+                facts.isPersistent = true
+            }
+            emit(machine, isNew ? Lifecycle.definedAdded : Lifecycle.definedUpdated)
+            return machine.facts.reference
+        }
+    }
+
+    /// Changes the definition that stays.
+    func update(_ machine: Machine, _ body: (inout DomainDefinition) throws -> Void) throws {
+        var definition = try definition(of: machine)
+        try body(&definition)
+        try store(definition)
+        machine.change { facts, _ in if !facts.isActive { facts.takeSizes(definition) } }
+    }
+
+    /// Removes a machine's definition; one that runs goes on without it.
+    public func undefine(_ uuid: UniqueID, removesSavedMemory: Bool) throws {
+        let machine = try machine(uuid)
+        try machine.job.withLock {
+            let facts = machine.facts
+            guard facts.isPersistent else {
+                throw ManagementError(.operationInvalid, "cannot undefine transient domain")
+            }
+            if StateFiles.exists(folders.savedMemory(facts.name)) {
+                guard removesSavedMemory else {
+                    throw ManagementError(
+                        .operationInvalid, "Refusing to undefine while domain managed save image exists")
+                }
+                try removing(folders.savedMemory(facts.name))
+            }
+            try removing(folders.definition(facts.name))
+            try removing(folders.autostartLink(facts.name))
+            machine.change { facts, _ in
+                facts.isPersistent = false
+                facts.startsWithService = false
+            }
+            emit(machine, Lifecycle.undefined)
+            if !facts.isActive { forget(machine) }
+        }
+    }
+
+    func removing(_ path: String) throws {
+        do throws(Errno) { try StateFiles.remove(path) } catch {
+            throw ManagementError(.systemError, "cannot remove '\(path)': \(error)")
+        }
+    }
+
+    /// Whether a machine starts with the service.
+    public func setAutostart(_ uuid: UniqueID, _ on: Bool) throws {
+        let machine = try machine(uuid)
+        try machine.job.withLock {
+            let facts = machine.facts
+            guard facts.isPersistent else {
+                throw ManagementError(.operationInvalid, "cannot set autostart for transient domain")
+            }
+            do throws(Errno) {
+                let link = folders.autostartLink(facts.name)
+                if on {
+                    try StateFiles.link(link, to: folders.definition(facts.name))
+                } else {
+                    try StateFiles.remove(link)
+                }
+            } catch { throw ManagementError(.systemError, "cannot change autostart of '\(facts.name)': \(error)") }
+            machine.change { facts, _ in facts.startsWithService = on }
+        }
+    }
+
+    /// What a document is wanted for.
+    public struct DocumentOptions: OptionSet, Sendable {
+        public let rawValue: UInt32
+        public init(rawValue: UInt32) { self.rawValue = rawValue }
+        public static let secure = DocumentOptions(rawValue: 1)
+        public static let inactive = DocumentOptions(rawValue: 2)
+        public static let updateProcessor = DocumentOptions(rawValue: 4)
+        public static let migratable = DocumentOptions(rawValue: 8)
+    }
+
+    /// A machine's document.
+    public func document(_ uuid: UniqueID, called name: String? = nil, _ options: DocumentOptions) throws -> String {
+        let machine = try machine(uuid, called: name)
+        if let live = machine.live, !options.contains(.inactive) {
+            return live.definition.printed(secure: options.contains(.secure), id: machine.facts.id)
+        }
+        return try definition(of: machine).printed(secure: options.contains(.secure))
+    }
 }

@@ -11,6 +11,7 @@ internal import LocalSockets
 internal import MachineDriver
 internal import ManagementCore
 internal import ManagementModel
+internal import StateStore
 
 /// The daemon: reads its arguments, puts its parts together and serves until it is told to stop.
 public enum DaemonProgram {
@@ -38,24 +39,42 @@ public enum DaemonProgram {
                 "cannot run the emulator \(options.emulator)", because: error,
                 remedy: "name another one with --emulator PATH")
         }
-        let events = EventHub()
-        let core = ManagementCore(
-            capabilities: Capabilities(host: HostFacts(), emulator: emulator), machines: MachineDriver(events: events),
-            events: events, isSystem: options.isSystem)
+        let core = try makeCore(options, emulator)
         let table = ServiceTable.make()
         let server: RPCServer
         do throws(Errno) {
-            server = try RPCServer { ServiceConnection(core: core, table: table, connection: $0) }
+            let streamLoop = try EventLoop()
+            _ = try HostThread(name: "streams") { streamLoop.run() }
+            server = try RPCServer {
+                ServiceConnection(core: core, table: table, connection: $0, streamLoop: streamLoop)
+            }
         } catch { throw UserError("cannot start serving", because: error) }
         try listen(server, options.socket, readOnly: false)
         if let path = options.readOnlySocket { try listen(server, path, readOnly: true) }
         do throws(Errno) { try server.start() } catch { throw UserError("cannot start serving", because: error) }
+        core.machines.autostart()
         Console.shared.info("serving at \(options.socket)")
         stop.wait()
         for path in [options.socket, options.readOnlySocket].compactMap({ $0 }) {
             // unlink copies the path.
             _ = unsafe unlink(path)
         }
+    }
+
+    private static func makeCore(_ options: DaemonOptions, _ emulator: EmulatorFacts) throws -> ManagementCore {
+        let events = EventHub()
+        let folders = MachineFolders(
+            configuration: options.configuration, state: options.state, runtime: options.runtime, logs: options.logs)
+        let machines: MachineDriver
+        do throws(Errno) { machines = try MachineDriver(folders: folders, emulator: emulator, events: events) } catch {
+            throw UserError(
+                "cannot make the folders in \(options.state)", because: error,
+                remedy: "run it as root, or choose another place with --state DIR")
+        }
+        machines.recover()
+        return ManagementCore(
+            capabilities: Capabilities(host: HostFacts(), emulator: emulator), machines: machines, events: events,
+            isSystem: options.isSystem)
     }
 
     private static func listen(_ server: RPCServer, _ path: String, readOnly: Bool) throws {

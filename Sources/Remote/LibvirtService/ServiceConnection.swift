@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import HostIO
 internal import HostSystem
 internal import LibvirtProtocol
 public import LibvirtRPC
@@ -12,6 +13,8 @@ public final class ServiceConnection: ConnectionHandler, @unchecked Sendable {
     public let core: ManagementCore
     private let table: CallTable<ServiceConnection>
     private let connection: ClientConnection
+    /// Reads the terminals of streams.
+    let streamLoop: EventLoop
 
     private let lock = Lock()
     // Guarded by `lock`.
@@ -22,7 +25,10 @@ public final class ServiceConnection: ConnectionHandler, @unchecked Sendable {
     private var listener: UInt64?
 
     /// A handler for a new connection.
-    public init(core: ManagementCore, table: CallTable<ServiceConnection>, connection: ClientConnection) {
+    public init(
+        core: ManagementCore, table: CallTable<ServiceConnection>, connection: ClientConnection, streamLoop: EventLoop
+    ) {
+        self.streamLoop = streamLoop
         self.core = core
         self.table = table
         self.connection = connection

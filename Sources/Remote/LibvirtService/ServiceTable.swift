@@ -10,6 +10,8 @@ public enum ServiceTable {
         ConnectionCalls.register(in: table)
         NodeCalls.register(in: table)
         EventCalls.register(in: table)
+        DomainCalls.register(in: table)
+        DomainLifeCalls.register(in: table)
         return table
     }
 }

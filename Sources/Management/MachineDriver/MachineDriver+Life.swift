@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import HostIO
+internal import ControlProtocol
+internal import Diagnostics
+internal import Glibc
+internal import HostInventory
+internal import HostProcesses
+internal import HostSystem
+internal import JSONCoding
+public import ManagementModel
+internal import ManagementXML
+internal import StateStore
+internal import XMLTree
+
+// Starting and ending machines.
+extension MachineDriver {
+    /// Starts a defined machine.
+    public func start(_ uuid: UniqueID, called name: String? = nil, paused: Bool) throws -> MachineReference {
+        let machine = try machine(uuid, called: name)
+        return try machine.job.withLock {
+            guard machine.live == nil else { throw ManagementError(.operationInvalid, "domain is already running") }
+            try launch(machine, try definition(of: machine), paused: paused)
+            return machine.facts.reference
+        }
+    }
+
+    /// Makes and starts a machine that is gone when it stops.
+    public func create(_ text: String, paused: Bool) throws -> MachineReference {
+        let definition = try DomainDefinition(parsing: text, context)
+        let (machine, isNew) = try claim(definition)
+        return try machine.job.withLock {
+            guard machine.live == nil else {
+                throw ManagementError(.operationInvalid, "domain '\(definition.name)' is already active", from: .domain)
+            }
+            machine.change { facts, _ in facts.takeSizes(definition) }
+            do { try launch(machine, definition, paused: paused) } catch {
+                if isNew { forget(machine) }
+                throw error
+            }
+            return machine.facts.reference
+        }
+    }
+
+    /// Starts the emulator and lets it run. The caller holds the machine's job.
+    func launch(_ machine: Machine, _ definition: DomainDefinition, paused: Bool) throws {
+        var definition = definition
+        let emulator = try facts(ofEmulator: definition.emulator)
+        let id = takeID()
+        let sockets = folders.sockets(id, definition.name)
+        DeviceAliases.assign(to: &definition)
+        choosePorts(&definition)
+        var builder = CommandLineBuilder(definition, emulator: emulator, socketFolder: sockets)
+        let arguments = try builder.build()
+        let process = try spawn(definition, arguments, sockets)
+        do {
+            let monitor = try connect(machine, process, sockets, definition.name)
+            try takeTerminals(&definition, monitor)
+            let live = LiveMachine(
+                definition: definition, process: process, monitor: monitor, sockets: sockets, isChild: true)
+            machine.change { facts, running in
+                facts.id = id
+                facts.takeSizes(definition)
+                facts.state = paused ? .pausedByUser : .pausedStarting
+                running = live
+            }
+            if !paused {
+                try monitor.execute("cont")
+                machine.change { facts, _ in facts.state = .runningBooted }
+            }
+            saveStatus(machine)
+            if !paused { emit(machine, Lifecycle.resumedUnpaused) }
+            emit(machine, Lifecycle.startedBooted)
+            if paused { emit(machine, Lifecycle.suspendedPaused) }
+        } catch {
+            kill(process, SIGKILL)
+            let ending = try? ChildProcess.wait(process)
+            machine.change { facts, running in
+                running?.monitor.disconnect()
+                running = nil
+                facts.id = -1
+                facts.state = .shutOffFailed
+            }
+            removeTraces(of: definition.name, sockets)
+            throw explain(error, definition.name, ending)
+        }
+    }
+
+    private func choosePorts(_ definition: inout DomainDefinition) {
+        let used = Set(
+            allMachines.compactMap(\.live).flatMap(\.definition.devices).filter { $0.name == "graphics" }
+                .compactMap { $0["port"].flatMap { Int($0) } })
+        var next = 5900
+        definition.devices = definition.devices.map { device in
+            guard device.name == "graphics", device["type"] == "vnc", device["autoport"] == "yes" else { return device }
+            while used.contains(next) || !LocalPorts.isFree(next) { next += 1 }
+            var device = device
+            device["port"] = "\(next)"
+            next += 1
+            return device
+        }
+    }
+
+    private func spawn(_ definition: DomainDefinition, _ arguments: [String], _ sockets: String) throws -> Int32 {
+        do throws(Errno) {
+            try StateFiles.makeFolder(sockets, mode: 0o700)
+            let log = try FileDescriptor.open(
+                folders.log(definition.name), flags: O_WRONLY | O_CREAT | O_TRUNC, mode: 0o600)
+            try log.writeAll(
+                Array(("starting up: " + ([definition.emulator] + arguments).joined(separator: " ") + "\n").utf8))
+            let environment = [
+                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=\(sockets)",
+            ]
+            return try ChildProcess.start(
+                definition.emulator, arguments, environment: environment, output: log.number, newSession: true)
+        } catch {
+            throw ManagementError(
+                .systemError, "cannot start '\(definition.emulator)' for '\(definition.name)': \(error)")
+        }
+    }
+
+    /// Between two looks whether the emulator listens yet.
+    private static let connectPause: UInt32 = 2000
+    /// Looks before it is given up: half a minute.
+    private static let connectTries = 15000
+
+    private func connect(_ machine: Machine, _ process: Int32, _ sockets: String, _ name: String) throws
+        -> MonitorClient
+    {
+        let path = CommandLineBuilder.monitorPath(sockets)
+        for _ in 0..<Self.connectTries {
+            if let client = try? makeMonitor(machine, path) {
+                try client.start()
+                return client
+            }
+            if let ending = try ChildProcess.poll(process) { throw EarlyEnd(ending: ending) }
+            usleep(Self.connectPause)
+        }
+        throw ManagementError(.operationTimeout, "the emulator of '\(name)' did not open its monitor")
+    }
+
+    func makeMonitor(_ machine: Machine, _ path: String) throws(Errno) -> MonitorClient {
+        try MonitorClient(
+            path: path, loop: loop,
+            onEvent: { [weak self, weak machine] event in
+                if let self, let machine { handle(event, of: machine) }
+            },
+            onClose: { [weak self, weak machine] in
+                if let self, let machine { workers.submit { self.ended(machine) } }
+            })
+    }
+
+    private struct EarlyEnd: Error { let ending: ChildProcess.Ending }
+
+    private static let logTail = 1024
+
+    private func explain(_ error: any Error, _ name: String, _ ending: ChildProcess.Ending?) -> any Error {
+        if let known = error as? ManagementError { return known }
+        let log = (try? StateFiles.read(folders.log(name))) ?? ""
+        let said = log.split(separator: "\n").dropFirst().joined(separator: "\n").suffix(Self.logTail)
+        if error is EarlyEnd || !said.isEmpty {
+            return ManagementError(.internalError, "process exited while connecting to monitor: \(said)")
+        }
+        return ManagementError(.internalError, "qemu unexpectedly closed the monitor: \(error)")
+    }
+
+    /// The names of terminals that the emulator made.
+    private func takeTerminals(_ definition: inout DomainDefinition, _ monitor: MonitorClient) throws {
+        guard definition.devices.contains(where: { $0["type"] == "pty" }) else { return }
+        var terminals: [String: String] = [:]
+        for entry in try monitor.execute("query-chardev").array ?? [] {
+            if let label = entry["label"]?.string, let file = entry["filename"]?.string, file.hasPrefix("pty:") {
+                terminals[label] = String(file.dropFirst(4))
+            }
+        }
+        definition.devices = definition.devices.map { device in
+            guard device["type"] == "pty", let alias = device[child: "alias"]?["name"],
+                let path = terminals["char" + alias]
+            else { return device }
+            var device = device
+            if device.name == "console" { device["tty"] = path }
+            var source = device[child: "source"] ?? XMLElement("source")
+            source["path"] = path
+            if device[child: "source"] == nil {
+                device.children.insert(.element(source), at: 0)
+            } else {
+                device[child: "source"] = source
+            }
+            return device
+        }
+    }
+
+    // MARK: Ending
+
+    /// Ends a machine at once.
+    public func destroy(_ uuid: UniqueID, called name: String? = nil) throws {
+        let machine = try machine(uuid, called: name)
+        try machine.job.withLock {
+            let live = try machine.requireLive()
+            machine.change { _, running in running?.ending = .shutOffDestroyed }
+            kill(live.process, SIGTERM)
+            if !waitForEnd(live, tries: Self.politeTries) { kill(live.process, SIGKILL) }
+            _ = waitForEnd(live, tries: Self.forcedTries)
+            finish(machine, .shutOffDestroyed, Lifecycle.stoppedDestroyed)
+        }
+    }
+
+    private static let endPause: UInt32 = 5000
+    private static let politeTries = 1000
+    private static let forcedTries = 4000
+
+    private func waitForEnd(_ live: LiveMachine, tries: Int) -> Bool {
+        for _ in 0..<tries {
+            if live.isChild {
+                if (try? ChildProcess.poll(live.process)) != .some(nil) { return true }
+            } else if kill(live.process, 0) != 0 {
+                return true
+            }
+            usleep(Self.endPause)
+        }
+        return false
+    }
+
+    /// The monitor was closed: the emulator is gone.
+    private func ended(_ machine: Machine) {
+        machine.job.withLock {
+            guard let live = machine.live else { return }
+            if !waitForEnd(live, tries: Self.politeTries) {
+                kill(live.process, SIGKILL)
+                _ = waitForEnd(live, tries: Self.forcedTries)
+            }
+            let state = live.ending ?? .shutOffCrashed
+            let event: (Int32, Int32) =
+                switch state {
+                case .shutOffByGuest: Lifecycle.stoppedByGuest
+                case .shutOffDestroyed: Lifecycle.stoppedDestroyed
+                default: Lifecycle.stoppedCrashed
+                }
+            finish(machine, state, event)
+        }
+    }
+
+    /// Forgets all that a running machine had. The caller holds the machine's job.
+    func finish(_ machine: Machine, _ state: MachineState, _ event: (Int32, Int32)) {
+        guard let live = machine.live else { return }
+        live.monitor.disconnect()
+        let reference = machine.facts.reference
+        machine.change { facts, running in
+            running = nil
+            facts.id = -1
+            facts.state = state
+            facts.wasUpdated = false
+        }
+        removeTraces(of: machine.facts.name, live.sockets)
+        events.emit(
+            .machine(
+                MachineReference(name: reference.name, uuid: reference.uuid, id: -1),
+                .lifecycle(event.0, detail: event.1)))
+        if machine.facts.isPersistent {
+            if let definition = try? definition(of: machine) {
+                machine.change { facts, _ in facts.takeSizes(definition) }
+            }
+        } else {
+            forget(machine)
+        }
+    }
+
+    func removeTraces(of name: String, _ sockets: String) {
+        for file in StateFiles.names(in: sockets, suffix: "") { try? StateFiles.remove(sockets + "/" + file) }
+        StateFiles.removeFolder(sockets)
+        do throws(Errno) { try StateFiles.remove(folders.status(name)) } catch {
+            Console.shared.warning("cannot remove '\(folders.status(name))': \(error)")
+        }
+    }
+
+    // MARK: Asking the guest
+
+    /// Presses the power button.
+    public func shutDown(_ uuid: UniqueID, called name: String? = nil) throws {
+        try onMonitor(uuid, called: name) { machine, live in
+            machine.change { _, running in running?.restartsOnShutdown = false }
+            try live.monitor.execute("system_powerdown")
+        }
+    }
+
+    /// Presses the power button, and starts the guest again when it is off.
+    public func reboot(_ uuid: UniqueID, called name: String? = nil) throws {
+        try onMonitor(uuid, called: name) { machine, live in
+            machine.change { _, running in running?.restartsOnShutdown = true }
+            try live.monitor.execute("system_powerdown")
+        }
+    }
+
+    /// Presses the reset button.
+    public func reset(_ uuid: UniqueID, called name: String? = nil) throws {
+        try onMonitor(uuid, called: name) { _, live in _ = try live.monitor.execute("system_reset") }
+    }
+
+    /// Stops the processors.
+    public func suspend(_ uuid: UniqueID, called name: String? = nil) throws {
+        try onMonitor(uuid, called: name) { machine, live in
+            guard machine.facts.state.state != MachineState.suspended.state else {
+                throw ManagementError(.operationInvalid, "domain is pmsuspended")
+            }
+            guard !machine.facts.state.isPaused else { return }
+            try live.monitor.execute("stop")
+            machine.change { facts, _ in facts.state = .pausedByUser }
+            saveStatus(machine)
+            emit(machine, Lifecycle.suspendedPaused)
+        }
+    }
+
+    /// Lets them run again.
+    public func resume(_ uuid: UniqueID, called name: String? = nil) throws {
+        try onMonitor(uuid, called: name) { machine, live in
+            if machine.facts.state.state == MachineState.suspended.state {
+                throw ManagementError(.operationInvalid, "domain is pmsuspended")
+            }
+            guard machine.facts.state.isPaused else {
+                throw ManagementError(.operationInvalid, "domain is already running")
+            }
+            try live.monitor.execute("cont")
+            machine.change { facts, _ in facts.state = .runningUnpaused }
+            saveStatus(machine)
+            emit(machine, Lifecycle.resumedUnpaused)
+        }
+    }
+
+    /// Runs `body` with the running part of a machine, one operation at a time; what the monitor refuses becomes an
+    /// error of the service.
+    func onMonitor<Result>(
+        _ uuid: UniqueID, called name: String? = nil, _ body: (Machine, LiveMachine) throws -> Result
+    ) throws -> Result {
+        let machine = try machine(uuid, called: name)
+        return try machine.job.withLock {
+            let live = try machine.requireLive()
+            do { return try body(machine, live) } catch let failure as MonitorClient.Failure {
+                throw Self.error(of: failure)
+            }
+        }
+    }
+
+    static func error(of failure: MonitorClient.Failure) -> ManagementError {
+        switch failure {
+        case .refused(let error): ManagementError(.internalError, "unable to execute QEMU command: \(error.text)")
+        case .closed: ManagementError(.operationFailed, "domain is not running")
+        case .timeout: ManagementError(.operationTimeout, "cannot acquire state change lock: \(failure)")
+        }
+    }
+
+    /// Sends any command to a machine's monitor.
+    public func monitorCommand(_ uuid: UniqueID, called name: String? = nil, _ command: String, isHuman: Bool) throws
+        -> String
+    {
+        try onMonitor(uuid, called: name) { _, live in
+            if isHuman {
+                return try live.monitor.execute("human-monitor-command", ["command-line": .string(command)]).string
+                    ?? ""
+            }
+            let message: JSONValue
+            do throws(JSONError) { message = try JSONValue(parsing: command) } catch {
+                throw ManagementError(.internalError, "cannot parse json \(command): \(error)")
+            }
+            guard let name = message["execute"]?.string else {
+                throw ManagementError(.internalError, "the command has no 'execute'")
+            }
+            var reply: JSONObject = [:]
+            do {
+                reply["return"] = try live.monitor.execute(name, message["arguments"]?.object ?? [:])
+            } catch MonitorClient.Failure.refused(let error) {
+                reply["error"] = error.json
+            }
+            if let identifier = message["id"] { reply["id"] = identifier }
+            return JSONValue.object(reply).printed()
+        }
+    }
+}

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import ManagementModel
+internal import XMLTree
+
+// What each kind of device has when the document does not say.
+extension DomainBuilder {
+    mutating func completeDevices() throws {
+        devices = (root[child: "devices"]?.elements ?? []).filter { $0.name != "emulator" }
+        // Names that are given while a machine runs mean nothing afterwards.
+        for place in devices.indices where !(devices[place][child: "alias"]?["name"]?.hasPrefix("ua-") ?? false) {
+            devices[place][child: "alias"] = nil
+        }
+        let facts = self
+        try change("disk") { try facts.completeDisk(&$0) }
+        try change("interface") { try facts.completeInterface(&$0) }
+        completeCharacterDevices()
+        change("input") { facts.completeInput(&$0) }
+        change("graphics") { Self.completeGraphics(&$0) }
+        change("filesystem") { Self.completeFilesystem(&$0) }
+        change("watchdog") { element in
+            if element["action"] == nil { element["action"] = "reset" }
+        }
+        change("rng") { element in
+            if element["model"] == nil { element["model"] = "virtio" }
+        }
+        change("hostdev") { element in
+            if element["managed"] == nil, element["type"] == "pci" || element["type"] == "usb" {
+                element["managed"] = "no"
+            }
+        }
+        change("redirdev") { element in
+            if element["bus"] == nil { element["bus"] = "usb" }
+        }
+        addImplicitDevices()
+        completeVideos()
+        try completeControllers()
+        sortDisks()
+        DomainAddresses(builder: self).assign(to: &devices)
+        // Ports were added behind everything else.
+        sortControllers()
+    }
+
+    // MARK: Disks
+
+    /// The bus that a target's name stands for.
+    private func bus(ofTarget target: String, device: String) -> String {
+        if device == "floppy" || target.hasPrefix("fd") { return "fdc" }
+        if target.hasPrefix("sd") { return "scsi" }
+        if target.hasPrefix("vd") { return "virtio" }
+        if target.hasPrefix("xvd") { return "xen" }
+        return isQ35 ? "sata" : "ide"
+    }
+
+    private func completeDisk(_ disk: inout XMLElement) throws {
+        if disk["type"] == nil { disk["type"] = "file" }
+        if disk["device"] == nil { disk["device"] = "disk" }
+        let device = disk["device"] ?? "disk"
+        if disk["snapshot"] == nil && disk[child: "readonly"] != nil && device != "cdrom" && device != "floppy" {
+            disk["snapshot"] = "no"
+        }
+        guard var target = disk[child: "target"], let name = target["dev"], !name.isEmpty else {
+            throw ManagementError(.noTarget, disk[child: "source"]?["file"] ?? "", from: .domain)
+        }
+        if target["bus"] == nil { target["bus"] = bus(ofTarget: name, device: device) }
+        if target["tray"] == "closed" { target["tray"] = nil }
+        disk[child: "target"] = target
+        guard Values.driveIndex(name) != nil else {
+            throw ManagementError(.internalError, "Unknown disk name '\(name)' and no address specified", from: .none)
+        }
+        var driver = disk[child: "driver"] ?? XMLElement("driver")
+        if driver["name"] == nil { driver["name"] = "qemu" }
+        if driver["type"] == nil { driver["type"] = "raw" }
+        if driver["type"] == "aio" { driver["type"] = "raw" }
+        disk[child: "driver"] = driver
+        if device == "cdrom" { disk[child: "readonly"] = XMLElement("readonly") }
+        if disk[child: "source"]?.isEmpty ?? false { disk[child: "source"] = nil }
+        disk[child: "backingStore"] = disk[child: "backingStore"].flatMap(Self.trimmedChain)
+        disk[child: "mirror"] = nil
+        if disk[child: "source"] == nil && disk["type"] == "network" && device == "cdrom" { disk["type"] = "file" }
+    }
+
+    /// A chain of images as it is kept while the machine does not run: without what was found out.
+    private static func trimmedChain(_ chain: XMLElement) -> XMLElement? {
+        var element = chain
+        element["index"] = nil
+        if let inner = element[child: "backingStore"] { element[child: "backingStore"] = trimmedChain(inner) }
+        return element
+    }
+
+    /// Disks are printed by bus, and those of a bus by number.
+    private mutating func sortDisks() {
+        // A new disk goes behind the last one of its bus with a smaller number, or in front of the first of its bus;
+        // where its bus has none yet, to the end.
+        var sorted: [XMLElement] = []
+        func key(_ disk: XMLElement) -> (String, Int) {
+            (disk[child: "target"]?["bus"] ?? "", Values.driveIndex(disk[child: "target"]?["dev"] ?? "") ?? 0)
+        }
+        for disk in devices where disk.name == "disk" {
+            let (bus, number) = key(disk)
+            var place: Int?
+            for existing in sorted.indices.reversed() where key(sorted[existing]).0 == bus {
+                if key(sorted[existing]).1 <= number {
+                    place = existing + 1
+                    break
+                }
+                place = existing
+            }
+            sorted.insert(disk, at: place ?? sorted.count)
+        }
+        devices = sorted + devices.filter { $0.name != "disk" }
+    }
+
+    // MARK: Interfaces
+
+    private func completeInterface(_ interface: inout XMLElement) throws {
+        guard interface["type"] != nil else {
+            throw ManagementError(.xmlError, "Missing required attribute 'type' in element 'interface'", from: .none)
+        }
+        if let mac = interface[child: "mac"]?["address"] {
+            guard let canonical = Self.canonicalMAC(mac) else {
+                throw ManagementError(.xmlError, "unable to parse mac address '\(mac)'", from: .domain)
+            }
+            interface[child: "mac"]?["address"] = canonical
+        } else {
+            interface[child: "mac"] = XMLElement("mac", ["address": Self.randomMAC()])
+        }
+        if interface[child: "model"]?["type"] == nil {
+            interface[child: "model"] = XMLElement("model", ["type": "rtl8139"])
+        }
+        if let name = interface[child: "target"]?["dev"], interface[child: "target"]?["managed"] != "no",
+            ["vnet", "macvtap", "macvlan"].contains(where: {
+                name.hasPrefix($0) && !name.dropFirst($0.count).contains { !$0.isNumber }
+            })
+        {
+            // Such names are given anew at each start.
+            interface[child: "target"] = nil
+        }
+        if interface[child: "source"]?["portid"] != nil { interface[child: "source"]?["portid"] = nil }
+        if interface[child: "source"]?.isEmpty ?? false { interface[child: "source"] = nil }
+    }
+
+    static func canonicalMAC(_ text: String) -> String? {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count == 6 else { return nil }
+        let numbers = parts.compactMap { $0.count <= 2 ? UInt8($0, radix: 16) : nil }
+        guard numbers.count == 6 else { return nil }
+        return numbers.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: ":")
+    }
+
+    static func randomMAC() -> String {
+        "52:54:00"
+            + (0..<3).map { _ in UInt8.random(in: 0...255) }.map { ":" + ($0 < 16 ? "0" : "") + String($0, radix: 16) }
+            .joined()
+    }
+
+    // MARK: Serial ports, consoles, channels
+
+    private mutating func completeCharacterDevices() {
+        numberPorts("serial")
+        numberPorts("parallel")
+        mirrorFirstConsole()
+        change("serial") { serial in
+            var target = serial[child: "target"] ?? XMLElement("target")
+            if target["type"] == nil { target["type"] = "isa-serial" }
+            if target[child: "model"] == nil {
+                let models = ["isa-serial": "isa-serial", "usb-serial": "usb-serial", "pci-serial": "pci-serial"]
+                if let model = target["type"].flatMap({ models[$0] }) {
+                    target.elements = [XMLElement("model", ["name": model])]
+                }
+            }
+            serial[child: "target"] = target
+        }
+        for name in ["serial", "parallel", "console", "channel"] { change(name) { Self.dropTerminal(&$0) } }
+        change("channel") { channel in
+            let bound =
+                channel["type"] == "unix" && (channel[child: "source"]?["path"]?.contains("/channel/target/") ?? false)
+            if bound { channel[child: "source"] = nil }
+            channel[child: "target"]?["state"] = nil
+        }
+    }
+
+    /// The name of the terminal that a running machine got.
+    private static func dropTerminal(_ device: inout XMLElement) {
+        guard device["type"] == "pty" else { return }
+        device["tty"] = nil
+        if var source = device[child: "source"] {
+            source["path"] = nil
+            device[child: "source"] = source.isEmpty ? nil : source
+        }
+    }
+
+    private mutating func numberPorts(_ name: String) {
+        var used = Set(
+            devices.filter { $0.name == name }.compactMap { $0[child: "target"]?["port"] }.compactMap { Int($0) })
+        change(name) { device in
+            var target = device[child: "target"] ?? XMLElement("target")
+            if target["port"] == nil {
+                let free = (0...).first { !used.contains($0) } ?? 0
+                used.insert(free)
+                target["port"] = "\(free)"
+            }
+            device[child: "target"] = target
+        }
+    }
+
+    /// The first console of type serial and the first serial port are one device, shown twice.
+    private mutating func mirrorFirstConsole() {
+        let consoles = devices.indices.filter { devices[$0].name == "console" }
+        for (number, place) in consoles.enumerated() {
+            var target = devices[place][child: "target"] ?? XMLElement("target")
+            if target["type"] == nil { target["type"] = "serial" }
+            target["port"] = "\(number)"
+            devices[place][child: "target"] = target
+        }
+        if let first = consoles.first {
+            let isSerial = devices[first][child: "target"]?["type"] == "serial"
+            guard isSerial else { return }
+            if count("serial") == 0 {
+                var serial = devices[first]
+                serial.name = "serial"
+                serial[child: "target"] = XMLElement("target", ["port": "0"])
+                devices.append(serial)
+            }
+            guard let serial = devices.first(where: { $0.name == "serial" }) else { return }
+            var console = serial
+            console.name = "console"
+            console["tty"] = nil
+            console[child: "target"] = XMLElement("target", ["type": "serial", "port": "0"])
+            console[child: "address"] = nil
+            devices[first] = console
+        } else if let serial = devices.first(where: { $0.name == "serial" }) {
+            var console = serial
+            console.name = "console"
+            console[child: "target"] = XMLElement("target", ["type": "serial", "port": "0"])
+            console[child: "address"] = nil
+            devices.append(console)
+        }
+    }
+
+    // MARK: Input, displays
+
+    private func completeInput(_ input: inout XMLElement) {
+        let type = input["type"] ?? ""
+        if input["bus"] == nil {
+            if type == "passthrough" {
+                input["bus"] = "virtio"
+            } else if type == "evdev" {
+                input["bus"] = nil
+            } else {
+                input["bus"] = type == "tablet" ? "usb" : "ps2"
+            }
+        }
+    }
+
+    private static func completeGraphics(_ graphics: inout XMLElement) {
+        let type = graphics["type"] ?? ""
+        graphics["connected"] = graphics["connected"]
+        guard type == "vnc" || type == "spice" || type == "rdp" else { return }
+        let listens = graphics.all("listen")
+        let isSocket = graphics["socket"] != nil || listens.first?["type"] == "socket"
+        if graphics["socket"] != nil {
+            graphics[child: "listen"] = XMLElement("listen", ["type": "socket", "socket": graphics["socket"]])
+        } else if listens.isEmpty && type == "spice" && graphics["listen"] == nil && graphics["port"] == nil
+            && graphics["tlsPort"] == nil && graphics["autoport"] != "yes"
+        {
+            graphics[child: "listen"] = XMLElement("listen", ["type": "none"])
+            return
+        } else if listens.isEmpty {
+            graphics[child: "listen"] = XMLElement("listen", ["type": "address", "address": graphics["listen"]])
+        }
+        guard !isSocket, listens.first?["type"] != "none" else { return }
+        if graphics["autoport"] == "yes" || graphics["port"] == nil || graphics["port"] == "-1" {
+            let hasOtherPort =
+                type == "spice"
+                && (graphics["port"].map { $0 != "-1" } ?? false || graphics["tlsPort"].map { $0 != "-1" } ?? false)
+            if !hasOtherPort || graphics["autoport"] == "yes" {
+                graphics["autoport"] = "yes"
+                if type == "spice" {
+                    graphics["port"] = nil
+                    graphics["tlsPort"] = nil
+                } else {
+                    graphics["port"] = "-1"
+                }
+            }
+        } else if graphics["autoport"] == nil {
+            graphics["autoport"] = "no"
+        }
+        if let address = graphics[child: "listen"]?["address"], graphics["listen"] == nil {
+            graphics["listen"] = address
+        }
+    }
+
+    private static func completeFilesystem(_ filesystem: inout XMLElement) {
+        if filesystem["type"] == nil { filesystem["type"] = "mount" }
+        if filesystem["accessmode"] == nil { filesystem["accessmode"] = "passthrough" }
+    }
+
+    // MARK: Videos
+
+    private static let videoMemory = "16384"
+
+    private mutating func completeVideos() {
+        if count("video") == 0 && count("graphics") > 0 {
+            devices.append(XMLElement("video", [:], [XMLElement("model")]))
+        }
+        var isFirst = true
+        change("video") { video in
+            var model = video[child: "model"] ?? XMLElement("model")
+            if model["type"] == nil || model["type"] == "default" { model["type"] = "cirrus" }
+            let type = model["type"] ?? ""
+            if type != "none" {
+                switch type {
+                case "qxl":
+                    if model["ram"] == nil { model["ram"] = "65536" }
+                    if model["vram"] == nil { model["vram"] = "65536" }
+                    if model["vgamem"] == nil { model["vgamem"] = Self.videoMemory }
+                case "vga", "cirrus", "vmvga", "bochs":
+                    if model["vram"] == nil { model["vram"] = Self.videoMemory }
+                default: break
+                }
+                if model["heads"] == nil && type != "ramfb" { model["heads"] = "1" }
+                model["primary"] = isFirst ? "yes" : nil
+            }
+            isFirst = false
+            video[child: "model"] = model
+        }
+        let videos = devices.filter { $0.name == "video" }
+        if let primary = videos.firstIndex(where: { $0[child: "model"]?["primary"] == "yes" }), primary > 0 {
+            devices.removeAll { $0.name == "video" }
+            devices += [videos[primary]] + videos.enumerated().filter { $0.offset != primary }.map(\.element)
+        }
+    }
+
+    // MARK: What every machine has
+
+    private mutating func addImplicitDevices() {
+        for type in ["mouse", "keyboard"]
+        where count("input", where: { $0["type"] == type && $0["bus"] == "ps2" }) == 0 && hasPCI {
+            devices.append(XMLElement("input", ["type": type, "bus": "ps2"]))
+        }
+        let graphics = devices.first { $0.name == "graphics" }?["type"]
+        if count("audio") == 0 && graphics != "sdl" {
+            devices.append(
+                XMLElement("audio", ["id": "1", "type": graphics == "spice" || graphics == "sdl" ? graphics : "none"]))
+        }
+        if count("memballoon") == 0 { devices.append(XMLElement("memballoon", ["model": hasPCI ? "virtio" : "none"])) }
+        if isQ35 && count("watchdog") == 0 && hasImplicitWatchdog {
+            devices.append(XMLElement("watchdog", ["model": "itco", "action": "reset"]))
+        }
+    }
+
+    /// Whether the chipset's watchdog is shown; later releases do.
+    private var hasImplicitWatchdog: Bool { false }
+}

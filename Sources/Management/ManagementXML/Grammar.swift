@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import XMLTree
+
+/// Which elements and attributes a kind of document has and the order in which they are printed. What is not in it is
+/// kept, behind what is.
+public final class Grammar: Sendable {
+    /// An element's attributes and contents.
+    final class Rule: Sendable {
+        let attributes: [String: Int]
+        let children: [String: (rank: Int, rule: Int)]
+
+        init(attributes: [String: Int], children: [String: (rank: Int, rule: Int)]) {
+            self.attributes = attributes
+            self.children = children
+        }
+    }
+
+    private let rules: [Rule]
+    private let shared: [String: Int]
+    /// The name of the outermost element.
+    let rootName: String
+
+    /// Reads the declaration: a level is two blanks; `@` marks an attribute, `^` an element as above. Elements at the
+    /// outermost level behind the first stand for all of their names that declare nothing themselves.
+    init(_ text: String) {
+        var made: [(name: String, level: Int, attributes: [String], children: [(String, Int)], isReference: Bool)] = []
+        var open: [Int] = []
+        var shared: [String: Int] = [:]
+        for line in text.split(separator: "\n") {
+            let level = line.prefix { $0 == " " }.count / 2
+            let words = line.split(separator: " ")
+            guard let name = words.first else { continue }
+            let number = made.count
+            let attributes = words.dropFirst().filter { $0.first == "@" }.map { String($0.dropFirst()) }
+            made.append((String(name), level, attributes, [], words.last == "^"))
+            open.removeSubrange(min(level, open.count)...)
+            if let parent = open.last {
+                // An element that contains itself is the one above of its name.
+                let target =
+                    words.last == "^" ? open.last { made[$0].name == name } ?? open.dropLast().last ?? number : number
+                made[parent].children.append((String(name), target))
+            } else if number > 0 {
+                shared[String(name)] = number
+            }
+            open.append(number)
+        }
+        self.shared = shared
+        rootName = made.first?.name ?? ""
+        rules = made.map { entry in
+            Rule(
+                attributes: Dictionary(entry.attributes.enumerated().map { ($0.element, $0.offset) }) { first, _ in
+                    first
+                },
+                children: Dictionary(
+                    entry.children.enumerated().map { ($0.element.0, ($0.offset, $0.element.1)) }
+                ) { first, _ in first })
+        }
+    }
+
+    /// Whether an element of this path below the root is declared.
+    public func declares(_ path: String...) -> Bool {
+        var rule = rules[0]
+        for name in path {
+            guard let child = rule.children[name] else { return false }
+            rule = rules[child.rule]
+        }
+        return true
+    }
+
+    /// Puts attributes and elements in order, all the way down.
+    public func order(_ element: inout XMLElement) { order(&element, rules[0]) }
+
+    private static let last = Int.max
+
+    private func order(_ element: inout XMLElement, _ rule: Rule) {
+        element.attributes.stablySort { rule.attributes[$0.name] ?? Self.last }
+        element.children.stablySort { node in
+            node.element.flatMap { rule.children[$0.name]?.rank } ?? Self.last
+        }
+        for place in element.children.indices {
+            guard case .element(var child) = element.children[place], !child.isEmpty else { continue }
+            var inner = rule.children[child.name].map { rules[$0.rule] }
+            if inner.map({ $0.attributes.isEmpty && $0.children.isEmpty }) ?? true, let common = shared[child.name] {
+                inner = rules[common]
+            }
+            guard let inner else { continue }
+            order(&child, inner)
+            element.children[place] = .element(child)
+        }
+    }
+}
+
+extension Array {
+    /// Sorts by a rank; what has the same keeps its order.
+    mutating func stablySort(by rank: (Element) -> Int) {
+        let ranks = map(rank)
+        if zip(ranks, ranks.dropFirst()).allSatisfy({ $0 <= $1 }) { return }
+        let places = indices.sorted { ranks[$0] != ranks[$1] ? ranks[$0] < ranks[$1] : $0 < $1 }
+        self = places.map { self[$0] }
+    }
+}

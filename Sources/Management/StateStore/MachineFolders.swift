@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import HostSystem
+
+/// Where the files of machines are: libvirt's places below four folders.
+public struct MachineFolders: Sendable {
+    /// Definitions: /etc/libvirt.
+    public let configuration: String
+    /// What lasts: /var/lib/libvirt.
+    public let state: String
+    /// What a reboot ends: /run/libvirt.
+    public let runtime: String
+    /// Logs: /var/log/libvirt.
+    public let logs: String
+
+    public init(configuration: String, state: String, runtime: String, logs: String) {
+        self.configuration = configuration
+        self.state = state
+        self.runtime = runtime
+        self.logs = logs
+    }
+
+    /// Definitions of machines.
+    public var definitions: String { configuration + "/qemu" }
+    /// Links to the definitions of machines that start with the service.
+    public var autostart: String { definitions + "/autostart" }
+    /// What is known of running machines.
+    public var running: String { runtime + "/qemu" }
+    /// Saved memory.
+    public var saved: String { state + "/qemu/save" }
+    /// Snapshots, a folder for each machine.
+    public var snapshots: String { state + "/qemu/snapshot" }
+    /// Sockets of channels.
+    public var channels: String { state + "/qemu/channel/target" }
+    /// Logs of machines.
+    public var machineLogs: String { logs + "/qemu" }
+
+    public func definition(_ name: String) -> String { definitions + "/" + name + ".xml" }
+    public func autostartLink(_ name: String) -> String { autostart + "/" + name + ".xml" }
+    public func status(_ name: String) -> String { running + "/" + name + ".xml" }
+    public func log(_ name: String) -> String { machineLogs + "/" + name + ".log" }
+    public func savedMemory(_ name: String) -> String { saved + "/" + name + ".save" }
+    public func snapshotFolder(_ name: String) -> String { snapshots + "/" + name }
+
+    /// The folder of a running machine's sockets. Long names are cut, for a socket's path is at most 107 bytes.
+    public func sockets(_ id: Int32, _ name: String) -> String {
+        state + "/qemu/domain-\(id)-" + String(name.prefix(20))
+    }
+
+    /// Makes all of them.
+    /// - Throws: the host's error.
+    public func make() throws(Errno) {
+        for folder in [autostart, running, saved, snapshots, channels, machineLogs] {
+            try StateFiles.makeFolder(folder)
+        }
+    }
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Glibc
+public import HostSystem
+
+/// Files that are there whole or not at all, also after a crash or a full disk.
+public enum StateFiles {
+    /// Makes a folder and those above it.
+    public static func makeFolder(_ path: String, mode: UInt32 = 0o711) throws(Errno) {
+        var built = ""
+        for part in path.split(separator: "/") {
+            built += "/" + part
+            // mkdir copies the path.
+            if unsafe mkdir(built, mode) != 0 && Errno.current.code != EEXIST { throw .current }
+        }
+    }
+
+    /// Writes a file beside the old one and puts it in its place.
+    public static func write(_ path: String, _ text: String, mode: UInt32 = 0o600) throws(Errno) {
+        let temporary = path + ".new"
+        do throws(Errno) {
+            let file = try FileDescriptor.open(temporary, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
+            try file.writeAll(Array(text.utf8))
+            _ = try retrying { fdatasync(file.number) }
+        } catch {
+            // unlink copies the path.
+            _ = unsafe unlink(temporary)
+            throw error
+        }
+        // rename copies both paths.
+        guard unsafe rename(temporary, path) == 0 else {
+            let error = Errno.current
+            _ = unsafe unlink(temporary)
+            throw error
+        }
+    }
+
+    /// All of a file; nil when it is not there.
+    /// - Throws: the host's error for a file that is there and cannot be read, or is longer than `limit` bytes.
+    public static func read(_ path: String, limit: Int = 32 << 20) throws(Errno) -> String? {
+        guard exists(path) else { return nil }
+        let file = try FileDescriptor.open(path)
+        let size = Int(try file.size())
+        guard size <= limit else { throw Errno(EFBIG) }
+        var bytes = [UInt8](repeating: 0, count: size)
+        var done = 0
+        while done < size {
+            // The rest of the array lives for the call.
+            let read: Result<Int, Errno> = unsafe bytes.withUnsafeMutableBytes { buffer in
+                do throws(Errno) {
+                    return .success(
+                        try unsafe file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[done...])))
+                } catch { return .failure(error) }
+            }
+            let count = try read.get()
+            if count == 0 { break }
+            done += count
+        }
+        return String(decoding: bytes.prefix(done), as: UTF8.self)
+    }
+
+    /// Removes a file; one that is not there is removed already.
+    public static func remove(_ path: String) throws(Errno) {
+        // unlink copies the path.
+        guard unsafe unlink(path) == 0 || Errno.current == .noEntry else { throw .current }
+    }
+
+    /// Removes an empty folder and reports nothing: what is in it is somebody else's.
+    public static func removeFolder(_ path: String) {
+        // rmdir copies the path.
+        _ = unsafe rmdir(path)
+    }
+
+    /// Whether something is there.
+    public static func exists(_ path: String) -> Bool {
+        // access copies the path.
+        unsafe access(path, F_OK) == 0
+    }
+
+    /// Makes a symbolic link; one of that name is replaced.
+    public static func link(_ path: String, to target: String) throws(Errno) {
+        try remove(path)
+        // symlink copies both paths.
+        guard unsafe symlink(target, path) == 0 else { throw .current }
+    }
+
+    /// Names in a folder that end with `suffix`, without it, in order; none when there is no folder.
+    public static func names(in folder: String, suffix: String) -> [String] {
+        // The stream and its entries are used before it is closed; names end with a zero.
+        guard let stream = unsafe opendir(folder) else { return [] }
+        defer { unsafe closedir(stream) }
+        var names: [String] = []
+        while let entry = unsafe readdir(stream) {
+            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name.hasSuffix(suffix), !name.hasPrefix(".") { names.append(String(name.dropLast(suffix.count))) }
+        }
+        return names.sorted()
+    }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import LibvirtProtocol
+internal import LibvirtRPC
+internal import MachineDriver
+internal import ManagementCore
+internal import ManagementModel
+internal import XDRCoding
+
+/// Starting, stopping and everything between.
+enum DomainLifeCalls {
+    private static let pausedFlag: UInt32 = 1
+
+    static func register(in table: CallTable<ServiceConnection>) {
+        table.answer(Procedures.domainCreate, .blocking) { client, _, domain in
+            _ = try client.core.machines.start(domain.uuid, called: domain.name, paused: false)
+        }
+        table.answer(Procedures.domainCreateWithFlags, .blocking) { client, _, domain, flags in
+            DomainHandle(
+                try client.core.machines.start(domain.uuid, called: domain.name, paused: flags & pausedFlag != 0))
+        }
+        table.answer(Procedures.domainCreateXML, .blocking) { client, _, text, flags in
+            DomainHandle(try client.core.machines.create(text, paused: flags & pausedFlag != 0))
+        }
+        table.answer(Procedures.domainDestroy, .blocking) { client, _, domain in
+            try client.core.machines.destroy(domain.uuid, called: domain.name)
+        }
+        table.answer(Procedures.domainDestroyFlags, .blocking) { client, _, domain, _ in
+            try client.core.machines.destroy(domain.uuid, called: domain.name)
+        }
+        table.answer(Procedures.domainShutdown, .blocking) { client, _, domain in
+            try client.core.machines.shutDown(domain.uuid, called: domain.name)
+        }
+        table.answer(Procedures.domainShutdownFlags, .blocking) { client, _, domain, _ in
+            try client.core.machines.shutDown(domain.uuid, called: domain.name)
+        }
+        table.answer(Procedures.domainReboot, .blocking) { client, _, domain, _ in
+            try client.core.machines.reboot(domain.uuid, called: domain.name)
+        }
+        table.answer(Procedures.domainReset, .blocking) { client, _, domain, _ in
+            try client.core.machines.reset(domain.uuid, called: domain.name)
+        }
+        table.answer(Procedures.domainSuspend, .blocking) { client, _, domain in
+            try client.core.machines.suspend(domain.uuid, called: domain.name)
+        }
+        table.answer(Procedures.domainResume, .blocking) { client, _, domain in
+            try client.core.machines.resume(domain.uuid, called: domain.name)
+        }
+        table.answer(Procedures.domainSetVcpus, .blocking) { client, _, domain, count in
+            try client.core.machines.setProcessors(domain.uuid, Int(count), ProcessorScope(1))
+        }
+        table.answer(Procedures.domainSetVcpusFlags, .blocking) { client, _, domain, count, flags in
+            try client.core.machines.setProcessors(domain.uuid, Int(count), ProcessorScope(flags))
+        }
+        table.answer(Procedures.domainSetMaxMemory, .blocking) { client, _, domain, size in
+            try client.core.machines.setMemory(domain.uuid, size, ProcessorScope(2 | 4))
+        }
+        table.answer(Procedures.domainSetMemory, .blocking) { client, _, domain, size in
+            try client.core.machines.setMemory(domain.uuid, size, ProcessorScope(1))
+        }
+        table.answer(Procedures.domainSetMemoryFlags, .blocking) { client, _, domain, size, flags in
+            try client.core.machines.setMemory(domain.uuid, size, ProcessorScope(flags))
+        }
+        table.answer(Procedures.domainOpenConsole, .blocking) { client, call, domain, alias, _ in
+            let terminal = try client.core.machines.openConsole(domain.uuid, alias)
+            try TerminalStream.open(terminal, for: call, on: client.streamLoop)
+        }
+        table.answer(Procedures.qemuDomainMonitorCommand, .blocking) { client, _, domain, command, flags in
+            try client.core.machines.monitorCommand(
+                domain.uuid, called: domain.name, command, isHuman: flags & 1 != 0)
+        }
+    }
+}

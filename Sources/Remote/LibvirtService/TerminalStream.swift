@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Glibc
+internal import HostIO
+internal import HostSystem
+internal import LibvirtRPC
+internal import ManagementModel
+
+/// A stream between a client and a terminal: both directions, until one side ends.
+final class TerminalStream: StreamReceiver, @unchecked Sendable {
+    private let terminal: FileDescriptor
+    private let loop: EventLoop
+    // Of the loop's thread.
+    private var watch: EventLoop.Watch?
+    // Set before the stream carries anything.
+    private var stream: ServerStream?
+
+    private init(_ terminal: consuming FileDescriptor, _ loop: EventLoop) {
+        self.terminal = terminal
+        self.loop = loop
+    }
+
+    /// Opens the stream of a call and begins to read the terminal.
+    static func open(_ terminal: consuming FileDescriptor, for call: IncomingCall, on loop: EventLoop) throws {
+        let receiver = TerminalStream(terminal, loop)
+        receiver.stream = try call.openStream(receiver)
+        loop.post { receiver.start() }
+    }
+
+    private func start() {
+        do throws(Errno) {
+            try terminal.setNonBlocking(true)
+            watch = try loop.watch(terminal.number, .readable) { [self] _ in forward() }
+        } catch { stream?.fail(ManagementError(.systemError, "cannot watch the terminal: \(error)", from: .streams)) }
+    }
+
+    private static let chunk = 16384
+
+    private func forward() {
+        guard let stream, stream.isActive else { return stop() }
+        // A client that does not read stops the reading; what the guest writes waits in the terminal.
+        if stream.notifyWhenDrained({ [self] in loop.post { [self] in setReading(true) } }) { return setReading(false) }
+        var bytes = [UInt8](repeating: 0, count: Self.chunk)
+        // The array lives for the call.
+        let read: Result<Int, Errno> = unsafe bytes.withUnsafeMutableBytes { buffer in
+            do throws(Errno) { return .success(try unsafe terminal.read(into: buffer)) } catch {
+                return .failure(error)
+            }
+        }
+        switch read {
+        case .success(let count) where count > 0: stream.send(Array(bytes.prefix(count)))
+        case .failure(.wouldBlock): break
+        default:
+            stop()
+            stream.sendEnd()
+        }
+    }
+
+    private func setReading(_ on: Bool) {
+        do throws(Errno) { try watch?.setInterest(on ? .readable : []) } catch { stop() }
+    }
+
+    private func stop() {
+        watch?.cancel()
+        watch = nil
+    }
+
+    func received(_ bytes: ArraySlice<UInt8>) throws {
+        var rest = bytes
+        while !rest.isEmpty {
+            do throws(Errno) {
+                // The slice's bytes live for the call.
+                let written: Result<Int, Errno> = unsafe rest.withUnsafeBytes { buffer in
+                    do throws(Errno) { return .success(try unsafe terminal.write(buffer)) } catch {
+                        return .failure(error)
+                    }
+                }
+                rest = rest.dropFirst(try written.get())
+            } catch .wouldBlock {
+                var wanted = pollfd(fd: terminal.number, events: Int16(POLLOUT), revents: 0)
+                // One entry, on this frame. A guest that reads nothing loses what does not fit, as on a real line.
+                if unsafe poll(&wanted, 1, 1000) <= 0 { return }
+            } catch { throw ManagementError(.systemError, "cannot write to the terminal: \(error)", from: .streams) }
+        }
+    }
+
+    func receivedHole(_ count: Int64) throws {
+        throw ManagementError(.argumentUnsupported, "a terminal takes no holes", from: .streams)
+    }
+
+    func finished() { loop.post { [self] in stop() } }
+    func aborted() { loop.post { [self] in stop() } }
+}
