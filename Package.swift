@@ -179,8 +179,14 @@ let modules: [Target] = [
             "JSONCoding", "LocalSockets", "HostProcesses", "HostIO", "HostSystem", "Diagnostics",
         ]),
     module(
+        "StorageBackends", in: "Management",
+        ["ManagementModel", "StateStore", "XMLTree", "HostProcesses", "HostSystem", "Diagnostics"]),
+    module(
         "ManagementCore", in: "Management",
-        ["ManagementModel", "HostInventory", "MachineDriver", "StateStore", "HostSystem", "Diagnostics"]),
+        [
+            "ManagementModel", "HostInventory", "MachineDriver", "StorageBackends", "StateStore", "HostSystem",
+            "Diagnostics",
+        ]),
     // Remote
     module("XDRCoding", in: "Remote", []),
     module("LibvirtProtocol", in: "Remote", ["XDRCoding", "ManagementModel"]),
@@ -191,12 +197,13 @@ let modules: [Target] = [
         "LibvirtService", in: "Remote",
         [
             "LibvirtRPC", "LibvirtProtocol", "XDRCoding", "ManagementCore", "MachineDriver", "HostInventory",
-            "ManagementModel", "HostIO", "HostSystem", "Diagnostics",
+            "StorageBackends", "ManagementModel", "HostIO", "HostSystem", "Diagnostics",
         ]),
     module(
         "DaemonAssembly", in: "Remote",
         [
             "LibvirtService", "LibvirtRPC", "ManagementCore", "MachineDriver", "HostInventory", "StateStore",
+            "StorageBackends",
             "ManagementModel", "LocalSockets", "CommandLineKit", "HostIO", "HostSystem", "Diagnostics", "CLinux",
         ]),
 ]

@@ -24,8 +24,8 @@ extension EmulatorFacts {
                 let parts = line.split(separator: "\"", omittingEmptySubsequences: false)
                 return parts.count >= 3 && parts[0] == "name " ? String(parts[1]) : nil
             })
-        // access copies the path.
-        hasKVM = unsafe access("/dev/kvm", R_OK | W_OK) == 0
+        // A nested KVM without hardware below it runs no operating system. access copies the paths.
+        hasKVM = unsafe access("/dev/kvm", R_OK | W_OK) == 0 && access("/sys/module/kvm_pvm", F_OK) != 0
     }
 
     private static func version(_ line: Substring) -> UInt64 {

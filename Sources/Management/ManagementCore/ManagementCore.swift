@@ -3,6 +3,7 @@
 public import HostInventory
 public import ManagementModel
 public import MachineDriver
+public import StorageBackends
 
 /// Everything that is managed on this host.
 public final class ManagementCore: Sendable {
@@ -10,14 +11,19 @@ public final class ManagementCore: Sendable {
     public let capabilities: Capabilities
     /// Machines.
     public let machines: MachineDriver
+    /// Storage.
+    public let pools: PoolDriver
     /// Events of all parts.
     public let events: EventHub
     /// Whether the service runs as root for the whole host, or for one user.
     public let isSystem: Bool
 
-    public init(capabilities: Capabilities, machines: MachineDriver, events: EventHub, isSystem: Bool) {
+    public init(
+        capabilities: Capabilities, machines: MachineDriver, pools: PoolDriver, events: EventHub, isSystem: Bool
+    ) {
         self.capabilities = capabilities
         self.machines = machines
+        self.pools = pools
         self.events = events
         self.isSystem = isSystem
     }

@@ -19,6 +19,8 @@ struct DaemonOptions {
     var logs: String
     /// The emulator of machines that name none.
     var emulator: String
+    /// The program that makes disk images.
+    let imageTool = besideThisProgram("roost-img")
     /// Whether this is the host's daemon or one user's.
     var isSystem: Bool
     /// What is printed instead of serving.

@@ -12,6 +12,7 @@ internal import MachineDriver
 internal import ManagementCore
 internal import ManagementModel
 internal import StateStore
+internal import StorageBackends
 
 /// The daemon: reads its arguments, puts its parts together and serves until it is told to stop.
 public enum DaemonProgram {
@@ -66,14 +67,21 @@ public enum DaemonProgram {
         let folders = MachineFolders(
             configuration: options.configuration, state: options.state, runtime: options.runtime, logs: options.logs)
         let machines: MachineDriver
-        do throws(Errno) { machines = try MachineDriver(folders: folders, emulator: emulator, events: events) } catch {
+        let pools: PoolDriver
+        do throws(Errno) {
+            machines = try MachineDriver(folders: folders, emulator: emulator, events: events)
+            pools = try PoolDriver(
+                folder: options.configuration + "/storage", imageTool: options.imageTool, events: events)
+        } catch {
             throw UserError(
                 "cannot make the folders in \(options.state)", because: error,
                 remedy: "run it as root, or choose another place with --state DIR")
         }
         machines.recover()
+        pools.recover()
         return ManagementCore(
-            capabilities: Capabilities(host: HostFacts(), emulator: emulator), machines: machines, events: events,
+            capabilities: Capabilities(host: HostFacts(), emulator: emulator), machines: machines, pools: pools,
+            events: events,
             isSystem: options.isSystem)
     }
 

@@ -12,6 +12,9 @@ public enum ServiceTable {
         EventCalls.register(in: table)
         DomainCalls.register(in: table)
         DomainLifeCalls.register(in: table)
+        StorageCalls.register(in: table)
+        StatisticsCalls.register(in: table)
+        EmptyCalls.register(in: table)
         return table
     }
 }

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import ManagementModel
+internal import XMLTree
+
+/// What an emulator can do for a kind of machine (virsh domcapabilities). Clients choose devices by it.
+public struct DomainCapabilities: Sendable {
+    private let emulator: EmulatorFacts
+    private let host: HostFacts
+    private let machine: String
+    private let type: String
+    private let architecture: String
+
+    /// - Throws: libvirt's error for what there is not.
+    public init(
+        emulator: EmulatorFacts, host: HostFacts, path: String?, architecture: String?, machine: String?, type: String?
+    ) throws {
+        let architecture = architecture ?? "x86_64"
+        guard ["x86_64", "i686"].contains(architecture) else {
+            throw ManagementError(.invalidArg, "unable to find any emulator to serve '\(architecture)' architecture")
+        }
+        if let path, path != emulator.path {
+            throw ManagementError(.invalidArg, "unable to find emulator '\(path)'")
+        }
+        let wanted = machine ?? "pc"
+        guard let canonical = emulator.canonical(wanted) else {
+            throw ManagementError(
+                .invalidArg, "the machine '\(wanted)' is not supported by emulator '\(emulator.path)'")
+        }
+        let type = type ?? (emulator.hasKVM ? "kvm" : "qemu")
+        guard ["kvm", "qemu"].contains(type) else {
+            throw ManagementError(.invalidArg, "unknown virttype: \(type)")
+        }
+        guard type != "kvm" || emulator.hasKVM else {
+            throw ManagementError(
+                .invalidArg, "the accel 'kvm' is not supported by '\(emulator.path)' on this host")
+        }
+        self.emulator = emulator
+        self.host = host
+        self.machine = canonical
+        self.type = type
+        self.architecture = architecture
+    }
+
+    private static func choice(_ name: String, _ values: [String]) -> XMLElement {
+        XMLElement("enum", ["name": name], values.map { XMLElement("value", text: $0) })
+    }
+
+    private static func supported(_ name: String, _ isSupported: Bool, _ elements: [XMLElement] = []) -> XMLElement {
+        XMLElement(name, ["supported": isSupported ? "yes" : "no"], isSupported ? elements : [])
+    }
+
+    private func has(_ device: String) -> Bool { emulator.devices.contains(device) }
+
+    /// The document.
+    public var document: String {
+        let isQ35 = machine.contains("q35")
+        var root = XMLElement(
+            "domainCapabilities", [:],
+            [
+                XMLElement("path", text: emulator.path), XMLElement("domain", text: type),
+                XMLElement("machine", text: machine), XMLElement("arch", text: architecture),
+            ])
+        var vcpu = XMLElement("vcpu")
+        vcpu["max"] = "\(emulator.machines.first { $0.name == machine }?.maximumProcessors ?? 255)"
+        root.append(vcpu)
+        root.append(Self.supported("iothreads", false))
+        root.append(system)
+        root.append(processor)
+        root.append(
+            Self.supported("memoryBacking", true, [Self.choice("sourceType", ["file", "anonymous", "memfd"])]))
+        root.append(XMLElement("devices", [:], devices(isQ35)))
+        root.append(
+            XMLElement(
+                "features", [:],
+                [
+                    Self.supported("gic", false), Self.supported("vmcoreinfo", false), Self.supported("genid", false),
+                    Self.supported("backingStoreInput", true), Self.supported("backup", false),
+                    Self.supported("sev", false),
+                    Self.supported("sgx", false), Self.supported("hyperv", false),
+                ]))
+        return root.printed()
+    }
+
+    private var system: XMLElement {
+        let loader = Self.supported(
+            "loader", true,
+            [Self.choice("type", ["rom"]), Self.choice("readonly", ["yes", "no"]), Self.choice("secure", ["no"])])
+        return Self.supported("os", true, [Self.choice("firmware", []), loader])
+    }
+
+    private var processor: XMLElement {
+        func mode(_ name: String, _ isSupported: Bool, _ elements: [XMLElement] = []) -> XMLElement {
+            XMLElement("mode", ["name": name, "supported": isSupported ? "yes" : "no"], isSupported ? elements : [])
+        }
+        var model = XMLElement("model", text: "qemu64")
+        model["fallback"] = "forbid"
+        let names = emulator.processorModels.filter { !["host", "max", "base"].contains($0) }.sorted()
+        let custom = names.map { name in
+            var element = XMLElement("model", text: name)
+            element["usable"] = "yes"
+            return element
+        }
+        return XMLElement(
+            "cpu", [:],
+            [
+                mode("host-passthrough", type == "kvm", [Self.choice("hostPassthroughMigratable", ["on", "off"])]),
+                mode("maximum", true, [Self.choice("maximumMigratable", ["on", "off"])]),
+                mode("host-model", true, [model]), mode("custom", true, custom),
+            ])
+    }
+
+    private func devices(_ isQ35: Bool) -> [XMLElement] {
+        var buses = ["virtio"]
+        if has("floppy") { buses.append("fdc") }
+        if has("ide-hd") { buses.append(isQ35 ? "sata" : "ide") }
+        if has("scsi-hd") { buses.append("scsi") }
+        if has("usb-storage") { buses.append("usb") }
+        let videos = [
+            ("VGA", "vga"), ("cirrus-vga", "cirrus"), ("qxl-vga", "qxl"), ("virtio-vga", "virtio"),
+            ("bochs-display", "bochs"),
+        ].filter { has($0.0) }.map(\.1)
+        let virtio = ["virtio", "virtio-transitional", "virtio-non-transitional"]
+        return [
+            Self.supported(
+                "disk", true,
+                [
+                    Self.choice("diskDevice", ["disk", "cdrom"]), Self.choice("bus", buses),
+                    Self.choice("model", virtio),
+                ]),
+            Self.supported("graphics", !videos.isEmpty, [Self.choice("type", ["vnc"])]),
+            Self.supported("video", true, [Self.choice("modelType", videos + ["none"])]),
+            Self.supported("hostdev", false),
+            Self.supported(
+                "rng", has("virtio-rng-pci"),
+                [Self.choice("model", virtio), Self.choice("backendModel", ["random", "builtin"])]),
+            Self.supported("filesystem", false), Self.supported("tpm", false), Self.supported("redirdev", false),
+            Self.supported("channel", true, [Self.choice("type", ["pty", "unix"])]),
+        ]
+    }
+}

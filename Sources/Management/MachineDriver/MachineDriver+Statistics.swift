@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import ControlProtocol
+internal import Glibc
+internal import HostInventory
+internal import HostSystem
+internal import JSONCoding
+public import ManagementModel
+internal import ManagementXML
+internal import XMLTree
+
+/// Kinds of figures that a list of statistics may be asked for, in libvirt's bits.
+public struct StatisticsGroups: OptionSet, Sendable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    public static let state = StatisticsGroups(rawValue: 1)
+    public static let processor = StatisticsGroups(rawValue: 2)
+    public static let balloon = StatisticsGroups(rawValue: 4)
+    public static let vcpu = StatisticsGroups(rawValue: 8)
+    public static let interface = StatisticsGroups(rawValue: 16)
+    public static let block = StatisticsGroups(rawValue: 32)
+    public static let all = StatisticsGroups(rawValue: 0xffff)
+}
+
+/// What a disk has transferred.
+public struct DiskFigures: Sendable {
+    public var readRequests: Int64 = 0, readBytes: Int64 = 0, writeRequests: Int64 = 0, writtenBytes: Int64 = 0
+    public var flushRequests: Int64 = 0, readTime: Int64 = 0, writeTime: Int64 = 0, flushTime: Int64 = 0
+    public var errors: Int64 = -1
+}
+
+// Figures of machines.
+extension MachineDriver {
+    /// All figures of a machine in the groups asked for.
+    public func statistics(_ facts: MachineFacts, _ groups: StatisticsGroups) -> [TypedParameter] {
+        var list: [TypedParameter] = []
+        func add(_ name: String, _ value: TypedParameter.Value) { list.append(TypedParameter(name, value)) }
+        if groups.contains(.state) {
+            add("state.state", .int(facts.state.state))
+            add("state.reason", .int(facts.state.reason))
+        }
+        guard let machine = try? machine(facts.uuid) else { return list }
+        let live = machine.live
+        if groups.contains(.processor), let live, let times = ProcessTimes(live.process) {
+            add("cpu.time", .ulong(times.total))
+            add("cpu.user", .ulong(times.user))
+            add("cpu.system", .ulong(times.system))
+        }
+        if groups.contains(.balloon) {
+            add("balloon.current", .ulong(facts.memory))
+            add("balloon.maximum", .ulong(facts.maximumMemory))
+            if let live, let times = ProcessTimes(live.process) { add("balloon.rss", .ulong(times.residentKiB)) }
+        }
+        if groups.contains(.vcpu) {
+            add("vcpu.current", .uint(UInt32(truncatingIfNeeded: facts.processors)))
+            add("vcpu.maximum", .uint(UInt32(truncatingIfNeeded: facts.maximumProcessors)))
+            if live != nil {
+                for number in 0..<facts.processors { add("vcpu.\(number).state", .int(1)) }
+            }
+        }
+        if let live {
+            if groups.contains(.interface) { list += interfaceFigures(live.definition) }
+            if groups.contains(.block) { list += blockFigures(live) }
+        }
+        return list
+    }
+
+    private func interfaceFigures(_ definition: DomainDefinition) -> [TypedParameter] {
+        let interfaces = definition.devices.filter { $0.name == "interface" }
+        var list = [TypedParameter("net.count", .uint(UInt32(interfaces.count)))]
+        for (number, interface) in interfaces.enumerated() {
+            guard let name = interface[child: "target"]?["dev"] else { continue }
+            list.append(TypedParameter("net.\(number).name", .text(name)))
+            for (label, value) in InterfaceFigures.read(name) {
+                list.append(TypedParameter("net.\(number).\(label)", .ulong(value)))
+            }
+        }
+        return list
+    }
+
+    private func blockFigures(_ live: LiveMachine) -> [TypedParameter] {
+        let disks = live.definition.devices.filter { $0.name == "disk" }
+        var list = [TypedParameter("block.count", .uint(UInt32(disks.count)))]
+        let answer = try? live.monitor.execute("query-blockstats").array
+        for (number, disk) in disks.enumerated() {
+            let prefix = "block.\(number)."
+            list.append(TypedParameter(prefix + "name", .text(disk[child: "target"]?["dev"] ?? "")))
+            if let path = disk[child: "source"]?["file"] ?? disk[child: "source"]?["dev"] {
+                list.append(TypedParameter(prefix + "path", .text(path)))
+            }
+            guard let figures = Self.figures(of: disk, in: answer ?? []) else { continue }
+            let pairs: [(String, Int64)] = [
+                ("rd.reqs", figures.readRequests), ("rd.bytes", figures.readBytes), ("rd.times", figures.readTime),
+                ("wr.reqs", figures.writeRequests), ("wr.bytes", figures.writtenBytes), ("wr.times", figures.writeTime),
+                ("fl.reqs", figures.flushRequests), ("fl.times", figures.flushTime),
+            ]
+            for (label, value) in pairs { list.append(TypedParameter(prefix + label, .ulong(UInt64(max(0, value))))) }
+        }
+        return list
+    }
+
+    private static func figures(of disk: XMLElement, in answer: [JSONValue]) -> DiskFigures? {
+        let alias = disk[child: "alias"]?["name"] ?? ""
+        let entry = answer.first { entry in
+            (entry["qdev"]?.string?.split(separator: "/").contains { $0 == alias } ?? false)
+        }
+        guard let stats = entry?["stats"] else { return nil }
+        func number(_ name: String) -> Int64 { stats[name]?.integer ?? 0 }
+        return DiskFigures(
+            readRequests: number("rd_operations"), readBytes: number("rd_bytes"),
+            writeRequests: number("wr_operations"),
+            writtenBytes: number("wr_bytes"), flushRequests: number("flush_operations"),
+            readTime: number("rd_total_time_ns"), writeTime: number("wr_total_time_ns"),
+            flushTime: number("flush_total_time_ns"))
+    }
+
+    /// What a disk, named by its target or its path, has transferred; without a name all disks together.
+    public func diskFigures(_ uuid: UniqueID, _ name: String) throws -> DiskFigures {
+        try onMonitor(uuid) { _, live in
+            let answer = try live.monitor.execute("query-blockstats").array ?? []
+            let disks = live.definition.devices.filter { $0.name == "disk" }
+            let wanted = name.isEmpty ? disks : disks.filter { Self.isCalled($0, name) }
+            guard !wanted.isEmpty else { throw ManagementError(.invalidArg, "invalid path: \(name)") }
+            return wanted.compactMap { Self.figures(of: $0, in: answer) }.reduce(into: DiskFigures()) { sum, figures in
+                sum.readRequests &+= figures.readRequests
+                sum.readBytes &+= figures.readBytes
+                sum.writeRequests &+= figures.writeRequests
+                sum.writtenBytes &+= figures.writtenBytes
+                sum.flushRequests &+= figures.flushRequests
+                sum.readTime &+= figures.readTime
+                sum.writeTime &+= figures.writeTime
+                sum.flushTime &+= figures.flushTime
+            }
+        }
+    }
+
+    private static func isCalled(_ disk: XMLElement, _ name: String) -> Bool {
+        let source = disk[child: "source"]
+        return [disk[child: "target"]?["dev"], source?["file"], source?["dev"]].contains(name)
+    }
+
+    /// Sizes of a disk's image in bytes: taken on the host, seen by the guest, length of the file.
+    public func diskSizes(_ uuid: UniqueID, _ name: String) throws -> (
+        allocation: UInt64, capacity: UInt64, physical: UInt64
+    ) {
+        let machine = try machine(uuid)
+        let definition = try machine.live?.definition ?? definition(of: machine)
+        let disk = definition.devices.first { $0.name == "disk" && Self.isCalled($0, name) }
+        guard let disk, let path = disk[child: "source"]?["file"] ?? disk[child: "source"]?["dev"] else {
+            throw ManagementError(.invalidArg, "invalid path \(name) not assigned to domain")
+        }
+        var information = stat()
+        // stat copies the path and fills the struct on this frame.
+        guard unsafe stat(path, &information) == 0 else {
+            throw ManagementError(.systemError, "cannot stat file '\(path)': \(Errno.current)")
+        }
+        let physical = UInt64(max(0, information.st_size))
+        var capacity = physical
+        if let live = machine.live, let nodes = try? live.monitor.execute("query-named-block-nodes").array {
+            let found = nodes.first { $0["file"]?.string == path && $0["drv"]?.string != "file" }
+            capacity = found?["image"]?["virtual-size"]?.unsigned ?? capacity
+        }
+        return (UInt64(max(0, information.st_blocks)) &* 512, capacity, physical)
+    }
+
+    /// What an interface of a running machine, named by its tap device, has transferred: bytes, packets, errors and drops
+    /// received and sent by the guest.
+    public func interfaceFigures(_ uuid: UniqueID, _ name: String) throws -> [Int64] {
+        let live = try machine(uuid).requireLive()
+        let interface = live.definition.devices.first {
+            $0.name == "interface" && ($0[child: "target"]?["dev"] == name || $0[child: "mac"]?["address"] == name)
+        }
+        guard let tap = interface?[child: "target"]?["dev"] else {
+            throw ManagementError(.invalidArg, "'\(name)' is not a known interface")
+        }
+        return InterfaceFigures.read(tap).map { Int64(truncatingIfNeeded: $0.value) }
+    }
+
+    /// KiB: `actual` (6) and `rss` (7), as libvirt numbers them.
+    public func memoryFigures(_ uuid: UniqueID) throws -> [(tag: Int32, value: UInt64)] {
+        let machine = try machine(uuid)
+        let live = try machine.requireLive()
+        var list: [(Int32, UInt64)] = [(6, machine.facts.memory)]
+        if let times = ProcessTimes(live.process) { list.append((7, times.residentKiB)) }
+        return list
+    }
+}
+
+/// What the kernel counts for a tap device. The host's side sends what the guest receives.
+enum InterfaceFigures {
+    static func read(_ name: String) -> [(label: String, value: UInt64)] {
+        let folder = "/sys/class/net/\(name)/statistics/"
+        let kinds = ["bytes", "packets", "errors", "dropped"]
+        let labels = ["bytes", "pkts", "errs", "drop"]
+        let received = zip(kinds, labels).map { ("rx.\($1)", TextFile.number(folder + "tx_\($0)") ?? 0) }
+        let sent = zip(kinds, labels).map { ("tx.\($1)", TextFile.number(folder + "rx_\($0)") ?? 0) }
+        return received + sent
+    }
+}

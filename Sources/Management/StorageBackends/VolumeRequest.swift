@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import ManagementModel
+internal import XMLTree
+
+/// What a volume's document asks for.
+struct VolumeRequest {
+    let name: String
+    /// Bytes.
+    let capacity: UInt64
+    let allocation: UInt64
+    let format: String
+    /// `0.10`, or `1.1`.
+    let compatibility: String
+    let mode: UInt32
+    let backing: (path: String, format: String)?
+
+    init(parsing text: String) throws {
+        let root: XMLElement
+        do throws(XMLSyntaxError) { root = try XMLParser.parse(text) } catch {
+            throw ManagementError(
+                .xmlDetail, "(storage_volume_definition):\(error.line): \(error.message)\n\(error.context)", from: .xml)
+        }
+        guard root.name == "volume" else {
+            throw ManagementError(
+                .xmlError, "unexpected root element <\(root.name)>, expecting <volume>", from: .storage)
+        }
+        guard let name = root[child: "name"]?.text, !name.isEmpty else {
+            throw ManagementError(.xmlError, "missing volume name element", from: .storage)
+        }
+        guard !name.contains("/"), name != ".", name != ".." else {
+            throw ManagementError(.xmlError, "volume name '\(name)' cannot contain '/'", from: .storage)
+        }
+        self.name = name
+        backing = root[child: "backingStore"].flatMap { store in
+            store[child: "path"].map { ($0.text, store[child: "format"]?["type"] ?? "raw") }
+        }
+        var size = try root[child: "capacity"].map(Self.bytes)
+        if size == nil, let backing { size = ImageProbe(path: backing.path)?.capacity }
+        guard let size else { throw ManagementError(.xmlError, "missing capacity element", from: .storage) }
+        capacity = size
+        allocation = try root[child: "allocation"].map(Self.bytes) ?? size
+        let target = root[child: "target"]
+        let wanted = target?[child: "format"]?["type"] ?? "raw"
+        let known = ["raw", "qcow2", "qcow", "vmdk", "vdi", "vpc", "vhdx", "qed", "iso", "luks"]
+        guard known.contains(wanted) else {
+            throw ManagementError(.configUnsupported, "unknown volume format type \(wanted)", from: .storage)
+        }
+        format = wanted
+        compatibility = target?[child: "compat"]?.text ?? (target?[child: "features"] != nil ? "1.1" : "0.10")
+        mode = target?.at("permissions", "mode").flatMap { UInt32($0.text, radix: 8) } ?? 0o600
+    }
+
+    private static func bytes(_ element: XMLElement) throws -> UInt64 {
+        let powers = [
+            "": 0, "b": 0, "bytes": 0, "k": 1, "kib": 1, "m": 2, "mib": 2, "g": 3, "gib": 3, "t": 4, "tib": 4,
+        ]
+        let decimal = ["kb": 1, "mb": 2, "gb": 3, "tb": 4]
+        let text = element.text.filter { !$0.isWhitespace }
+        let unit = (element["unit"] ?? "").lowercased()
+        guard let number = UInt64(text) else {
+            throw ManagementError(.xmlError, "malformed \(element.name) element", from: .storage)
+        }
+        let scale: (UInt64, Int)? = powers[unit].map { (1024, $0) } ?? decimal[unit].map { (1000, $0) }
+        guard let (base, power) = scale else {
+            throw ManagementError(.invalidArg, "unknown suffix '\(element["unit"] ?? "")'", from: .none)
+        }
+        return try (0..<power).reduce(number) { product, _ in
+            let (value, overflow) = product.multipliedReportingOverflow(by: base)
+            if overflow { throw ManagementError(.overflow, "\(element.name) is too large", from: .storage) }
+            return value
+        }
+    }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import HostInventory
+internal import LibvirtProtocol
+internal import LibvirtRPC
+internal import MachineDriver
+internal import ManagementCore
+internal import ManagementModel
+internal import XDRCoding
+
+/// Figures of machines, and what emulators can do.
+enum StatisticsCalls {
+    static func register(in table: CallTable<ServiceConnection>) {
+        table.answer(Procedures.connectGetDomainCapabilities) { client, _, path, architecture, machine, type, _ in
+            let known = client.core.capabilities
+            return try DomainCapabilities(
+                emulator: known.emulator, host: known.host, path: path, architecture: architecture, machine: machine,
+                type: type
+            ).document
+        }
+        table.answer(Procedures.connectGetAllDomainStats, .blocking) { client, _, domains, groups, flags in
+            let machines = client.core.machines
+            let (active, inactive): (UInt32, UInt32) = (1, 2)
+            let facts = try domains.isEmpty ? machines.all : domains.map { try client.facts($0) }
+            let asked = flags & (active | inactive)
+            let wanted = groups == 0 ? StatisticsGroups.all : StatisticsGroups(rawValue: groups)
+            return facts.filter { asked == 0 || asked & ($0.isActive ? active : inactive) != 0 }.map {
+                DomainStatsRecord(domain: DomainHandle($0.reference), parameters: machines.statistics($0, wanted))
+            }
+        }
+        table.answer(Procedures.domainBlockStats, .blocking) { client, _, domain, path in
+            let figures = try client.core.machines.diskFigures(domain.uuid, path)
+            return (
+                figures.readRequests, figures.readBytes, figures.writeRequests, figures.writtenBytes, figures.errors
+            )
+        }
+        table.answer(Procedures.domainBlockStatsFlags, .blocking) { client, _, domain, path, count, _ in
+            let figures = try client.core.machines.diskFigures(domain.uuid, path)
+            let list = [
+                TypedParameter("wr_bytes", .long(figures.writtenBytes)),
+                TypedParameter("wr_operations", .long(figures.writeRequests)),
+                TypedParameter("rd_bytes", .long(figures.readBytes)),
+                TypedParameter("rd_operations", .long(figures.readRequests)),
+                TypedParameter("flush_operations", .long(figures.flushRequests)),
+                TypedParameter("wr_total_times", .long(figures.writeTime)),
+                TypedParameter("rd_total_times", .long(figures.readTime)),
+                TypedParameter("flush_total_times", .long(figures.flushTime)),
+            ]
+            return (count == 0 ? [] : list, Int32(list.count))
+        }
+        table.answer(Procedures.domainGetBlockInfo, .blocking) { client, _, domain, path, _ in
+            let sizes = try client.core.machines.diskSizes(domain.uuid, path)
+            return (sizes.allocation, sizes.capacity, sizes.physical)
+        }
+        table.answer(Procedures.domainInterfaceStats) { client, _, domain, name in
+            let figures = try client.core.machines.interfaceFigures(domain.uuid, name)
+            return (
+                figures[0], figures[1], figures[2], figures[3], figures[4], figures[5], figures[6], figures[7]
+            )
+        }
+        table.answer(Procedures.domainMemoryStats) { client, _, domain, limit, _ in
+            try client.core.machines.memoryFigures(domain.uuid).prefix(Int(limit)).map {
+                DomainMemoryStat(tag: $0.tag, value: $0.value)
+            }
+        }
+        table.answer(Procedures.domainGetJobInfo) { client, _, domain in
+            guard try client.facts(domain).isActive else { throw DomainCalls.notRunning }
+            return (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+        }
+        table.answer(Procedures.domainGetVcpus) { client, _, domain, count, mapLength in
+            let facts = try client.facts(domain)
+            guard facts.isActive else {
+                throw ManagementError(.operationInvalid, "cannot list vcpu pinning for an inactive domain")
+            }
+            let shown = min(facts.processors, Int(max(0, count)))
+            let running: Int32 = 1
+            let list = (0..<shown).map { VcpuInfo(number: UInt32($0), state: running, time: 0, processor: -1) }
+            let length = Int(min(max(0, mapLength), 2048))
+            return (list, Bytes([UInt8](repeating: 0xff, count: length * shown)))
+        }
+    }
+}
