@@ -37,7 +37,12 @@ public struct CommandLineBuilder {
         addMachine()
         addMonitor()
         addBoot()
-        for device in definition.devices { try add(device) }
+        // A bus is there before what sits on it.
+        let devices = definition.devices
+        let isBridge = { (device: XMLElement) in device.name == "controller" && device["type"] == "pci" }
+        for device in devices.filter(isBridge) { try add(device) }
+        for device in devices where device.name == "controller" && !isBridge(device) { try add(device) }
+        for device in devices where device.name != "controller" { try add(device) }
         addHeadless()
         for argument in definition.root[child: "qemu:commandline"]?.all("qemu:arg") ?? [] {
             if let value = argument["value"] { add(value) }
