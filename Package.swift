@@ -53,6 +53,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [
 let shims: [Target] = [
     shim("CLinux"),
     shim("CX86Native"),
+    shim("CGnuTLS"),
     shim("CAtomic"),
     library("CURing", pkgConfig: "liburing", package: "liburing-dev"),
     library("CDeflate", pkgConfig: "libdeflate", package: "libdeflate-dev"),
@@ -77,6 +78,7 @@ let modules: [Target] = [
     module("XMLTree", in: "Support", ["CXML"]),
     module("Compression", in: "Support", ["CDeflate", "CZlib", "CZstd", "CBzip2"]),
     module("Cryptography", in: "Support", ["CCrypto"]),
+    module("TransportSecurity", in: "Support", ["CGnuTLS"]),
     // Contract
     module("MachineSpec", in: "Contract", ["Diagnostics", "CommandLineKit", "JSONCoding"]),
     module("ControlProtocol", in: "Contract", ["JSONCoding"]),
@@ -114,13 +116,13 @@ let modules: [Target] = [
     module("ParallelsImage", in: "Storage", ["BlockLayer", "BlockMapping", "ByteCoding", "HostSystem"]),
     module("QEDImage", in: "Storage", ["BlockLayer", "BlockMapping", "ByteCoding", "HostSystem"]),
     module("BlockFilters", in: "Storage", ["BlockLayer", "HostSystem"]),
-    module("NBDProtocol", in: "Storage", ["BlockLayer", "ByteCoding", "HostSystem", "CLinux"]),
+    module("NBDProtocol", in: "Storage", ["BlockLayer", "CLinux", "HostSystem", "TransportSecurity"]),
     module(
         "DiskImages", in: "Storage",
         [
             "BlockLayer", "RawImage", "QCOW2Image", "VDIImage", "VHDImage", "VMDKImage", "LUKSImage", "VHDXImage",
             "BochsImage", "CloopImage", "DMGImage", "ParallelsImage", "QEDImage", "BlockFilters", "NBDProtocol",
-            "JSONCoding", "HostSystem",
+            "JSONCoding", "HostSystem", "HostIO", "Diagnostics", "TransportSecurity",
         ]),
     // Networking
     module("PacketPorts", in: "Networking", ["HostSystem", "HostIO", "Diagnostics", "CLinux"]),
@@ -295,6 +297,7 @@ var testTargets: [Target] = [
     tests("LUKSImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
     tests("VHDXImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
     tests("VMDKImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
+    tests("NBDProtocol", ["BlockLayer", "StorageTestKit", "HostSystem"]),
     tests("VDIImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
     tests("VHDImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
     tests("RawImage", ["BlockLayer", "StorageTestKit"]),

@@ -6,7 +6,7 @@ internal import BochsImage
 internal import CloopImage
 internal import DMGImage
 internal import LUKSImage
-internal import NBDProtocol
+public import NBDProtocol
 internal import ParallelsImage
 internal import QCOW2Image
 internal import QEDImage
@@ -19,20 +19,27 @@ internal import VMDKImage
 /// The storage library with all of its formats and protocols.
 public enum DiskImages {
     /// All drivers, in the order in which they are probed.
-    public static var drivers: [any BlockDriver] {
+    public static var drivers: [any BlockDriver] { drivers(credentials: nil) }
+
+    static func drivers(credentials: (any TLSCredentialProvider)?) -> [any BlockDriver] {
         [
             RawDriver(), QCOW2Driver(), VDIDriver(), VHDDriver(), VMDKDriver(), LUKSDriver(), VHDXDriver(),
             BochsDriver(), CloopDriver(), DMGDriver(), ParallelsDriver(), QEDDriver(), FaultDriver(), QuorumDriver(),
-            NBDDriver(),
             FileDriver.file, FileDriver.hostDevice, NullDriver(name: "null-co"), NullDriver(name: "null-aio"),
+            NBDDriver(credentials: credentials),
         ]
     }
 
     /// A graph with all drivers.
+    /// - Parameters:
+    ///   - secrets: knows what `key-secret=` and the like name.
+    ///   - credentials: knows what `tls-creds=` names.
+    ///   - warn: told what a person should know.
     public static func graph(
-        secrets: any SecretProvider = NoSecrets(), warn: @escaping @Sendable (String) -> Void = { _ in }
+        secrets: any SecretProvider = NoSecrets(), credentials: (any TLSCredentialProvider)? = nil,
+        warn: @escaping @Sendable (String) -> Void = { _ in }
     ) -> BlockGraph {
-        BlockGraph(drivers: drivers, secrets: secrets, warn: warn)
+        BlockGraph(drivers: drivers(credentials: credentials), secrets: secrets, warn: warn)
     }
 
     /// Opens an image and its backing chain.

@@ -1,166 +1,248 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import BlockLayer
-internal import ByteCoding
+internal import CLinux
 internal import Glibc
 internal import HostSystem
+internal import TransportSecurity
 
-/// Sends requests to an export, one at a time; guarded by `lock`.
+/// Where an NBD server is.
+public enum NBDAddress: Sendable, Equatable {
+    /// A socket in the file system.
+    case unix(path: String)
+    /// A host's name or number, and a port or a service's name.
+    case tcp(host: String, port: String)
+}
+
+/// A connected stream socket on which whole messages are sent and received, in clear or encrypted.
+///
+/// `encryption` is set during the handshake, when one thread alone has the connection.
 final class NBDConnection: @unchecked Sendable {
-    let export: NBDExport
-    private let socket: NBDSocket
-    private let lock = Lock()
-    private var nextHandle: UInt64 = 1
-    /// Why nothing can be asked any more: an answer was not understood, or the server has gone.
-    private var broken: BlockError?
+    private let descriptor: FileDescriptor
+    private var encryption: TLSSession?
 
-    init(to address: NBDAddress, export name: String, context: String) throws(BlockError) {
-        socket = try NBDSocket.connect(to: address)
-        export = try NBDHandshake(socket: socket, export: name, contextName: context).run()
-        guard export.size <= UInt64(Int64.max) else {
-            throw BlockError(.outOfRange, "the export's size of \(export.size) bytes is too large", errno: Errno(EFBIG))
+    init(_ descriptor: consuming FileDescriptor) {
+        self.descriptor = descriptor
+        var one: Int32 = 1
+        // Four bytes of this frame; it fails only for a socket that is not TCP, which has no delay.
+        _ = unsafe setsockopt(self.descriptor.number, Int32(IPPROTO_TCP), TCP_NODELAY, &one, 4)
+    }
+
+    /// Goes over to an encrypted connection.
+    /// - Returns: the name in the peer's certificate, where it was asked for.
+    func encrypt(_ credentials: TLSCredentials, hostname: String?) throws(BlockError) -> String? {
+        do throws(TLSError) {
+            let session = try TLSSession(credentials, descriptor: descriptor.number, hostname: hostname)
+            let name = try session.handshake()
+            encryption = session
+            return name
+        } catch {
+            throw BlockError(.inputOutput, error.description)
         }
     }
 
-    /// One part of the answer to a request for block status.
-    typealias Extent = (count: UInt32, state: UInt32)
+    private func receive(_ session: TLSSession, _ region: ByteRegion) throws(BlockError) -> Int {
+        do throws(TLSError) {
+            // Written only inside the region, which lives for the call.
+            return try unsafe session.receive(into: region.buffer)
+        } catch {
+            throw BlockError(.inputOutput, error.description)
+        }
+    }
 
-    /// Sends a request and takes in all of its answer.
-    /// - Parameters:
-    ///   - data: what is sent with the request.
-    ///   - into: what is read goes there.
-    /// - Returns: the extents of an answer about block status.
-    @discardableResult
-    func request(
-        _ command: NBDWire.Command, at offset: Int64 = 0, count: Int64 = 0, flags: UInt16 = 0,
-        data: ByteRegion? = nil, into: ByteRegion? = nil
-    ) throws(BlockError) -> [Extent] {
-        try lock.withLock { () throws(BlockError) in
-            if let broken { throw broken }
-            let handle = nextHandle
-            nextHandle &+= 1
-            var answer = Answer(offset: offset, region: into)
-            do throws(BlockError) {
-                try send(command, offset, count, flags, handle, data)
-                try receive(handle, &answer)
-            } catch {
-                broken = error
-                throw error
+    private func send(_ session: TLSSession, _ region: ByteRegion) throws(BlockError) -> Int {
+        do throws(TLSError) {
+            // Read only inside the region, which lives for the call.
+            return try unsafe session.send(UnsafeRawBufferPointer(region.buffer))
+        } catch {
+            throw BlockError(.inputOutput, error.description)
+        }
+    }
+
+    /// Fills the region.
+    func receive(_ region: ByteRegion) throws(BlockError) {
+        var done = 0
+        while done < region.count {
+            let rest = region.from(done)
+            let count = if let encryption { try receive(encryption, rest) } else { try receiveClear(rest) }
+            guard count > 0 else {
+                throw BlockError(.inputOutput, "Unexpected end-of-file before all data were read")
             }
-            if let failure = answer.failure { throw failure }
-            return answer.extents
+            done += count
         }
     }
 
-    /// Takes leave; what the server thinks of it does not matter.
-    func disconnect() {
-        lock.withLock {
-            guard broken == nil else { return }
-            try? send(.disconnect, 0, 0, 0, nextHandle, nil)
-            broken = BlockError(.inputOutput, "the connection to the NBD server is closed")
+    private func receiveClear(_ region: ByteRegion) throws(BlockError) -> Int {
+        do throws(Errno) {
+            // The kernel writes only inside the region, which lives for the call.
+            return try retrying { unsafe recv(descriptor.number, region.base, region.count, Int32(MSG_WAITALL)) }
+        } catch {
+            throw BlockError(system: error, "Unable to read from socket")
         }
     }
 
-    private struct Answer {
-        let offset: Int64
-        let region: ByteRegion?
-        var failure: BlockError?
-        var extents: [Extent] = []
+    func receive(count: Int) throws(BlockError) -> ByteRegion {
+        let region = AlignedBuffer(count: count).region
+        try receive(region)
+        return region
     }
 
-    private func send(
-        _ command: NBDWire.Command, _ offset: Int64, _ count: Int64, _ flags: UInt16, _ handle: UInt64,
-        _ data: ByteRegion?
-    ) throws(BlockError) {
-        var head = ByteBuilder(order: .big)
-        head.append(NBDWire.request)
-        head.append(flags)
-        head.append(command.rawValue)
-        head.append(handle)
-        head.append(UInt64(bitPattern: offset))
-        head.append(UInt32(truncatingIfNeeded: count))
-        try socket.send(head.bytes)
-        if let data { try socket.send(data) }
+    /// Sends the region; `more` says that the next part follows at once.
+    func send(_ region: ByteRegion, more: Bool = false) throws(BlockError) {
+        var done = 0
+        while done < region.count {
+            let rest = region.from(done)
+            let count = if let encryption { try send(encryption, rest) } else { try sendClear(rest, more: more) }
+            done += count
+        }
     }
 
-    private func receive(_ handle: UInt64, _ answer: inout Answer) throws(BlockError) {
-        while true {
-            switch try socket.receive(UInt32.self) {
-            case NBDWire.simpleReply: return try receiveSimple(handle, &answer)
-            case NBDWire.structuredReply: if try receiveChunk(handle, &answer) { return }
-            default: throw BlockError(.inputOutput, "the NBD server sent what is no answer")
+    private func sendClear(_ region: ByteRegion, more: Bool) throws(BlockError) -> Int {
+        let flags = Int32(MSG_NOSIGNAL) | (more ? Int32(MSG_MORE) : 0)
+        do throws(Errno) {
+            // The kernel reads only inside the region, which lives for the call.
+            return try retrying { unsafe Glibc.send(descriptor.number, region.base, region.count, flags) }
+        } catch {
+            throw BlockError(system: error, "Unable to write to socket")
+        }
+    }
+
+    func send(_ bytes: [UInt8], more: Bool = false) throws(BlockError) {
+        try bytes.withRegion { (region) throws(BlockError) in try send(region, more: more) }
+    }
+
+    /// Ends both directions; whoever is waiting in a call wakes up.
+    func shutdown() {
+        encryption?.finish()
+        disconnect()
+    }
+
+    /// Ends both directions without a goodbye.
+    func disconnect() { _ = Glibc.shutdown(descriptor.number, Int32(SHUT_RDWR)) }
+
+    // MARK: Making connections
+
+    static func connect(_ address: NBDAddress) throws(BlockError) -> NBDConnection {
+        switch address {
+        case .unix(let path):
+            let file = try make(AF_UNIX)
+            let status = try unsafe withUnix(path) { unsafe Glibc.connect(file.number, $0, $1) }
+            guard status == 0 else {
+                throw BlockError(system: Errno.current, "Failed to connect to '\(path)'")
+            }
+            return NBDConnection(file)
+        case .tcp(let host, let port):
+            return NBDConnection(
+                try unsafe eachAddress(host, port, passive: false) { (family, place, length) throws(BlockError) in
+                    let file = try make(family)
+                    guard unsafe Glibc.connect(file.number, place, length) == 0 else {
+                        throw BlockError(system: Errno.current, "Failed to connect to '\(host):\(port)'")
+                    }
+                    return file
+                })
+        }
+    }
+
+    static func listen(_ address: NBDAddress) throws(BlockError) -> FileDescriptor {
+        switch address {
+        case .unix(let path):
+            let file = try make(AF_UNIX)
+            // A path that nobody listens on any more is in the way of bind.
+            _ = unsafe unlink(path)
+            let status = try unsafe withUnix(path) { unsafe bind(file.number, $0, $1) }
+            guard status == 0 else {
+                throw BlockError(system: Errno.current, "Failed to bind socket to \(path)")
+            }
+            guard Glibc.listen(file.number, backlog) == 0 else {
+                throw BlockError(system: Errno.current, "Failed to listen on socket")
+            }
+            return file
+        case .tcp(let host, let port):
+            return try unsafe eachAddress(host, port, passive: true) { (family, place, length) throws(BlockError) in
+                let file = try make(family)
+                var one: Int32 = 1
+                // Four bytes of this frame.
+                _ = unsafe setsockopt(file.number, SOL_SOCKET, SO_REUSEADDR, &one, 4)
+                guard unsafe bind(file.number, place, length) == 0, Glibc.listen(file.number, backlog) == 0 else {
+                    throw BlockError(system: Errno.current, "Failed to find an available port")
+                }
+                return file
             }
         }
     }
 
-    private func receiveSimple(_ handle: UInt64, _ answer: inout Answer) throws(BlockError) {
-        let error: UInt32 = try socket.receive()
-        guard try socket.receive(UInt64.self) == handle else { throw wrongHandle }
-        if error != 0 {
-            answer.failure = Self.failure(error)
-        } else if let region = answer.region {
-            try socket.receive(region)
-        }
-    }
-
-    private var wrongHandle: BlockError {
-        BlockError(.inputOutput, "the NBD server answered a question that was not asked")
-    }
-
-    /// - Returns: whether the answer is complete.
-    private func receiveChunk(_ handle: UInt64, _ answer: inout Answer) throws(BlockError) -> Bool {
-        let flags: UInt16 = try socket.receive()
-        let type: UInt16 = try socket.receive()
-        guard try socket.receive(UInt64.self) == handle else { throw wrongHandle }
-        let length: UInt32 = try socket.receive()
-        switch type {
-        case NBDWire.Chunk.data:
-            guard length >= 8 else { throw badChunk }
-            let offset: UInt64 = try socket.receive()
-            try socket.receive(try part(of: answer, offset, UInt64(length) - 8))
-        case NBDWire.Chunk.hole:
-            guard length == 12 else { throw badChunk }
-            let offset: UInt64 = try socket.receive()
-            let count: UInt32 = try socket.receive()
-            try part(of: answer, offset, UInt64(count)).fill(0)
-        default:
-            guard length <= NBDWire.longestReply else { throw badChunk }
-            take(type, try socket.receive(count: Int(length)), &answer)
-        }
-        return flags & NBDWire.Chunk.isLast != 0
-    }
-
-    private var badChunk: BlockError { BlockError(.inputOutput, "the NBD server sent a malformed answer") }
-
-    private func part(of answer: Answer, _ offset: UInt64, _ count: UInt64) throws(BlockError) -> ByteRegion {
-        guard let region = answer.region, offset >= UInt64(answer.offset) else { throw badChunk }
-        let start = offset - UInt64(answer.offset)
-        guard start <= UInt64(region.count), count <= UInt64(region.count) - start else { throw badChunk }
-        return region.slice(Int(start), Int(count))
-    }
-
-    private func take(_ type: UInt16, _ data: [UInt8], _ answer: inout Answer) {
-        switch type {
-        case NBDWire.Chunk.none: break
-        case NBDWire.Chunk.blockStatus:
-            guard data.load(UInt32.self, at: 0, order: .big) == export.context else { return }
-            var place = 4
-            while let count: UInt32 = data.load(at: place, order: .big),
-                let state: UInt32 = data.load(at: place + 4, order: .big)
-            {
-                answer.extents.append((count, state))
-                place += 8
+    /// The port that a listening TCP socket got; nil for others.
+    static func port(of descriptor: Int32) -> UInt16? {
+        var address = sockaddr_in()
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        // The struct is filled up to its own length.
+        let status = unsafe withUnsafeMutablePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe getsockname(descriptor, $0, &length)
             }
-        default:
-            let error: UInt32 = data.load(at: 0, order: .big) ?? UInt32(EIO)
-            if answer.failure == nil { answer.failure = Self.failure(error) }
+        }
+        let family = Int32(address.sin_family)
+        return status == 0 && (family == AF_INET || family == AF_INET6) ? UInt16(bigEndian: address.sin_port) : nil
+    }
+
+    private static let backlog: Int32 = 64
+
+    private static func make(_ family: Int32) throws(BlockError) -> FileDescriptor {
+        do {
+            let kind = Int32(SOCK_STREAM.rawValue) | O_CLOEXEC
+            return FileDescriptor(owning: try retrying { socket(family, kind, 0) })
+        } catch {
+            throw BlockError(system: error, "Failed to create socket")
         }
     }
 
-    /// The protocol's error numbers are Linux's.
-    private static func failure(_ error: UInt32) -> BlockError {
-        let known: Set<Int32> = [EPERM, EIO, ENOMEM, EINVAL, ENOSPC, EOVERFLOW, ENOTSUP, ESHUTDOWN]
-        let number = Int32(truncatingIfNeeded: error)
-        return BlockError(system: Errno(known.contains(number) ? number : EINVAL))
+    private static func withUnix(
+        _ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32
+    ) throws(BlockError) -> Int32 {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let bytes = Array(path.utf8)
+        let capacity = MemoryLayout.size(ofValue: address.sun_path)
+        guard bytes.count < capacity else {
+            throw BlockError(
+                .invalidArgument, "UNIX socket path '\(path)' is too long",
+                hint: "Path must be less than \(capacity) bytes")
+        }
+        // The path fits with its terminating zero, as was checked; sockaddr_un begins as every sockaddr does.
+        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: bytes) }
+        return unsafe withUnsafePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+    }
+
+    /// Tries each address that a name stands for; the last failure counts.
+    private static func eachAddress(
+        _ host: String, _ port: String, passive: Bool,
+        _ body: (Int32, UnsafePointer<sockaddr>, socklen_t) throws(BlockError) -> FileDescriptor
+    ) throws(BlockError) -> FileDescriptor {
+        var hints = unsafe addrinfo()
+        unsafe hints.ai_family = passive && (host.isEmpty || host == "0.0.0.0") ? AF_INET : AF_UNSPEC
+        unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        unsafe hints.ai_flags = passive ? AI_PASSIVE : 0
+        var list: UnsafeMutablePointer<addrinfo>?
+        // getaddrinfo makes a list that is freed below; each entry's address is valid for its length.
+        let status = unsafe getaddrinfo(host.isEmpty ? nil : host, port, &hints, &list)
+        guard status == 0, let first = unsafe list else {
+            let reason = unsafe String(cString: gai_strerror(status))
+            throw BlockError(.notFound, "address resolution failed for \(host):\(port): \(reason)")
+        }
+        defer { unsafe freeaddrinfo(first) }
+        var failure = BlockError(.notFound, "no address for \(host)")
+        var entry: UnsafeMutablePointer<addrinfo>? = unsafe first
+        while let candidate = unsafe entry {
+            do {
+                return try unsafe body(
+                    candidate.pointee.ai_family, candidate.pointee.ai_addr, candidate.pointee.ai_addrlen)
+            } catch { failure = error }
+            unsafe entry = candidate.pointee.ai_next
+        }
+        throw failure
     }
 }

@@ -1,168 +1,186 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import BlockLayer
+public import BlockLayer
 internal import HostSystem
 
-/// A disk that an NBD server exports.
-final class NBDNode: BlockNode {
-    let driverName = "nbd"
-    let location: NodeLocation
-    let length: Int64
-    let isReadOnly: Bool
-    let limits: BlockLimits
-    var children: [NodeChild] { [] }
-    private let connection: NBDConnection
-    private let largest: Int64
+/// An export of an NBD server.
+public final class NBDNode: BlockNode, Sendable {
+    /// "nbd".
+    public let driverName = "nbd"
+    /// Whether writes are refused: by the server or by who opened it.
+    public let isReadOnly: Bool
+    /// The export as a URL.
+    public let location: NodeLocation
+    private let client: NBDClient
 
-    private static let longestTransfer: Int64 = 32 << 20
-    private static let longestRange: Int64 = 1 << 30
-
-    init(_ connection: NBDConnection, location: NodeLocation, isWritable: Bool) throws(BlockError) {
-        self.connection = connection
-        self.location = location
-        let export = connection.export
-        length = Int64(export.size)
-        let refusesWrites = export.flags & NBDWire.Export.isReadOnly != 0
-        guard !isWritable || !refusesWrites else {
-            throw BlockError(.readOnly, "request on denied for read-only export", errno: .accessDenied)
-        }
-        isReadOnly = !isWritable
-        let smallest = Int(export.smallestBlock)
-        guard smallest & (smallest - 1) == 0, smallest <= 1 << 16 else {
-            throw BlockError(.invalidArgument, "server's minimum block size \(smallest) is no power of two")
-        }
-        limits = BlockLimits(requestAlignment: max(smallest, 1), maximumTransfer: Int(Self.longestTransfer))
-        largest =
-            export.largestBlock >= 4096 ? min(Int64(export.largestBlock), Self.longestTransfer) : Self.longestTransfer
+    init(client: NBDClient, place: NBDLocation, context: String, isReadOnly: Bool) {
+        self.client = client
+        var options = place.options
+        if context != NBD.allocationContext { options["x-dirty-bitmap"] = .string(context) }
+        self.isReadOnly = isReadOnly || client.export.can(NBD.ExportFlag.readOnly)
+        location = NodeLocation(filename: place.text, options: options)
     }
 
-    private func has(_ flag: UInt16) -> Bool { connection.export.flags & flag != 0 }
-
-    func read(_ region: ByteRegion, at offset: Int64) throws(BlockError) {
-        try checkRange(at: offset, count: Int64(region.count))
-        let unit = Int64(limits.requestAlignment)
-        let first = offset / unit * unit
-        let last = (offset + Int64(region.count) + unit - 1) / unit * unit
-        if first != offset || last != offset + Int64(region.count) {
-            let whole = AlignedBuffer(count: Int(last - first)).region
-            try readAligned(whole, at: first)
-            region.copy(from: whole.slice(Int(offset - first), region.count))
-        } else {
-            try readAligned(region, at: offset)
-        }
+    /// The export's size.
+    public var length: Int64 { client.export.size }
+    /// As the server asks for.
+    public var limits: BlockLimits {
+        BlockLimits(
+            requestAlignment: client.export.minimumBlock, maximumTransfer: client.export.maximumBlock)
     }
+    /// Nothing is below.
+    public var children: [NodeChild] { [] }
 
-    private func readAligned(_ region: ByteRegion, at offset: Int64) throws(BlockError) {
-        var done = 0
-        while done < region.count {
-            let part = region.slice(done, Int(min(Int64(region.count - done), largest)))
-            try connection.request(.read, at: offset + Int64(done), count: Int64(part.count), into: part)
-            done += part.count
-        }
-    }
-
-    func write(_ region: ByteRegion, at offset: Int64, flags: WriteFlags) throws(BlockError) {
-        try checkWritable()
-        try checkRange(at: offset, count: Int64(region.count))
-        let unit = Int64(limits.requestAlignment)
-        guard offset % unit == 0, Int64(region.count) % unit == 0 else {
-            return try writeUnaligned(region, at: offset, flags)
-        }
-        let isDurable = flags.contains(.forceUnitAccess)
-        let own = isDurable && has(NBDWire.Export.canForceUnitAccess) ? NBDWire.CommandFlag.forceUnitAccess : 0
-        var done = 0
-        while done < region.count {
-            let part = region.slice(done, Int(min(Int64(region.count - done), largest)))
-            try connection.request(
-                .write, at: offset + Int64(done), count: Int64(part.count), flags: own, data: part)
-            done += part.count
-        }
-        if isDurable, own == 0 { try flush() }
-    }
-
-    private func writeUnaligned(_ region: ByteRegion, at offset: Int64, _ flags: WriteFlags) throws(BlockError) {
-        let unit = Int64(limits.requestAlignment)
-        let first = offset / unit * unit
-        let last = min((offset + Int64(region.count) + unit - 1) / unit * unit, length)
-        let whole = AlignedBuffer(count: Int(last - first)).region
-        try read(whole, at: first)
-        whole.from(Int(offset - first)).copy(from: region)
-        try write(whole, at: first, flags: flags)
-    }
-
-    func writeZeroes(at offset: Int64, count: Int64, flags: ZeroFlags) throws(BlockError) {
-        try checkWritable()
-        try checkRange(at: offset, count: count)
-        let unit = Int64(limits.requestAlignment)
-        let isAligned = offset % unit == 0 && count % unit == 0
-        if has(NBDWire.Export.canWriteZeroes), isAligned {
-            var own: UInt16 = flags.contains(.mayUnmap) ? 0 : NBDWire.CommandFlag.noHole
-            if flags.contains(.noFallback), has(NBDWire.Export.canZeroFast) { own |= NBDWire.CommandFlag.fast }
-            try inParts(offset, count) { (position, length) throws(BlockError) in
-                try connection.request(.writeZeroes, at: position, count: length, flags: own)
-            }
-            return flags.contains(.forceUnitAccess) ? try flush() : ()
-        }
-        if flags.contains(.noFallback) {
-            throw BlockError(.notSupported, "the NBD server cannot make zeroes cheaply")
-        }
-        let zeroes = AlignedBuffer(zeroed: Int(min(count, 1 << 20))).region
-        var done: Int64 = 0
-        while done < count {
-            let part = zeroes.slice(0, Int(min(count - done, Int64(zeroes.count))))
-            try write(part, at: offset + done, flags: [])
-            done += Int64(part.count)
-        }
-    }
-
+    /// Calls `body` for parts that the server takes in one request.
     private func inParts(
-        _ offset: Int64, _ count: Int64, _ body: (Int64, Int64) throws(BlockError) -> Void
+        _ count: Int64, longest: Int64? = nil, _ body: (Int64, Int64) throws(BlockError) -> Void
     ) throws(BlockError) {
+        let most = longest ?? Int64(client.export.maximumBlock)
         var done: Int64 = 0
         while done < count {
-            let part = min(count - done, Self.longestRange)
-            try body(offset + done, part)
+            let part = min(count - done, most)
+            try body(done, part)
             done += part
         }
     }
 
-    func discard(at offset: Int64, count: Int64) throws(BlockError) {
-        try checkWritable()
-        try checkRange(at: offset, count: count)
-        guard has(NBDWire.Export.canTrim) else { return }
-        try inParts(offset, count) { (position, length) throws(BlockError) in
-            try connection.request(.trim, at: position, count: length)
+    /// What lies past the end reads as zeroes, as with a file.
+    public func read(_ region: ByteRegion, at offset: Int64) throws(BlockError) {
+        let inside = Int(max(min(Int64(region.count), length &- offset), 0))
+        region.from(inside).fill(0)
+        let whole = aligned(offset, Int64(inside))
+        guard whole.lowerBound != offset || whole.upperBound != offset + Int64(inside) else {
+            return try readAligned(region.slice(0, inside), at: offset)
+        }
+        let buffer = AlignedBuffer(count: whole.count).region
+        try readAligned(buffer, at: whole.lowerBound)
+        region.copy(from: buffer.slice(Int(offset - whole.lowerBound), inside))
+    }
+
+    private func readAligned(_ region: ByteRegion, at offset: Int64) throws(BlockError) {
+        try inParts(Int64(region.count)) { (start, count) throws(BlockError) in
+            try client.read(region.slice(Int(start), Int(count)), at: offset + start)
         }
     }
 
-    func flush() throws(BlockError) {
-        if has(NBDWire.Export.canFlush) { try connection.request(.flush) }
+    /// The blocks that a range touches, by the server's smallest.
+    private func aligned(_ offset: Int64, _ count: Int64) -> Range<Int64> {
+        let block = Int64(client.export.minimumBlock)
+        let end = min((offset + count + block - 1) / block * block, length)
+        return offset / block * block..<max(end, offset / block * block)
     }
 
-    func status(at offset: Int64, count: Int64, detail: StatusDetail) throws(BlockError) -> BlockStatus {
-        guard offset >= 0, offset < length else { return BlockStatus(count: 0, isZero: true, isEnd: true) }
-        let limit = min(count, length - offset)
-        var status = BlockStatus(count: limit, isData: true, offset: offset, file: self)
-        if connection.export.context != nil {
-            let unit = Int64(limits.requestAlignment)
-            let first = offset / unit * unit
-            let wanted = min((offset + limit + unit - 1) / unit * unit - first, Self.longestRange, length - first)
-            let extents = try connection.request(
-                .blockStatus, at: first, count: wanted, flags: NBDWire.CommandFlag.onlyOne)
-            guard let extent = extents.first, Int64(extent.count) > offset - first else {
-                throw BlockError(.inputOutput, "\(location.filename): the server did not answer about offset \(offset)")
+    private func isAligned(_ offset: Int64, _ count: Int64) -> Bool {
+        let block = Int64(client.export.minimumBlock)
+        return offset % block == 0 && (count % block == 0 || offset + count == length)
+    }
+
+    /// Inside the export only: it cannot grow.
+    public func write(_ region: ByteRegion, at offset: Int64, flags: WriteFlags) throws(BlockError) {
+        try checkWritable()
+        try checkSpace(offset, Int64(region.count))
+        guard isAligned(offset, Int64(region.count)) else {
+            let whole = aligned(offset, Int64(region.count))
+            let buffer = AlignedBuffer(count: whole.count).region
+            try readAligned(buffer, at: whole.lowerBound)
+            buffer.from(Int(offset - whole.lowerBound)).copy(from: region)
+            return try write(buffer, at: whole.lowerBound, flags: flags)
+        }
+        let isDurable = flags.contains(.forceUnitAccess)
+        let hasFUA = client.export.can(NBD.ExportFlag.forceUnitAccess)
+        try inParts(Int64(region.count)) { (start, count) throws(BlockError) in
+            try client.write(
+                region.slice(Int(start), Int(count)), at: offset + start,
+                flags: isDurable && hasFUA ? NBD.CommandFlag.forceUnitAccess : 0)
+        }
+        if isDurable, !hasFUA { try flush() }
+    }
+
+    private func checkSpace(_ offset: Int64, _ count: Int64) throws(BlockError) {
+        guard offset >= 0, offset <= length, count <= length - offset else {
+            throw BlockError(.noSpace, "\(location.filename): the export of \(length) bytes cannot grow")
+        }
+    }
+
+    private static let longestZeroes: Int64 = 1 << 30
+
+    /// With one command where the server has it, else by writing zero bytes.
+    public func writeZeroes(at offset: Int64, count: Int64, flags: ZeroFlags) throws(BlockError) {
+        try checkWritable()
+        try checkSpace(offset, count)
+        let export = client.export
+        let canFast = export.can(NBD.ExportFlag.fastZero)
+        guard export.can(NBD.ExportFlag.writeZeroes), isAligned(offset, count), !flags.contains(.noFallback) || canFast
+        else {
+            if flags.contains(.noFallback) {
+                throw BlockError(.notSupported, "\(location.filename): zeroes cannot be made cheaply")
             }
-            status.count = min(Int64(extent.count) - (offset - first), limit)
-            status.isData = extent.state & NBDWire.State.hole == 0
-            status.isZero = extent.state & NBDWire.State.zero != 0
-            status.isAllocated = status.isData || status.isZero
+            let zeroes = AlignedBuffer(zeroed: Int(min(count, 1 << 20))).region
+            try inParts(count, longest: 1 << 20) { (start, part) throws(BlockError) in
+                try write(zeroes.slice(0, Int(part)), at: offset + start, flags: [])
+            }
+            if flags.contains(.forceUnitAccess) { try flush() }
+            return
+        }
+        var command: UInt16 = 0
+        if !flags.contains(.mayUnmap) { command |= NBD.CommandFlag.noHole }
+        if flags.contains(.noFallback) { command |= NBD.CommandFlag.fastZero }
+        try inParts(count, longest: Self.longestZeroes) { (start, part) throws(BlockError) in
+            try client.command(.writeZeroes, flags: command, at: offset + start, count: UInt32(part))
+        }
+        if flags.contains(.forceUnitAccess) { try flush() }
+    }
+
+    /// With a command where the server has it.
+    public func discard(at offset: Int64, count: Int64) throws(BlockError) {
+        try checkWritable()
+        try checkSpace(offset, count)
+        // A hint: less than a block need not be given back.
+        guard client.export.can(NBD.ExportFlag.trim), isAligned(offset, count) else { return }
+        try inParts(count, longest: Self.longestZeroes) { (start, part) throws(BlockError) in
+            try client.command(.trim, at: offset + start, count: UInt32(part))
+        }
+    }
+
+    /// With a command where the server has it; without one it has no cache that could be lost.
+    public func flush() throws(BlockError) {
+        guard !isReadOnly, client.export.can(NBD.ExportFlag.flush) else { return }
+        try client.command(.flush)
+    }
+
+    /// By the server's allocation context, or all data.
+    public func status(at offset: Int64, count: Int64, detail: StatusDetail) throws(BlockError) -> BlockStatus {
+        let limit = min(count, length - offset)
+        guard offset >= 0, limit > 0 else { return BlockStatus(count: 0, isZero: true, isEnd: true) }
+        var status = BlockStatus(count: limit, isData: true, offset: offset, file: self)
+        if client.export.contextNumber != nil, detail != .allocation {
+            let block = Int64(client.export.minimumBlock)
+            let asked = UInt32(min(limit, (1 << 31) / block * block))
+            if let extent = try client.status(at: offset, count: asked), extent.count > 0 {
+                status.count = min(limit, Int64(extent.count))
+                status.isData = extent.flags & NBD.ExtentFlag.hole == 0
+                status.isZero = extent.flags & NBD.ExtentFlag.zero != 0
+                if !status.isData, !status.isZero {
+                    status.isAllocated = false
+                    status.offset = nil
+                }
+            }
         }
         status.isEnd = offset + status.count == length
         return status
     }
 
-    func close() throws(BlockError) {
-        defer { connection.disconnect() }
-        if !isReadOnly { try flush() }
+    /// Flushes and says goodbye.
+    public func close() throws(BlockError) {
+        defer { client.disconnect() }
+        try flush()
+    }
+}
+
+extension NBDNode: ResizableNode {
+    /// An export keeps its length.
+    public func resize(to length: Int64, preallocation: Preallocation, exact: Bool) throws(BlockError) {
+        guard length <= self.length else { throw BlockError(.invalidArgument, "Cannot grow NBD nodes") }
+        guard length == self.length || !exact else { throw BlockError(.notSupported, "Cannot resize NBD nodes") }
     }
 }

@@ -1,104 +1,122 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The numbers of the NBD protocol (https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md). All integers on
-/// the wire are big-endian.
-enum NBDWire {
+/// Numbers of the NBD protocol (the document "The NBD protocol" of the nbd project); all are big-endian on the wire.
+enum NBD {
+    static let port: UInt16 = 10809
     static let greeting: UInt64 = 0x4e42_444d_4147_4943
-    static let newStyle: UInt64 = 0x4948_4156_454f_5054
-    static let oldStyle: UInt64 = 0x0042_0281_8612_53
-    static let optionReply: UInt64 = 0x0003_e889_0455_65a9
-    static let request: UInt32 = 0x2560_9513
-    static let simpleReply: UInt32 = 0x6744_6698
-    static let structuredReply: UInt32 = 0x668e_33ef
-    /// The zero bytes after the old answers.
-    static let oldPadding = 124
-    static let defaultPort = "10809"
-    static let longestName = 4096
-    /// The longest answer to an option that makes sense.
-    static let longestReply: UInt32 = 32 << 20
+    static let optionMagic: UInt64 = 0x4948_4156_454f_5054
+    static let oldMagic: UInt64 = 0x0000_4202_8186_1253
+    static let optionReplyMagic: UInt64 = 0x0003_e889_0455_65a9
+    static let requestMagic: UInt32 = 0x2560_9513
+    static let simpleReplyMagic: UInt32 = 0x6744_6698
+    static let chunkMagic: UInt32 = 0x668e_33ef
 
-    /// Both sides' flags of the handshake.
-    enum Handshake {
-        static let fixedNewStyle: UInt16 = 1
+    static let requestSize = 28
+    static let simpleReplySize = 16
+    static let chunkSize = 20
+    /// What every server must take in one request.
+    static let longestRequest = 32 << 20
+    static let longestName = 4096
+    /// Bounds what a peer can make us hold while negotiating.
+    static let longestOption = 64 << 10
+    static let allocationContext = "base:allocation"
+
+    enum HandshakeFlag {
+        static let fixedNewstyle: UInt16 = 1
         static let noZeroes: UInt16 = 2
     }
 
     enum Option: UInt32 {
-        case exportName = 1
-        case go = 7
-        case structuredReply = 8
-        case setMetaContext = 10
+        case exportName = 1, abort = 2, list = 3, startTLS = 5, info = 6, go = 7, structuredReply = 8
+        case listMetaContext = 9, setMetaContext = 10
 
-        var name: String {
+        /// As messages name it.
+        var text: String {
             switch self {
             case .exportName: "export name"
+            case .abort: "abort"
+            case .list: "list"
+            case .startTLS: "starttls"
+            case .info: "info"
             case .go: "go"
             case .structuredReply: "structured reply"
+            case .listMetaContext: "list meta context"
             case .setMetaContext: "set meta context"
             }
         }
     }
 
-    enum Reply {
-        static let acknowledged: UInt32 = 1
+    enum OptionReply {
+        static let ack: UInt32 = 1
+        static let server: UInt32 = 2
         static let info: UInt32 = 3
         static let metaContext: UInt32 = 4
         static let errorBit: UInt32 = 1 << 31
-        static let unsupported: UInt32 = errorBit + 1
-        static let policy: UInt32 = errorBit + 2
-        static let invalid: UInt32 = errorBit + 3
-        static let platform: UInt32 = errorBit + 4
-        static let needsTLS: UInt32 = errorBit + 5
-        static let unknown: UInt32 = errorBit + 6
-        static let shutdown: UInt32 = errorBit + 7
-        static let needsBlockSize: UInt32 = errorBit + 8
+        static let unsupported: UInt32 = errorBit | 1
+        static let policy: UInt32 = errorBit | 2
+        static let invalid: UInt32 = errorBit | 3
+        static let tlsRequired: UInt32 = errorBit | 5
+        static let unknownExport: UInt32 = errorBit | 6
+        static let tooBig: UInt32 = errorBit | 9
     }
 
     enum Info {
         static let export: UInt16 = 0
+        static let name: UInt16 = 1
+        static let description: UInt16 = 2
         static let blockSize: UInt16 = 3
     }
 
-    /// What an export can do.
-    enum Export {
-        static let isReadOnly: UInt16 = 2
-        static let canFlush: UInt16 = 4
-        static let canForceUnitAccess: UInt16 = 8
-        static let canTrim: UInt16 = 32
-        static let canWriteZeroes: UInt16 = 64
-        static let canZeroFast: UInt16 = 2048
+    enum ExportFlag {
+        static let hasFlags: UInt16 = 1
+        static let readOnly: UInt16 = 2
+        static let flush: UInt16 = 4
+        static let forceUnitAccess: UInt16 = 8
+        static let trim: UInt16 = 32
+        static let writeZeroes: UInt16 = 64
+        static let dontFragment: UInt16 = 128
+        static let severalConnections: UInt16 = 256
+        static let cache: UInt16 = 1024
+        static let fastZero: UInt16 = 2048
     }
 
     enum Command: UInt16 {
-        case read = 0
-        case write = 1
-        case disconnect = 2
-        case flush = 3
-        case trim = 4
-        case writeZeroes = 6
-        case blockStatus = 7
+        case read = 0, write = 1, disconnect = 2, flush = 3, trim = 4, cache = 5, writeZeroes = 6, blockStatus = 7
     }
 
     enum CommandFlag {
         static let forceUnitAccess: UInt16 = 1
         static let noHole: UInt16 = 2
-        static let onlyOne: UInt16 = 8
-        static let fast: UInt16 = 16
+        static let dontFragment: UInt16 = 4
+        static let oneExtent: UInt16 = 8
+        static let fastZero: UInt16 = 16
     }
 
     enum Chunk {
-        static let isLast: UInt16 = 1
+        static let done: UInt16 = 1
         static let none: UInt16 = 0
         static let data: UInt16 = 1
         static let hole: UInt16 = 2
         static let blockStatus: UInt16 = 5
-        static let error: UInt16 = 0x8001
-        static let errorAtOffset: UInt16 = 0x8002
+        static let errorBit: UInt16 = 1 << 15
+        static let error: UInt16 = errorBit | 1
+        static let errorOffset: UInt16 = errorBit | 2
     }
 
-    /// States in answers to `blockStatus` for "base:allocation".
-    enum State {
+    enum ExtentFlag {
         static let hole: UInt32 = 1
         static let zero: UInt32 = 2
+    }
+
+    /// Error numbers, which are Linux's own.
+    enum Failure {
+        static let notPermitted: UInt32 = 1
+        static let inputOutput: UInt32 = 5
+        static let invalid: UInt32 = 22
+        static let noSpace: UInt32 = 28
+        static let overflow: UInt32 = 75
+        static let notSupported: UInt32 = 95
+        static let shutdown: UInt32 = 108
+        static let known: Set<UInt32> = [1, 5, 12, 22, 28, 75, 95, 108]
     }
 }

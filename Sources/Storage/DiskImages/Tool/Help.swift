@@ -45,10 +45,51 @@ extension ImageTool {
         "info [--object objectdef] [--image-opts] [-f fmt] [--output=ofmt] [--backing-chain] [-U] filename",
         "map [--object objectdef] [--image-opts] [-f fmt] [--start-offset=offset] [--max-length=len] [--output=ofmt] [-U] filename",
         "measure [--output=ofmt] [-O output_fmt] [-o options] [--size N | [--object objectdef] [--image-opts] [-f fmt] [-l snapshot_param] filename]",
+        "serve [-k socket | -p port] [-f fmt] [-r] [-t] [-e clients] [-x name] [--tls-creds id] [...] filename (see serve --help)",
         "snapshot [--object objectdef] [--image-opts] [-U] [-q] [-l | -a snapshot | -c snapshot | -d snapshot] filename",
         "rebase [--object objectdef] [--image-opts] [-U] [-q] [-f fmt] [-t cache] [-T src_cache] [-p] [-u] -b backing_file [-F backing_fmt] filename",
         "resize [--object objectdef] [--image-opts] [-f fmt] [--preallocation=prealloc] [-q] [--shrink] filename [+ | -]size",
     ]
+
+    func serveHelp() -> Int32 {
+        output(
+            """
+            Usage: \(isServer ? name : name + " serve") [OPTIONS] FILE
+              or:  \(isServer ? name : name + " serve") -L [OPTIONS]
+            Serves a disk image to NBD clients
+
+            Connections:
+              -p, --port=PORT           TCP port (10809)
+              -b, --bind=ADDRESS        address to listen on (0.0.0.0)
+              -k, --socket=PATH         unix socket instead
+              -e, --shared=NUM          clients at the same time (1; 0 for any number)
+              -t, --persistent          go on after the last client
+              -x, --export-name=NAME    the name that clients ask for
+              -D, --description=TEXT    a line for people
+              -L, --list                list another server's exports
+
+            What is shown of the image:
+              -o, --offset=OFFSET       begin at this byte
+              -A, --allocation-depth    tell which image of the chain the content comes from
+              -B, --bitmap=NAME         tell what a dirty bitmap holds
+              -r, --read-only           refuse writes
+              -s, --snapshot            writes go to a temporary image
+              -l, --load-snapshot=NAME  an internal snapshot, read-only
+
+            Encryption:
+              --object tls-creds-x509,id=ID,dir=PATH,endpoint=server[,verify-peer=on|off]
+              --object tls-creds-psk,id=ID,dir=PATH,endpoint=server
+              --object authz-simple,id=ID,identity=NAME
+              --tls-creds=ID            the credentials to use
+              --tls-authz=ID            the one client to let in
+              --tls-hostname=NAME       the name in the server's certificate, for -L
+
+            The image: -f FORMAT, --image-opts, --cache=MODE, -n, --aio=MODE, --discard=MODE, --object secret,...
+            The process: --fork, --pid-file=PATH, -v (keep error messages after --fork), -h, -V
+
+            """)
+        return 0
+    }
 
     /// The options of a format, sorted by name.
     func listOptions(_ title: String, _ options: [CreateOption]) {

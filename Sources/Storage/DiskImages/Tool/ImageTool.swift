@@ -14,6 +14,7 @@ public final class ImageTool {
     let isTerminal: Bool
     private(set) var graph: BlockGraph
     private let secrets = SecretStore()
+    let connectionObjects = ConnectionObjects()
 
     /// - Parameters:
     ///   - name: how the program was called, without its folder.
@@ -29,7 +30,7 @@ public final class ImageTool {
         self.isTerminal = isTerminal
         self.output = output
         self.errors = errors
-        graph = DiskImages.graph(secrets: secrets, warn: { errors($0 + "\n") })
+        graph = DiskImages.graph(secrets: secrets, credentials: connectionObjects, warn: { errors($0 + "\n") })
     }
 
     /// Called as qemu-img: nothing but what qemu-img says is said.
@@ -55,7 +56,7 @@ public final class ImageTool {
         }
     }
 
-    private func text(_ failure: OptionParser.Failure) -> String {
+    func text(_ failure: OptionParser.Failure) -> String {
         switch failure {
         case .missingValue(let option): "missing argument for option '\(option)'"
         case .unknown(let option): "unrecognized option '\(option)'"
@@ -64,7 +65,11 @@ public final class ImageTool {
 
     var tryHelp: String { "Try '\(name) --help' for more information\n" }
 
+    /// Called as qemu-nbd: the verb is `serve`.
+    var isServer: Bool { name == "qemu-nbd" }
+
     private func dispatch(_ arguments: [String]) throws -> Int32 {
+        if isServer { return try serve(arguments) }
         var rest = arguments[...]
         while let first = rest.first, first.hasPrefix("-") {
             rest.removeFirst()
@@ -86,7 +91,7 @@ public final class ImageTool {
         [
             "amend": amend, "bench": bench, "bitmap": bitmap, "check": check, "commit": commit, "compare": compare,
             "convert": convert, "create": create, "dd": dd, "info": info, "map": map, "measure": measure,
-            "rebase": rebase, "resize": resize, "snapshot": snapshot,
+            "rebase": rebase, "resize": resize, "serve": serve, "snapshot": snapshot,
         ]
     }
 
@@ -132,7 +137,7 @@ public final class ImageTool {
 
     /// Options that many verbs share.
     func addSecret(_ text: String) throws {
-        do { try secrets.add(text) } catch { throw fail("", error) }
+        do { try secrets.add(text, or: connectionObjects) } catch { throw fail("", error) }
     }
 
     /// Opens an image as `-f`, `--image-opts` and the cache options say.

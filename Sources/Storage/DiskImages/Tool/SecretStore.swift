@@ -9,10 +9,11 @@ final class SecretStore: SecretProvider, @unchecked Sendable {
     private let lock = Lock()
     private static let largestFile = 1 << 20
 
-    /// Takes `secret,id=ID,data=TEXT` or `file=PATH`, with `format=raw` or `base64`.
-    func add(_ text: String) throws(BlockError) {
+    /// Takes `secret,id=ID,data=TEXT` or `file=PATH`, with `format=raw` or `base64`; other types go to `others`.
+    func add(_ text: String, or others: ConnectionObjects) throws(BlockError) {
         var options = try BlockOptions.parse(text, implied: "qom-type")
         let type = options.take("qom-type") ?? ""
+        if try others.add(type, &options, secret: secret) { return }
         guard type == "secret" else {
             throw BlockError(
                 .invalidArgument,

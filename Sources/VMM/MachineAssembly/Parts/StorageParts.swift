@@ -3,7 +3,6 @@
 internal import BlockLayer
 internal import Diagnostics
 internal import DiskImages
-internal import Glibc
 internal import JSONCoding
 internal import MachineSpec
 
@@ -80,32 +79,9 @@ struct StorageParts {
         flags.cache = cache
         do throws(BlockError) {
             let node = try graph.open(file, format: drive.format, options: options, flags: flags)
-            return snapshot ? try overlay(over: node) : node
+            return snapshot ? try DiskImages.temporaryOverlay(over: node, in: graph) : node
         } catch {
             throw UserError(error.description, place: "-drive file=\(file)")
         }
-    }
-
-    /// A temporary image that takes the writes; its file has no name any more when this returns.
-    private func overlay(over node: any BlockNode) throws(BlockError) -> any BlockNode {
-        var template = Array("/var/tmp/vl.XXXXXX".utf8CString)
-        // mkstemp replaces the six letters in place.
-        let descriptor = unsafe mkstemp(&template)
-        guard descriptor >= 0 else { throw BlockError(.inputOutput, "cannot make a temporary file in /var/tmp") }
-        close(descriptor)
-        let path = String(decoding: template.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        defer { _ = unsafe unlink(path) }
-        guard let driver = graph.driver("qcow2") as? any CreatingDriver else {
-            throw BlockError(.notSupported, "snapshot=on needs the qcow2 format")
-        }
-        var options = CreateOptions(driver.createOptions)
-        try options.set("size", String(node.length))
-        try driver.create(CreateRequest(filename: path, options: options, graph: graph))
-        let name = "#snapshot-base-\(path)"
-        try graph.register(node, as: name)
-        var open = BlockOptions([("driver", .string("qcow2")), ("backing", .string(name))])
-        open["file.driver"] = .string("file")
-        open["file.filename"] = .string(path)
-        return try graph.open(nil, options: open, flags: .writable)
     }
 }

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CLinux
-internal import Diagnostics
+public import Diagnostics
 internal import Glibc
 internal import HostSystem
 
-/// `-daemonize`: the process that was started ends when the machine is made, with what became of it; another one runs the
-/// machine in the background.
+/// A service in the background: the process that was started ends when the service is ready, with what became of it;
+/// another one goes on.
 ///
 ///     started ──fork──▶ waits for a byte ──▶ exit 0, or 1 without one
-///        └──▶ new session ──fork──▶ makes the machine ── ready() ──▶ runs it
-struct Background: ~Copyable {
+///        └──▶ new session ──fork──▶ prepares ── ready() ──▶ serves
+public struct Background: ~Copyable {
     private let pipe: FileDescriptor
     private static let isReady: UInt8 = 1
 
     /// Goes to the background; returns in the process that goes on. The caller has made no thread yet.
-    static func enter() throws(UserError) -> Background {
+    public static func enter() throws(UserError) -> Background {
         var ends: [Int32] = [-1, -1]
         // The kernel fills the two numbers.
         guard unsafe Glibc.pipe(&ends) == 0 else { throw failure() }
@@ -37,13 +37,16 @@ struct Background: ~Copyable {
         return Background(pipe: writer)
     }
 
-    /// The machine is made: cuts the ties to the terminal and lets the first process end.
-    consuming func ready() throws(UserError) {
+    /// The service is ready: cuts the ties to the terminal and lets the first process end.
+    /// - Parameters:
+    ///   - directory: where to go on, so that no file system is kept busy; nil to stay.
+    ///   - keepsErrors: standard error stays what it is.
+    public consuming func ready(in directory: String? = "/", keepsErrors: Bool = false) throws(UserError) {
         do throws(Errno) {
             // The string lives for the call.
             let null = try FileDescriptor.open("/dev/null", flags: O_RDWR)
-            guard unsafe chdir("/") == 0 else { throw Errno.current }
-            for standard in Int32(0)...2 { _ = try retrying { dup2(null.number, standard) } }
+            if let directory, unsafe chdir(directory) != 0 { throw Errno.current }
+            for standard in Int32(0)...(keepsErrors ? 1 : 2) { _ = try retrying { dup2(null.number, standard) } }
             try pipe.writeAll([Self.isReady])
         } catch { throw UserError("cannot go to the background", because: error) }
     }
