@@ -131,11 +131,14 @@ let modules: [Target] = [
     // Presentation
     module("CharacterStreams", in: "Presentation", ["CLinux", "HostSystem", "HostIO", "Diagnostics"]),
     // Devices
-    module("InterruptControllers", in: "Devices", ["MachineModel", "CPUInterface", "HostSystem"]),
-    module("PCIBus", in: "Devices", ["MachineModel", "GuestMemory", "ByteCoding"]),
+    module("InterruptControllers", in: "Devices", ["MachineModel", "CPUInterface", "HostSystem", "Diagnostics"]),
+    module("PCIBus", in: "Devices", ["MachineModel", "GuestMemory", "ByteCoding", "Diagnostics"]),
     module(
         "PCChipset", in: "Devices",
-        ["MachineModel", "GuestMemory", "PCIBus", "InterruptControllers", "CharacterStreams", "HostSystem"]),
+        [
+            "MachineModel", "GuestMemory", "PCIBus", "InterruptControllers", "CharacterStreams", "HostSystem",
+            "Diagnostics",
+        ]),
     module("FirmwareTables", in: "Devices", ["ByteCoding", "GuestMemory"]),
     module("BootLoading", in: "Devices", ["GuestMemory", "ByteCoding", "Diagnostics", "CPUInterface", "HostSystem"]),
     module(

@@ -50,6 +50,76 @@ func run(_ loop: EventLoop, until condition: () -> Bool) {
         return (server, client, listeners.0, listeners.1)
     }
 
+    @Test func aLogHasACopyOfTheOutput() throws {
+        let path = folder + "/log"
+        let ring = RingStream(label: "r", capacity: 100)
+        for (appends, wanted) in [(false, "one"), (true, "oneone"), (false, "one")] {
+            let logged = try LoggedStream(ring, path: path, appends: appends)
+            #expect(logged.send(Array("one".utf8)) == 3)
+            let file = try FileDescriptor.open(path)
+            #expect(try file.size() == Int64(wanted.utf8.count))
+            #expect(logged.label == "r" && logged.filename == "ringbuf" && logged.isOpen)
+        }
+        #expect(throws: Errno.self) { try LoggedStream(ring, path: folder + "/none/log", appends: false) }
+    }
+
+    @Test func datagramsGoBothWays() throws {
+        let first = try DatagramStream(label: "a", remote: ("127.0.0.1", 9), local: ("127.0.0.1", 0), loop: loop)
+        let port = try #require(
+            first.filename.split(separator: "<").first?.split(separator: ":").last.flatMap { UInt16($0) })
+        let second = try DatagramStream(label: "b", remote: ("127.0.0.1", port), local: nil, loop: loop)
+        // Nobody listens at the discard port: an answer that says so is no end.
+        #expect(first.send(Array("lost".utf8)) == 4)
+        loop.runOnce(timeoutMilliseconds: 20)
+        #expect(first.isOpen && second.isOpen)
+        #expect(second.filename.hasSuffix("<->127.0.0.1:\(port)"))
+        #expect(throws: StreamSocketError.self) {
+            try DatagramStream(label: "c", remote: ("no such host.invalid", 1), local: nil, loop: loop)
+        }
+    }
+
+    @Test func descriptorsComeAlong() throws {
+        var ends: [Int32] = [-1, -1]
+        #expect(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0)
+        let stream = try SocketStream(
+            label: "s", descriptor: FileDescriptor(owning: ends[0]), isServer: false, loop: loop)
+        let listener = Listener()
+        stream.frontend = listener
+        #expect(stream.takeReceivedDescriptor() == nil)
+        #expect(sendDescriptor(0, over: ends[1]) == 1)
+        run(loop) { listener.text == "x" }
+        let number = try #require(stream.takeReceivedDescriptor())
+        #expect(number > 2 && fcntl(number, F_GETFD) == FD_CLOEXEC)
+        #expect(stream.takeReceivedDescriptor() == nil)
+        close(number)
+        close(ends[1])
+        run(loop) { !stream.isOpen }
+    }
+
+    /// Sends one byte with a descriptor (SCM_RIGHTS).
+    private func sendDescriptor(_ descriptor: Int32, over socket: Int32) -> Int {
+        var byte = UInt8(ascii: "x")
+        // A header of 16 bytes on 64-bit Linux, then the number, padded to 8.
+        var control = [UInt64](repeating: 0, count: 3)
+        control[0] = 20
+        control[1] = UInt64(UInt32(bitPattern: SOL_SOCKET)) | UInt64(SCM_RIGHTS) << 32
+        control[2] = UInt64(UInt32(bitPattern: descriptor))
+        // All three live until the call is over.
+        return unsafe withUnsafeMutableBytes(of: &byte) { payload in
+            unsafe control.withUnsafeMutableBytes { control in
+                var part = unsafe iovec(iov_base: payload.baseAddress, iov_len: 1)
+                return unsafe withUnsafeMutablePointer(to: &part) { part in
+                    var message = unsafe msghdr()
+                    unsafe message.msg_iov = part
+                    unsafe message.msg_iovlen = 1
+                    unsafe message.msg_control = control.baseAddress
+                    unsafe message.msg_controllen = control.count
+                    return unsafe sendmsg(socket, &message, 0)
+                }
+            }
+        }
+    }
+
     @Test func socketsCarryBothWays() throws {
         let (server, client, atServer, atClient) = try pair()
         #expect(server.send(Array("from the guest".utf8)) == 14)

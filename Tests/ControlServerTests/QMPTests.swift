@@ -48,7 +48,7 @@ private final class Client {
         let stream = MemoryStream()
         machine.server.addMonitor(on: stream, mode: .control)
         let version = #"{"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": "Roost"}"#
-        #expect(stream.takeText() == #"{"QMP": {"version": \#(version), "capabilities": []}}"# + "\r\n")
+        #expect(stream.takeText() == #"{"QMP": {"version": \#(version), "capabilities": ["oob"]}}"# + "\r\n")
         stream.type(#"{"execute":"query-status"}"#)
         #expect(
             stream.takeLines() == [
@@ -149,12 +149,93 @@ private final class Client {
         #expect(try client.value("query-status")["status"] == "paused")
         #expect(
             client.lines("{'execute':'system_reset'}") == [
-                #"{"return": {}}"#, stamp + #": "RESET", "data": {"guest": false, "reason": "host-qmp-system-reset"}}"#,
+                stamp + #": "RESET", "data": {"guest": false, "reason": "host-qmp-system-reset"}}"#, #"{"return": {}}"#,
             ])
-        #expect(client.lines("{'execute':'system_powerdown'}").last == stamp + #": "POWERDOWN"}"#)
         #expect(
-            client.lines("{'execute':'quit'}").last
-                == stamp + #": "SHUTDOWN", "data": {"guest": false, "reason": "host-qmp-quit"}}"#)
+            client.lines("{'execute':'system_powerdown'}") == [stamp + #": "POWERDOWN"}"#, #"{"return": {}}"#])
+        #expect(
+            client.lines("{'execute':'quit'}") == [
+                stamp + #": "SHUTDOWN", "data": {"guest": false, "reason": "host-qmp-quit"}}"#, #"{"return": {}}"#,
+            ])
+    }
+
+    @Test func noRebootTurnsEveryResetIntoAShutdown() throws {
+        let client = try Client()
+        client.machine.runner.policy.resetShutsDown = true
+        #expect(client.lines("{'execute':'system_reset'}").first?.contains("SHUTDOWN") == true)
+    }
+
+    @Test func outOfBandCommandsNeedTheCapability() throws {
+        let machine = try SmallMachine()
+        let stream = MemoryStream()
+        machine.server.addMonitor(on: stream, mode: .control)
+        stream.type("{'execute':'qmp_capabilities','arguments':{'enable':['warp']}}")
+        #expect(stream.takeText().contains("does not accept value 'warp'"))
+        stream.type("{'execute':'qmp_capabilities','arguments':{'enable':['oob']}}{'exec-oob':'query-name','id':1}")
+        let lines = stream.takeLines()
+        #expect(lines.first == #"{"return": {}}"#)
+        #expect(lines.last?.contains("The command query-name does not support OOB") == true)
+        stream.type("{'exec-oob':'yank','id':2,'arguments':{'instances':[]}}")
+        #expect(stream.takeLines() == [#"{"return": {}, "id": 2}"#])
+        stream.type("{'exec-oob':'yank','execute':'stop'}")
+        #expect(stream.takeText().contains("mutually exclusive"))
+    }
+
+    @Test func whatGuestsReportReachesClients() throws {
+        let client = try Client()
+        for (event, text) in [
+            (MachineEvent.guestPanicked(action: "pause"), #""GUEST_PANICKED", "data": {"action": "pause"}"#),
+            (.guestCrashLoaded(action: "run"), #""GUEST_CRASHLOADED", "data": {"action": "run"}"#),
+            (.balloonChanged(actualBytes: 4096), #""BALLOON_CHANGE", "data": {"actual": 4096}"#),
+            (
+                .serialPortChanged(identifier: "agent", isOpen: true),
+                #""VSERPORT_CHANGE", "data": {"open": true, "id": "agent"}"#
+            ),
+            (
+                .blockError(
+                    MachineEvent.BlockFailure(
+                        device: "d", nodeName: "n", isWrite: true, action: "stop", isNoSpace: true, reason: "full")),
+                #""BLOCK_IO_ERROR", "data": {"device": "d", "nospace": true, "reason": "full", "operation": "write", "#
+                    + #""action": "stop", "node-name": "n"}"#
+            ),
+        ] {
+            client.machine.runner.announce(event)
+            client.machine.pump()
+            #expect(client.stream.takeText().contains(text))
+        }
+    }
+
+    @Test func whatManagementProgramsAskFirst() throws {
+        let client = try Client()
+        let all = try #require(try client.value("qom-list-types").array).compactMap { $0["name"]?.string }
+        for name in ["virtio-blk-pci", "pc-q35-7.2-machine", "memory-backend-file", "max-x86_64-cpu", "secret"] {
+            #expect(all.contains(name))
+        }
+        let devices = client.lines("{'execute':'qom-list-types','arguments':{'implements':'device'}}").joined()
+        #expect(devices.contains("virtio-blk-pci") && !devices.contains("machine"))
+        let machine = client.lines(
+            "{'execute':'qom-list-properties','arguments':{'typename':'pc-q35-7.2-machine'}}"
+        ).joined()
+        #expect(machine.contains(#""name": "hpet""#))
+        let options = try #require(try client.value("query-command-line-options").array)
+        let sandbox = try #require(options.first { $0["option"] == "sandbox" })
+        #expect(sandbox["parameters"]?.array?.contains { $0["name"] == "elevateprivileges" } == true)
+        #expect(options.contains { $0["option"] == "smp-opts" })
+        #expect(try client.value("query-migrate-capabilities") == [])
+        #expect(
+            client.lines(
+                "{'execute':'migrate-set-capabilities','arguments':{'capabilities':[{'capability':'events','state':true}]}}"
+            ).joined().contains("capability 'events' is not available"))
+    }
+
+    @Test func actionsChangeThePolicy() throws {
+        let client = try Client()
+        #expect(
+            client.lines("{'execute':'set-action','arguments':{'reboot':'shutdown','shutdown':'pause','panic':'none'}}")
+                == [#"{"return": {}}"#])
+        #expect(client.machine.runner.policy.resetShutsDown)
+        #expect(client.machine.runner.policy.shutdownPauses)
+        #expect(client.machine.runner.policy.panicAction == "none")
     }
 
     @Test func facts() throws {

@@ -35,6 +35,32 @@ private func parse(_ bytes: [UInt8]) -> [Parsed] {
 }
 
 @Suite struct SMBIOSTests {
+    @Test func whatAPersonGaveStandsInItsTable() throws {
+        var description = makeSMBIOS()
+        description.manufacturer = "Maker"
+        description.oemStrings = ["first", "", "second"]
+        description.fields = [
+            2: ["product": "Board", "location": "Here"], 3: ["sku": "Case", "serial": "42"],
+            4: ["sock_pfx": "Socket", "max-speed": "3000", "processor-id": "4660"],
+            17: ["loc_pfx": "Slot", "speed": "3200", "part": "P"],
+        ]
+        var firmware = SMBIOSDescription.Firmware(vendor: "V", version: "1")
+        firmware.release = (4, 2)
+        firmware.isUEFI = true
+        description.firmware = firmware
+        let list = parse(SMBIOSTables(description).structures)
+        #expect(list.map(\.type) == [0, 1, 2, 3, 4, 11, 16, 17, 19, 32, 127])
+        #expect(Array(list[0].formatted.suffix(5)) == [0x1C, 4, 2, 0xFF, 0xFF])
+        #expect(list[2].handle == 0x200 && list[2].formatted == [1, 2, 3, 0, 0, 1, 4, 0, 3, 0x0A, 0])
+        #expect(list[2].strings == ["Maker", "Board", "pc-q35-7.2", "Here"])
+        #expect(list[3].strings == ["QEMU", "pc-q35-7.2", "42", "Case"])
+        #expect(list[4].strings == ["Socket 0", "QEMU", "pc-q35-7.2"])
+        #expect(Array(list[4].formatted[4..<12]) == [0x34, 0x12, 0, 0, 0, 0, 0, 0])
+        #expect(Array(list[4].formatted[16..<20]) == [0xB8, 0x0B, 0xD0, 7])
+        #expect(list[5].handle == 0xE00 && list[5].formatted == [2] && list[5].strings == ["first", "second"])
+        #expect(list[7].strings == ["Slot 0", "QEMU", "P"])
+    }
+
     @Test func structuresAreQEMUs() throws {
         let list = parse(SMBIOSTables(makeSMBIOS()).structures)
         #expect(list.map(\.type) == [1, 3, 4, 16, 17, 19, 32, 127])

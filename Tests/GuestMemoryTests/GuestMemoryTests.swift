@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import GuestMemory
 import Testing
 
@@ -10,6 +11,35 @@ import Testing
         try memory.addRegion(name: "next", start: 0x2000, count: 0x1000)
         try memory.addRegion(name: "rom", start: 0xF000, count: 0x1000, isReadOnly: true)
         return memory
+    }
+
+    @Test func aFileBacksARegionFromItsOffset() throws {
+        let file = try #require(tmpfile())
+        defer { fclose(file) }
+        #expect(ftruncate(fileno(file), 0x4000) == 0)
+        var backing = MemoryBacking()
+        backing.descriptor = fileno(file)
+        backing.offset = 0x1000
+        backing.isShared = true
+        backing.preallocates = true
+        backing.isLeftOutOfDumps = true
+        backing.isMergeable = true
+        let memory = GuestMemory()
+        try memory.addRegion(name: "file", start: 0x8000, count: 0x2000, backing: backing)
+        try memory.write([1, 2, 3], at: 0x9000)
+        var bytes = [UInt8](repeating: 0, count: 3)
+        #expect(pread(fileno(file), &bytes, 3, 0x2000) == 3)
+        #expect(bytes == [1, 2, 3])
+    }
+
+    @Test func whatCannotBeMappedIsAnError() {
+        var backing = MemoryBacking()
+        backing.descriptor = 9999
+        let memory = GuestMemory()
+        #expect(throws: (any Error).self) {
+            try memory.addRegion(name: "file", start: 0, count: 0x1000, backing: backing)
+        }
+        #expect(memory.regions.isEmpty)
     }
 
     @Test func spansAdjacentRegions() throws {

@@ -33,6 +33,8 @@ public struct QMPCommand: Equatable, Sendable {
     public var arguments: JSONObject
     /// Echoed in the answer.
     public var identifier: JSONValue?
+    /// Sent with `exec-oob`: not to wait for earlier commands.
+    public var isOutOfBand = false
 
     public init(name: String, arguments: JSONObject = [:], identifier: JSONValue? = nil) {
         self.name = name
@@ -49,11 +51,15 @@ public struct QMPCommand: Equatable, Sendable {
         identifier = object["id"]
         for member in object.members {
             switch member.name {
-            case "execute":
+            case "execute", "exec-oob":
                 guard let text = member.value.string else {
-                    throw QMPError("QMP input member 'execute' must be a string")
+                    throw QMPError("QMP input member '\(member.name)' must be a string")
+                }
+                guard name == nil else {
+                    throw QMPError("QMP input members 'execute' and 'exec-oob' are mutually exclusive")
                 }
                 name = text
+                isOutOfBand = member.name == "exec-oob"
             case "arguments":
                 guard let given = member.value.object else {
                     throw QMPError("QMP input member 'arguments' must be an object")
@@ -142,5 +148,5 @@ public enum QMPVersion {
     }
 
     /// The first message on a connection.
-    public static var greeting: JSONValue { ["QMP": ["version": json, "capabilities": []]] }
+    public static var greeting: JSONValue { ["QMP": ["version": json, "capabilities": ["oob"]]] }
 }

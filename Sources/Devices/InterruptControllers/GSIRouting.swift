@@ -42,6 +42,9 @@ public final class SoftwareInterruptControllers: GSISink, Device {
     public let bus: APICBus
     public let pic: DualPIC
     public let ioAPIC: IOAPIC
+    /// How often each line rose, for `info irq`.
+    public private(set) var riseCounts = [UInt64](repeating: 0, count: GSIRouting.count)
+    private var levels: UInt32 = 0
 
     /// All controllers in the state of power-on, without processors.
     public init() {
@@ -53,6 +56,7 @@ public final class SoftwareInterruptControllers: GSISink, Device {
     /// GSI 0...15 go to the PIC and the I/O APIC, the rest to the I/O APIC alone. The ISA timer's GSI 0 arrives at I/O
     /// APIC pin 2, as the MADT's source override says; GSI 2 is the PIC's cascade and has no wire.
     public func setGSI(_ gsi: Int, level: Bool) {
+        count(gsi, level)
         bus.lock.withLock {
             switch gsi {
             case 0:
@@ -70,6 +74,13 @@ public final class SoftwareInterruptControllers: GSISink, Device {
     }
 
     /// Resets the PIC, the I/O APIC and every local APIC.
+    private func count(_ gsi: Int, _ level: Bool) {
+        guard riseCounts.indices.contains(gsi) else { return }
+        let bit = UInt32(1) << UInt32(gsi)
+        if level, levels & bit == 0 { riseCounts[gsi] &+= 1 }
+        levels = level ? levels | bit : levels & ~bit
+    }
+
     public func reset() {
         pic.reset()
         ioAPIC.reset()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Diagnostics
 public import MachineModel
 
 /// Takes the functions' interrupt pins to the interrupt controllers; the board's south bridge.
@@ -34,6 +35,8 @@ public final class PCIBus: @unchecked Sendable {
     public let messages: any MessageInterruptSink
     /// Told of the pins; the south bridge sets it.
     public weak var router: (any PCIInterruptRouter)?
+    /// Slots from 0 on that devices may be put into: one behind a PCI Express port.
+    public internal(set) var slotCount = PCIAddress.slotCount
     private var functions: [PCIAddress: PCIDevice] = [:]
     /// Functions that assert each line.
     private var assertions: [Int] = []
@@ -60,6 +63,11 @@ public final class PCIBus: @unchecked Sendable {
     /// - Throws: the place is taken, the bus is full, or the slot's function 0 says that it is alone.
     public func add(_ device: PCIDevice, at wanted: PCIAddress? = nil) throws(PCIBusError) {
         let address: PCIAddress
+        if let wanted, wanted.slot >= slotCount {
+            throw PCIBusError(
+                "PCI: slot \(wanted.slot) is not valid for \(device.name), parent device only allows plugging into slot 0."
+            )
+        }
         if let wanted { address = wanted } else { address = try firstFree(for: device) }
         if let other = functions[address] {
             throw PCIBusError(
@@ -85,7 +93,7 @@ public final class PCIBus: @unchecked Sendable {
     }
 
     private func firstFree(for device: PCIDevice) throws(PCIBusError) -> PCIAddress {
-        for slot in 0..<PCIAddress.slotCount where !functions.keys.contains(where: { $0.slot == slot }) {
+        for slot in 0..<slotCount where !functions.keys.contains(where: { $0.slot == slot }) {
             return PCIAddress(packed: UInt8(slot << 3))
         }
         throw PCIBusError("PCI: no slot/function available for \(device.name), all in use or reserved")
@@ -110,18 +118,33 @@ public final class PCIBus: @unchecked Sendable {
 
     /// Reads 1, 2 or 4 bytes of configuration space; all ones where there is no function.
     public func readConfig(bus: UInt8, function: PCIAddress, offset: Int, size: Int) -> UInt32 {
-        guard bus == number, let device = functions[function], offset >= 0, offset < device.config.count else {
-            return .max
-        }
-        return device.readConfig(offset: offset, size: size)
+        guard let device = self.function(bus, function), offset >= 0, offset < device.config.count else { return .max }
+        let value = device.readConfig(offset: offset, size: size)
+        Trace.emit(
+            .pciConfigurationRead,
+            "\(device.name) \(function) @0x\(String(offset, radix: 16)) -> 0x\(String(value, radix: 16))")
+        return value
     }
 
     /// Writes 1, 2 or 4 bytes of configuration space; dropped where there is no function.
     public func writeConfig(bus: UInt8, function: PCIAddress, offset: Int, size: Int, value: UInt32) {
-        guard bus == number, let device = functions[function], offset >= 0, offset < device.config.count else {
-            return
-        }
+        guard let device = self.function(bus, function), offset >= 0, offset < device.config.count else { return }
+        Trace.emit(
+            .pciConfigurationWrite,
+            "\(device.name) \(function) @0x\(String(offset, radix: 16)) <- 0x\(String(value, radix: 16))")
         device.writeConfig(offset: offset, size: size, value: value)
+    }
+
+    /// The ports to further buses.
+    public var rootPorts: [PCIExpressRootPort] { devices.compactMap { $0 as? PCIExpressRootPort } }
+
+    /// A function here, or behind the port that has this bus number.
+    private func function(_ bus: UInt8, _ place: PCIAddress) -> PCIDevice? {
+        if bus == number { return functions[place] }
+        for case let port as PCIExpressRootPort in functions.values where port.busNumbers?.contains(bus) == true {
+            return port.busNumbers?.lowerBound == bus ? port.secondaryBus.functions[place] : nil
+        }
+        return nil
     }
 
     // MARK: Interrupt pins
@@ -144,9 +167,10 @@ public final class PCIBus: @unchecked Sendable {
             setInterrupt(of: device, level: false)
             setInterrupt(of: device, level: true)
         }
+        for port in rootPorts { port.secondaryBus.interruptRoutingChanged() }
     }
 
-    private func change(_ line: Int, by difference: Int) {
+    func change(_ line: Int, by difference: Int) {
         guard let router, line >= 0, line < router.interruptLineCount else { return }
         while assertions.count < router.interruptLineCount { assertions.append(0) }
         let before = assertions[line] > 0

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Diagnostics
 public import MachineModel
 
 extension PCIDevice {
@@ -45,6 +46,10 @@ extension PCIDevice {
         baseAddresses[index] = bar
     }
 
+    private static func line(_ device: PCIDevice, _ index: Int, _ address: UInt64, _ size: UInt64) -> String {
+        "\(device.name) \(device.address) BAR\(index) 0x\(String(address, radix: 16))+0x\(String(size, radix: 16))"
+    }
+
     /// Follows the command register and the base address registers.
     func updateMappings() {
         guard let bus else { return }
@@ -56,6 +61,8 @@ extension PCIDevice {
             let space = bar.kind == .io ? bus.ports : bus.memory
             for mapping in bar.mappings { space.unmap(mapping) }
             bar.mappings = []
+            if let old = bar.mappedAt { Trace.emit(.pciBARUnmapped, Self.line(self, index, old, bar.size)) }
+            if let wanted { Trace.emit(.pciBARMapped, Self.line(self, index, wanted, bar.size)) }
             bar.mappedAt = wanted
             if let wanted {
                 let priority = bar.kind == .io ? Self.portPriority : Self.memoryPriority

@@ -95,6 +95,7 @@ final class VirtioCore: @unchecked Sendable {
 
     /// Writes the status register; 0 resets.
     func writeStatus(_ value: UInt8, isLegacy: Bool) {
+        Trace.emit(.virtioSetStatus, "vdev \(displayName) val \(value)")
         guard value != 0 else { return reset() }
         var bits = value
         let wantsFeatures = value & VirtioStatus.featuresOK.rawValue != 0
@@ -128,11 +129,30 @@ final class VirtioCore: @unchecked Sendable {
         queue.configure(features: agreed(isLegacy: true))
     }
 
+    /// What a driver writes about the selected queue before it enables it.
+    enum LayoutField { case size, descriptors, available, used }
+
+    /// Sets a field of the selected queue, the lower or the higher half of an address; ignored once it is enabled.
+    func setLayout(_ field: LayoutField, _ value: UInt64, isHigh: Bool = false) {
+        guard let queue = selected, !queue.isReady, !isActive else { return }
+        let word = value & 0xFFFF_FFFF
+        func set(_ address: inout UInt64) {
+            address = isHigh ? address & 0xFFFF_FFFF | word << 32 : address & ~0xFFFF_FFFF | word
+        }
+        switch field {
+        case .size: queue.layout.size = UInt16(truncatingIfNeeded: value)
+        case .descriptors: set(&queue.layout.descriptors)
+        case .available: set(&queue.layout.available)
+        case .used: set(&queue.layout.used)
+        }
+    }
+
     /// The driver has put requests into a queue. Legacy drivers do so before DRIVER_OK, too.
     func notify(_ queue: Int, isLegacy: Bool) {
         guard queues.indices.contains(queue) else { return }
         if !isActive, isLegacy, status != 0, queues[queue].isReady { activate(isLegacy: true) }
         guard isActive, queues[queue].isReady else { return }
+        Trace.emit(.virtioQueueNotify, "vdev \(displayName) n \(queue)")
         device.notified(queue: queue)
     }
 

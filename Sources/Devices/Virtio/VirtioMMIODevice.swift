@@ -124,18 +124,13 @@ public final class VirtioMMIODevice: Device, RegisterWindow, VirtioInterrupts, @
             if word & 1 == 1 { core.enableSelected(isLegacy: false) } else { queue.reset() }
             return
         }
-        guard !queue.isReady else { return }
-        func setLow(_ field: inout UInt64) { field = field & ~0xFFFF_FFFF | word }
-        func setHigh(_ field: inout UInt64) { field = field & 0xFFFF_FFFF | word << 32 }
-        switch place {
-        case Register.queueSize: queue.layout.size = UInt16(truncatingIfNeeded: word)
-        case Register.descriptors: setLow(&queue.layout.descriptors)
-        case Register.descriptors + 4: setHigh(&queue.layout.descriptors)
-        case Register.available: setLow(&queue.layout.available)
-        case Register.available + 4: setHigh(&queue.layout.available)
-        case Register.used: setLow(&queue.layout.used)
-        case Register.used + 4: setHigh(&queue.layout.used)
-        default: break
+        if place == Register.queueSize { return core.setLayout(.size, word) }
+        let fields = [
+            (Register.descriptors, VirtioCore.LayoutField.descriptors), (Register.available, .available),
+            (Register.used, .used),
+        ]
+        for (register, field) in fields where place == register || place == register + 4 {
+            core.setLayout(field, word, isHigh: place != register)
         }
     }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Diagnostics
 public import GuestMemory
 internal import HostSystem
 internal import MachineModel
@@ -269,6 +270,7 @@ public final class VirtioPCIDevice: PCIDevice, VirtioInterrupts, @unchecked Send
     }
 
     private func interrupt(_ bit: UInt8, machineLockHeld: Bool, vector select: (borrowing Routing) -> UInt16) {
+        Trace.emit(.virtioNotify, "vdev \(core.displayName) isr \(bit)")
         core.raise(bit)
         enum Way {
             case none, pin, masked(Int), message(MSIXMessage, any MessageInterruptSink), route(any MessageRoute)

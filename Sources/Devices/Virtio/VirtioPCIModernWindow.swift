@@ -132,19 +132,13 @@ final class VirtioPCIModernWindow: RegisterWindow {
 
     /// The selected queue's size and addresses, until it is enabled.
     private func writeLayout(_ place: Int, _ value: UInt64) {
-        guard let queue = core.selected, !queue.isReady, !core.isActive else { return }
-        let word = value & 0xFFFF_FFFF
-        func setLow(_ field: inout UInt64) { field = field & ~0xFFFF_FFFF | word }
-        func setHigh(_ field: inout UInt64) { field = field & 0xFFFF_FFFF | word << 32 }
-        switch place {
-        case Register.queueSize: queue.layout.size = UInt16(truncatingIfNeeded: value)
-        case Register.descriptors: setLow(&queue.layout.descriptors)
-        case Register.descriptors + 4: setHigh(&queue.layout.descriptors)
-        case Register.available: setLow(&queue.layout.available)
-        case Register.available + 4: setHigh(&queue.layout.available)
-        case Register.used: setLow(&queue.layout.used)
-        case Register.used + 4: setHigh(&queue.layout.used)
-        default: break
+        if place == Register.queueSize { return core.setLayout(.size, value) }
+        let fields = [
+            (Register.descriptors, VirtioCore.LayoutField.descriptors), (Register.available, .available),
+            (Register.used, .used),
+        ]
+        for (register, field) in fields where place == register || place == register + 4 {
+            core.setLayout(field, value, isHigh: place != register)
         }
     }
 }

@@ -22,14 +22,15 @@ public struct FileDescriptor: ~Copyable, Sendable {
         return released
     }
 
-    /// Opens a file; close-on-exec is always set.
+    /// Opens a file, or a duplicate of a descriptor of `DescriptorSets.shared`; close-on-exec is always set.
     /// - Parameters:
     ///   - flags: as for open(2), for example `O_RDWR | O_CREAT`; 0 is `O_RDONLY`.
     ///   - mode: permission bits of a file that is created, before the umask.
     public static func open(
         _ path: String, flags: Int32 = 0, mode: UInt32 = 0o644
     ) throws(Errno) -> FileDescriptor {
-        FileDescriptor(owning: try retrying { unsafe roost_open(path, flags | O_CLOEXEC, mode) })
+        if let number = try DescriptorSets.shared.open(path, flags: flags) { return FileDescriptor(owning: number) }
+        return FileDescriptor(owning: try retrying { unsafe roost_open(path, flags | O_CLOEXEC, mode) })
     }
 
     /// Another descriptor for the same open file.

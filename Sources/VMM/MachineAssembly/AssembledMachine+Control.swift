@@ -22,32 +22,7 @@ extension AssembledMachine {
             let stream = try characters.frontEnd(monitor.characterDevice)
             server.addMonitor(on: stream, mode: monitor.mode, isPretty: monitor.isPretty)
         }
-        if let place = spec.debugger { server.setDebugger(on: try debuggerStream(place)) }
-    }
-
-    /// `-gdb tcp:[HOST]:PORT`, `unix:PATH`, or the identifier of a character device.
-    private func debuggerStream(_ place: String) throws(UserError) -> any CharacterBackend {
-        let parts = place.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-        var options: SocketStream.Options
-        switch parts.first {
-        case "tcp":
-            let service = parts.last?.split(separator: ",").first.map(String.init) ?? ""
-            guard parts.count == 3, let port = UInt16(service) else {
-                throw UserError("-gdb \(place)", because: "no address", remedy: "write tcp::1234 or tcp:HOST:PORT")
-            }
-            options = SocketStream.Options(address: .tcp(host: parts[1], port: port, ipv4: true, ipv6: false))
-        case "unix":
-            let path = parts.dropFirst().joined(separator: ":").split(separator: ",").first.map(String.init) ?? ""
-            options = SocketStream.Options(address: .unix(path: path, isAbstract: false))
-        default: return try characters.frontEnd(place)
-        }
-        options.isServer = true
-        options.noDelay = true
-        do throws(StreamSocketError) {
-            let stream = try SocketStream(label: "gdb", options: options, loop: loop)
-            kept.append(stream)
-            return stream
-        } catch { throw UserError("-gdb \(place)", because: error.description) }
+        if let name = spec.debugger { server.setDebugger(on: try characters.frontEnd(name)) }
     }
 }
 

@@ -67,10 +67,14 @@ extension AssembledMachine {
                     test.map(ports: portSpace, memory: space)
                     kept.append(test)
                 case .pciTestDevice: try add(PCITestDevice(), device, board)
-                case .panicNotifier(let port, _):
-                    PanicPort(port: UInt64(port), requests: requests).map(in: portSpace)
-                case .panicNotifierPCI, .pcieRootPort:
-                    throw UserError("device '\(device.typeName)' is not supported yet")
+                case .panicNotifier(let port, let events):
+                    PanicPort(port: UInt64(port), events: events, requests: requests).map(in: portSpace)
+                case .panicNotifierPCI(let events):
+                    try add(PCIPanicDevice(events: events, requests: requests), device, board)
+                case .pcieRootPort(let port):
+                    let function = PCIExpressRootPort(
+                        identifier: device.identifier, port: port.port, chassis: port.chassis, upstream: board.bus)
+                    try add(function, device, board)
                 case .virtioBlock, .virtioNetwork, .virtioSerial, .virtioRandom, .virtioBalloon:
                     let (model, transport) = try makeVirtio(device)
                     if let serial = model as? VirtioSerialDevice { serialBus = serial }
@@ -94,11 +98,18 @@ extension AssembledMachine {
         function.identifier = device.identifier
         function.isMultifunction = device.placement.isMultifunction
         let place = device.placement.slot.flatMap { PCIAddress(slot: $0, function: device.placement.function) }
-        if let bus = device.placement.bus, bus != board.bus.name, bus != "pci.0", bus != "pcie.0" {
-            throw UserError("Bus '\(bus)' not found")
-        }
-        do throws(PCIBusError) { try board.bus.add(function, at: place) } catch { throw UserError(error.description) }
+        let bus = try pciBus(device.placement.bus, board)
+        do throws(PCIBusError) { try bus.add(function, at: place) } catch { throw UserError(error.description) }
         pciDevices.append(function)
+    }
+
+    /// The root bus, or the one behind a port.
+    private func pciBus(_ name: String?, _ board: PCBoard) throws(UserError) -> PCIBus {
+        guard let name, name != board.bus.name, name != "pci.0", name != "pcie.0" else { return board.bus }
+        guard let port = board.bus.rootPorts.first(where: { $0.identifier == name }) else {
+            throw UserError("Bus '\(name)' not found")
+        }
+        return port.secondaryBus
     }
 
     private func add(
@@ -109,8 +120,12 @@ extension AssembledMachine {
         }
         if transport.packedRings { throw UserError("packed=on is not supported yet", remedy: "leave it out") }
         if transport.accessPlatform { throw UserError("iommu_platform=on is not supported", remedy: "leave it out") }
+        // Behind a PCI Express port there are no legacy devices unless somebody asks for them.
+        let isBehindPort = try pciBus(device.placement.bus, board) !== board.bus
+        let automatic: VirtioTransportSpec.Generation = isBehindPort ? .modernOnly : .transitional
         var options = VirtioPCIOptions(
-            disableLegacy: transport.generation == .modernOnly, disableModern: transport.generation == .legacyOnly,
+            disableLegacy: (transport.generation ?? automatic) == .modernOnly,
+            disableModern: transport.generation == .legacyOnly,
             vectors: transport.vectors)
         options.hasEventIndex = transport.eventIndex
         options.hasIndirectDescriptors = transport.indirectDescriptors
@@ -124,17 +139,28 @@ extension AssembledMachine {
     private func makeVirtio(_ device: DeviceSpec) throws(UserError) -> (any VirtioDevice, VirtioTransportSpec) {
         switch device.model {
         case .virtioBlock(let transport, let block): return (try makeBlock(block), transport)
-        case .virtioNetwork(let transport, let card): return (try makeNetwork(card), transport)
+        case .virtioNetwork(let transport, let card): return (try makeNetwork(card, device), transport)
         case .virtioSerial(let transport, let count):
             return (VirtioSerialDevice(machineLock: lock, maximumPorts: count), transport)
         case .virtioRandom(let transport, let random):
             let limit = random.maximumBytes.map {
                 VirtioEntropyDevice.Limit(bytes: max($0, 1), milliseconds: max(random.period, 1), clock: clock)
             }
+            if let name = random.object,
+                case .hostRandom(let path)? = self.spec.objects.first(where: {
+                    $0.identifier == name
+                })?.kind, path != "/dev/urandom", path != "/dev/random"
+            {
+                throw UserError(
+                    "-object rng-random,filename=\(path) is not available",
+                    because: "the kernel's random bytes are used",
+                    remedy: "write /dev/urandom")
+            }
             return (VirtioEntropyDevice(limit: limit), transport)
         case .virtioBalloon(let transport, let balloon):
             let model = VirtioBalloonDevice(
                 deflateOnOOM: balloon.deflateOnOutOfMemory, freePageReporting: balloon.freePageReporting)
+            try adopt(model)
             return (model, transport)
         default: throw UserError("'\(device.typeName)' is no virtio device")
         }
@@ -157,11 +183,19 @@ extension AssembledMachine {
         let drive = self.spec.drives.first { $0.identifier == spec.drive }
         options.writeErrors = Self.policy(spec.writeError ?? drive?.writeError ?? .noSpace)
         options.readErrors = Self.policy(spec.readError ?? drive?.readError ?? .report)
+        let isDrive = drive != nil
         options.onError = { [runner, messages] failure in
             messages.warning("disk '\(spec.drive)': \(failure.message)")
-            if failure.action == .stop { runner.requestStop(.ioError) }
+            let event = MachineEvent.blockError(
+                MachineEvent.BlockFailure(
+                    device: isDrive ? spec.drive : "", nodeName: isDrive ? "" : spec.drive, isWrite: failure.isWrite,
+                    action: failure.action == .enospc ? "stop" : failure.action.rawValue,
+                    isNoSpace: failure.isNoSpace, reason: failure.message))
+            if failure.action == .stop { runner.requestStop(.ioError, event: event) } else { runner.announce(event) }
         }
-        return try VirtioBlockDevice(node, options: options)
+        let device = try VirtioBlockDevice(node, options: options)
+        disks.append((spec.drive, spec.ioThread, device))
+        return device
     }
 
     private static func policy(_ action: DriveSpec.ErrorAction) -> BlockErrorPolicy {
@@ -173,21 +207,25 @@ extension AssembledMachine {
         }
     }
 
-    private func makeNetwork(_ spec: VirtioNetworkSpec) throws(UserError) -> any VirtioDevice {
+    private func makeNetwork(
+        _ spec: VirtioNetworkSpec, _ device: DeviceSpec
+    ) throws(UserError) -> any VirtioDevice {
         // QEMU's own prefix; the last byte counts the cards.
-        let cards = UInt8(truncatingIfNeeded: pciDevices.count)
-        var options = VirtioNetworkOptions(
-            address: spec.address ?? [0x52, 0x54, 0x00, 0x12, 0x34, 0x56 &+ networkCardCount(cards)])
+        let number = UInt8(truncatingIfNeeded: networkCards.count)
+        let address = spec.address ?? [0x52, 0x54, 0x00, 0x12, 0x34, 0x56 &+ number]
+        var options = VirtioNetworkOptions(address: address)
         options.mtu = spec.hostMTU
         options.receiveQueueSize = UInt16(clamping: spec.receiveQueueSize)
         options.transmitQueueSize = UInt16(clamping: spec.transmitQueueSize)
         for feature in spec.disabledFeatures.sorted() where !options.disable(feature) {
             throw UserError("\(feature)=off is not supported", remedy: "leave it out")
         }
-        return VirtioNetworkDevice(options, port: try networks.port(spec.network), loop: loop)
-    }
-
-    private func networkCardCount(_ limit: UInt8) -> UInt8 {
-        UInt8(truncatingIfNeeded: pciDevices.filter { $0.name.hasPrefix("virtio-net") }.count)
+        let model = VirtioNetworkDevice(options, port: try networks.port(spec.network), loop: loop)
+        let peers = networkCards.filter { $0.typeName == device.typeName }.count
+        networkCards.append(
+            NetworkCard(
+                name: device.identifier ?? "\(device.typeName).\(peers)", typeName: device.typeName, address: address,
+                device: model, network: spec.network))
+        return model
     }
 }

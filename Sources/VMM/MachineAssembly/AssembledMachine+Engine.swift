@@ -69,6 +69,7 @@ extension AssembledMachine {
             for feature in model.unavailable where spec.processor.checks || spec.processor.enforces {
                 messages.warning("\(engineName) doesn't support requested feature: \(feature.place)")
             }
+            processorModel = model
             if spec.processor.enforces, !model.unavailable.isEmpty {
                 throw CPUModelError(description: "\(engineName) doesn't support requested features")
             }
@@ -80,6 +81,9 @@ extension AssembledMachine {
         let most = 255
         try checkProcessorCount(most, "the software CPU")
         acceleratorName = "tcg"
+        if let chip = spec.board.kernelIRQChip {
+            messages.warning("kernel-irqchip=\(chip.rawValue) has no effect on the software CPU")
+        }
         let model = try makeModel(SoftCPU.capabilities(), engineName: "TCG")
         let environment: SoftCPU.Environment
         do throws(Errno) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import BlockLayer
+internal import CLinux
+internal import Glibc
 internal import BootLoading
 internal import CharacterStreams
 internal import ControlServer
@@ -16,6 +18,7 @@ internal import PacketPorts
 internal import PCChipset
 internal import PCIBus
 internal import Virtio
+internal import VirtioDevices
 
 /// A machine built from its description, ready to run: the only place that knows every device.
 ///
@@ -43,6 +46,12 @@ final class AssembledMachine: @unchecked Sendable {
     var virtioMMIO: [VirtioMMIODevice] = []
     var pciDevices: [PCIDevice] = []
     var serialPorts: [UART16550] = []
+    var networkCards: [NetworkCard] = []
+    var balloon: VirtioBalloonDevice?
+    /// Disks in the order of -device.
+    var disks: [(drive: String, ioThread: String?, device: VirtioBlockDevice)] = []
+    /// What the guest's processors show; nil without any.
+    var processorModel: CPUModel?
     /// Objects that nothing else keeps.
     var kept: [AnyObject] = []
     /// Monitors, QMP and the debugger's stub.
@@ -66,6 +75,7 @@ final class AssembledMachine: @unchecked Sendable {
         executor = MachineExecutor(lock: lock) { [loop] work in loop.post(work) }
         storage = StorageParts(messages: messages)
         networks = NetworkParts(loop: loop)
+        try addDescriptorSets()
         try characters.open(spec, loop: loop, messages: messages, runner: runner)
         try storage.open(spec)
         try networks.open(spec)
@@ -84,15 +94,36 @@ final class AssembledMachine: @unchecked Sendable {
     }
 
     private func close() {
+        // First the threads that use the disks.
+        for disk in disks { disk.device.close() }
         storage.closeAll(messages)
         networks.closeAll()
         characters.closeAll()
     }
 
+    /// `-add-fd`, before anything opens a file.
+    private func addDescriptorSets() throws(UserError) {
+        for entry in spec.process.descriptorSets {
+            do throws(Errno) {
+                // As QEMU does, the set keeps a duplicate of the number that came with the process.
+                let own = try retrying { roost_fcntl(entry.descriptor, F_DUPFD_CLOEXEC, 3) }
+                _ = DescriptorSets.shared.add(own, set: entry.set, opaque: entry.opaque)
+            } catch {
+                throw UserError(
+                    "fd is not valid or already in use", place: "-add-fd fd=\(entry.descriptor),set=\(entry.set)")
+            }
+        }
+    }
+
     private func applyPolicies() {
         runner.policy.resetShutsDown = spec.lifecycle.resetShutsDown
         runner.policy.shutdownPauses = spec.lifecycle.shutdownPauses
+        runner.policy.panicAction = spec.lifecycle.panic.rawValue
         runner.report = { [messages] text in messages.error(text) }
+        runner.observe { [unowned self] event in
+            // Requests that an error policy kept are tried again.
+            if event == .resumed { for disk in disks { disk.device.resumeStopped() } }
+        }
         switch spec.clock.base {
         case .utc, .localTime:
             // The machine's time begins with its first instruction; rt and vm both go on from the host's clock then.
@@ -138,7 +169,7 @@ final class AssembledMachine: @unchecked Sendable {
                 "cannot map \(spec.memory.bytes >> 20) MiB of memory for the guest", because: error,
                 remedy: "give the machine less with -m")
         }
-        let requests = Requests(runner: runner, policy: spec.lifecycle)
+        let requests = Requests(runner: runner)
         self.requests = requests
         let engine = try makeEngine(memory: guestMemory)
         self.engine = engine
@@ -157,8 +188,7 @@ final class AssembledMachine: @unchecked Sendable {
         try engine.finish()
         boot = try makeBoot(board)
         finish(board, engine)
-        // A first trial, so that a kernel that cannot be loaded is reported before anything starts.
-        if let boot { _ = try boot.load() }
+        try boot?.prepare()
     }
 
     private func finish(_ board: PCBoard, _ engine: any BoardEngine) {
@@ -183,24 +213,26 @@ final class AssembledMachine: @unchecked Sendable {
 /// What chipset devices ask for, passed on to the runner.
 final class Requests: MachineRequests {
     private let runner: MachineRunner
-    private let policy: LifecycleSpec
 
-    init(runner: MachineRunner, policy: LifecycleSpec) {
-        self.runner = runner
-        self.policy = policy
-    }
+    init(runner: MachineRunner) { self.runner = runner }
 
     func requestReset() { runner.requestReset(.guestReset) }
     func requestPowerOff() { runner.requestShutdown(.guestShutdown) }
     func requestExit(status: Int32) { runner.requestExit(status: status, cause: .guestShutdown) }
 
     func guestPanicked(isCrashLoaded: Bool) {
-        guard !isCrashLoaded else { return }
-        switch policy.panic {
-        case .ignore: break
-        case .pause: runner.requestStop(.guestPanicked)
-        case .shutdown: runner.requestShutdown(.guestPanic)
-        case .exitFailure: runner.requestExit(status: 1, cause: .guestPanic)
+        guard !isCrashLoaded else { return runner.announce(.guestCrashLoaded(action: "run")) }
+        switch LifecycleSpec.PanicAction(rawValue: runner.policy.panicAction) ?? .shutdown {
+        case .ignore: runner.announce(.guestPanicked(action: "run"))
+        case .pause: runner.requestStop(.guestPanicked, event: .guestPanicked(action: "pause"))
+        case .shutdown:
+            // As QEMU: the machine stops, and the process ends unless -no-shutdown keeps it.
+            runner.announce(.guestPanicked(action: "poweroff"))
+            runner.requestStop(.guestPanicked, event: .guestPanicked(action: "pause"))
+            runner.requestShutdown(.guestPanic)
+        case .exitFailure:
+            runner.announce(.guestPanicked(action: "exit-failure"))
+            runner.requestExit(status: 1, cause: .guestPanic)
         }
     }
 }

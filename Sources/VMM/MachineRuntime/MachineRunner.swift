@@ -102,9 +102,7 @@ public final class MachineRunner: @unchecked Sendable {
 
     /// Resets the machine soon, or shuts it down if the policy says so.
     public func requestReset(_ cause: ShutdownCause) {
-        loop.post { [self] in
-            if policy.resetShutsDown && cause.isFromGuest { shutDown(cause) } else { reset(cause) }
-        }
+        loop.post { [self] in performReset(cause) }
         kickAll()
     }
 
@@ -122,8 +120,7 @@ public final class MachineRunner: @unchecked Sendable {
                 shutDown(.hostSignal)
                 return
             }
-            lock.withLock { pressPowerButton() }
-            notify(.powerdown)
+            performPowerdown()
             graceTimer = loop.makeTimer { [weak self] in self?.shutDown(.hostSignal) }
             graceTimer?.arm(at: monotonicNanoseconds() + Self.graceNanoseconds)
         }
@@ -142,19 +139,34 @@ public final class MachineRunner: @unchecked Sendable {
 
     /// Presses the power button: the guest decides what follows.
     public func requestPowerdown() {
-        loop.post { [self] in
-            lock.withLock { pressPowerButton() }
-            notify(.powerdown)
-        }
+        loop.post { [self] in performPowerdown() }
     }
 
     /// Stops the vCPUs soon, for a device whose error policy is `stop`.
-    public func requestStop(_ reason: RunState) {
-        loop.post { [self] in pause(reason) }
+    /// - Parameter event: told to the watchers before the machine stops.
+    public func requestStop(_ reason: RunState, event: MachineEvent? = nil) {
+        loop.post { [self] in
+            if let event { notify(event) }
+            pause(reason)
+        }
         kickAll()
     }
 
     // MARK: on the loop's thread
+
+    /// Resets the machine, or shuts it down if the policy says so.
+    public func performReset(_ cause: ShutdownCause) {
+        if policy.resetShutsDown { shutDown(cause) } else { reset(cause) }
+    }
+
+    /// Presses the power button: the guest decides what follows.
+    public func performPowerdown() {
+        lock.withLock { pressPowerButton() }
+        notify(.powerdown)
+    }
+
+    /// Powers the machine off, as the policy says.
+    public func performShutdown(_ cause: ShutdownCause) { shutDown(cause) }
 
     /// Stops all vCPUs and the clock; on return nothing of the guest runs. Does nothing if it does not run.
     public func pause(_ reason: RunState = .paused) {
@@ -243,6 +255,9 @@ public final class MachineRunner: @unchecked Sendable {
         for processor in processors { processor.reset() }
         loadBootImage()
     }
+
+    /// Tells the watchers of something, soon. Callable on any thread.
+    public func announce(_ event: MachineEvent) { loop.post { [self] in notify(event) } }
 
     private func notify(_ event: MachineEvent) {
         for observer in observers { observer(event) }

@@ -46,8 +46,40 @@ public enum MachineEvent: Equatable, Sendable {
     case reset(ShutdownCause)
     case powerdown
     case shutdown(ShutdownCause)
+    /// The guest said that it crashed; what follows, in QMP's words ("pause", "poweroff", "run").
+    case guestPanicked(action: String)
+    /// As above, of a guest that goes on into a crash kernel.
+    case guestCrashLoaded(action: String)
+    /// A disk's request failed.
+    case blockError(BlockFailure)
+    /// The guest's balloon holds another amount: bytes that the guest has now.
+    case balloonChanged(actualBytes: UInt64)
+    /// A port of a virtio serial bus was opened or closed by the guest.
+    case serialPortChanged(identifier: String, isOpen: Bool)
     /// A vCPU stopped for the debugger.
     case debug(cpu: Int, DebugStopReason)
+
+    /// What QMP's BLOCK_IO_ERROR says.
+    public struct BlockFailure: Equatable, Sendable {
+        /// The drive's identifier; empty for a node of -blockdev.
+        public var device: String
+        public var nodeName: String
+        public var isWrite: Bool
+        /// "report", "ignore" or "stop".
+        public var action: String
+        public var isNoSpace: Bool
+        public var reason: String
+        public init(
+            device: String, nodeName: String, isWrite: Bool, action: String, isNoSpace: Bool, reason: String
+        ) {
+            self.device = device
+            self.nodeName = nodeName
+            self.isWrite = isWrite
+            self.action = action
+            self.isNoSpace = isNoSpace
+            self.reason = reason
+        }
+    }
 
     /// As `CPUInterface.DebugStop`, without its payloads' module.
     public enum DebugStopReason: Equatable, Sendable {
@@ -63,6 +95,8 @@ public struct LifecyclePolicy: Equatable, Sendable {
     public var resetShutsDown = false
     /// A power-off stops the vCPUs and keeps the process.
     public var shutdownPauses = false
+    /// What follows a guest's panic, in QMP's words: pause, shutdown, exit-failure, none.
+    public var panicAction = "shutdown"
     /// The defaults: reset resets, power-off ends.
     public init() {}
 }

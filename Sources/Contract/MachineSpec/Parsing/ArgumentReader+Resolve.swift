@@ -85,7 +85,6 @@ extension ArgumentReader {
             if spec.boot.initrd != nil { throw UserError("-initrd only allowed with -kernel option") }
             if spec.boot.commandLine != nil { throw UserError("-append only allowed with -kernel option") }
         }
-        if spec.process.daemonizes, isNographic { throw UserError("-nographic cannot be used with -daemonize") }
     }
 
     // MARK: character devices, serial ports, monitors
@@ -102,6 +101,9 @@ extension ArgumentReader {
         let wantsSerial = hasDefaults && serials.isEmpty && !hasOwnSerialPort && hasSerialPorts
         let wantsMonitor = hasDefaults && !hasMonitorFlag
         if isNographic {
+            if spec.process.daemonizes, wantsSerial || wantsMonitor {
+                throw UserError("-nographic cannot be used with -daemonize")
+            }
             if wantsSerial && wantsMonitor {
                 serials.append(Placed(value: "mon:stdio", place: "-nographic"))
             } else if wantsSerial {

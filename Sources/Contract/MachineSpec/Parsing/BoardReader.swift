@@ -54,7 +54,7 @@ enum BoardReader {
 
     // MARK: -machine
 
-    private static let machineKeys: [(key: String, type: String, summary: String)] = [
+    static let machineKeys: [(key: String, type: String, summary: String)] = [
         ("acpi", "OnOffAuto", "Enable ACPI"), ("graphics", "bool", "Set on/off to enable/disable graphics emulation"),
         ("hpet", "bool", "Enable/disable high precision event timer emulation"), ("i8042", "bool", ""),
         ("kernel-irqchip", "str", "Configure KVM in-kernel irqchip"),
@@ -65,6 +65,7 @@ enum BoardReader {
         ("isa-serial", "bool", "Set off to disable the ISA serial port (microvm)"),
         ("auto-kernel-cmdline", "bool", "Set off to leave the kernel command line alone (microvm)"),
         ("dump-guest-core", "bool", "Include guest memory in a core dump"),
+        ("mem-merge", "bool", "Enable/disable memory merge support"),
     ]
 
     static func machineHelp(_ name: String) throws(UserError) -> String {

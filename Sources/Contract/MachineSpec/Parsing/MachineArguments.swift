@@ -34,6 +34,13 @@ public enum MachineArguments {
         return .run(try reader.resolved())
     }
 
+    /// The properties of -machine, for `query-command-line-options` and QOM: name, QEMU's type, what it does.
+    public static var machineOptions: [(name: String, type: String, summary: String)] {
+        BoardReader.machineKeys.map { key, type, summary in
+            (key, type == "bool" ? "boolean" : type == "size" ? "size" : "string", summary)
+        }
+    }
+
     /// One -chardev, for `chardev-add` while a machine runs.
     public static func characterDevice(_ options: OptionList) throws(UserError) -> CharacterDeviceSpec {
         try CharacterReader.read(options)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Diagnostics
 internal import HostSystem
 public import MachineModel
 
@@ -80,6 +81,7 @@ public final class IOAPIC: Device, RegisterWindow {
         let bit = UInt32(1) &<< UInt32(truncatingIfNeeded: pin)
         let rises = level && current.inputs & bit == 0
         current.inputs = level ? current.inputs | bit : current.inputs & ~bit
+        Trace.emit(.interruptRequest, "vector \(pin) level \(level ? 1 : 0)")
         let entry = current.entries[pin]
         if entry & EntryBits.levelTriggered != 0 {
             deliverLevelLocked(pin)

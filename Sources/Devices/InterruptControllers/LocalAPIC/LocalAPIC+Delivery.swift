@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Diagnostics
 internal import CPUInterface
 internal import HostSystem
 
@@ -47,6 +48,8 @@ extension LocalAPIC {
     func acceptFixedLocked(_ vector: UInt8, isLevelTriggered: Bool) {
         guard acceptsFixedLocked else { return }
         guard vector >= 16 else { return noteErrorLocked(APICError.receiveIllegalVector) }
+        Trace.emit(
+            .localAPICDeliver, "cpu \(current.identifier) vector \(vector) trigger_mode \(isLevelTriggered ? 1 : 0)")
         current.requested.insert(vector)
         if isLevelTriggered {
             current.levelTriggered.insert(vector)

@@ -43,6 +43,14 @@ public struct PIC8259: Equatable, Sendable {
         inputs = pins
     }
 
+    /// `irr=... imr=...`, as the monitor shows one chip.
+    var monitorDescription: String {
+        func hex(_ value: UInt8) -> String { (value < 16 ? "0" : "") + String(value, radix: 16) }
+        return "irr=\(hex(requested)) imr=\(hex(mask)) isr=\(hex(inService)) hprio=\(highestPriority) "
+            + "irq_base=\(hex(vectorBase)) rr_sel=\(readsInService ? 1 : 0) elcr=\(hex(levelTriggered)) "
+            + "fnm=\(specialFullyNested ? 1 : 0)"
+    }
+
     private func isLevel(_ bit: UInt8) -> Bool { allLevelTriggered || levelTriggered & bit != 0 }
 
     mutating func setInput(_ number: UInt8, level: Bool) {

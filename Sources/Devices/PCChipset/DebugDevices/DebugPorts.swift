@@ -70,26 +70,34 @@ public final class PanicPort: Device {
     private static let panicked: UInt8 = 1
     private static let crashLoaded: UInt8 = 2
     private let port: UInt64
+    private let events: UInt8
     private unowned let requests: any MachineRequests
 
-    /// - Parameter requests: told of the crash; must outlive this device.
-    public init(port: UInt64 = PanicPort.defaultPort, requests: any MachineRequests) {
+    /// - Parameters:
+    ///   - port: `ioport=`.
+    ///   - events: what the guest is told that it may report: bit 0 a crash, bit 1 a crash kernel.
+    ///   - requests: told of the crash; must outlive this device.
+    public init(port: UInt64 = PanicPort.defaultPort, events: UInt8 = 3, requests: any MachineRequests) {
         self.port = port
+        self.events = events
         self.requests = requests
     }
 
     public func map(in ports: AddressSpace) {
-        ports.map(
-            ByteWindow(
-                count: 1, read: { _ in Self.panicked | Self.crashLoaded },
-                write: { [requests] _, value in
-                    if value & Self.panicked != 0 {
-                        requests.guestPanicked(isCrashLoaded: false)
-                    } else if value & Self.crashLoaded != 0 {
-                        requests.guestPanicked(isCrashLoaded: true)
-                    }
-                }),
-            at: port, count: 1, name: name)
+        ports.map(Self.registers(events: events, requests: requests), at: port, count: 1, name: name)
+    }
+
+    /// The register, for whichever bus it is on.
+    static func registers(events: UInt8, requests: any MachineRequests) -> ByteWindow {
+        ByteWindow(
+            count: 1, read: { _ in events },
+            write: { [unowned requests] _, value in
+                if value & panicked != 0 {
+                    requests.guestPanicked(isCrashLoaded: false)
+                } else if value & crashLoaded != 0 {
+                    requests.guestPanicked(isCrashLoaded: true)
+                }
+            })
     }
 
     /// Stateless.

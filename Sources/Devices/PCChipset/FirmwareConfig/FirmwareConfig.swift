@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Diagnostics
 public import GuestMemory
 public import MachineModel
 
@@ -123,6 +124,7 @@ public final class FirmwareConfig: Device {
 
     private func select(_ item: UInt16) {
         state.selected = item
+        Trace.emit(.firmwareConfigurationSelect, "key 0x\(String(item, radix: 16)) ret \(entries[item] == nil ? 0 : 1)")
         state.offset = 0
         if let fresh = entries[item]?.provider?() { entries[item]?.bytes = fresh }
     }

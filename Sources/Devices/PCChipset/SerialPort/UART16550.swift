@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Diagnostics
 public import MachineModel
 
 /// A 16550A serial port (National Semiconductor PC16550D data sheet).
@@ -187,14 +188,18 @@ public final class UART16550: Device, RegisterWindow {
     public func read(offset: UInt64, size: Int) -> UInt64 {
         var result: UInt64 = 0
         for index in 0..<UInt64(max(0, min(size, 8))) {
-            result |= UInt64(readRegister((offset &+ index) & 7)) << (index * 8)
+            let number = (offset &+ index) & 7, value = readRegister(number)
+            Trace.emit(.serialPortRead, "read addr 0x0\(number) val 0x\(String(value, radix: 16))")
+            result |= UInt64(value) << (index * 8)
         }
         return result
     }
 
     public func write(offset: UInt64, size: Int, value: UInt64) {
         for index in 0..<UInt64(max(0, min(size, 8))) {
-            writeRegister((offset &+ index) & 7, UInt8(truncatingIfNeeded: value >> (index * 8)))
+            let number = (offset &+ index) & 7, byte = UInt8(truncatingIfNeeded: value >> (index * 8))
+            Trace.emit(.serialPortWrite, "write addr 0x0\(number) val 0x\(String(byte, radix: 16))")
+            writeRegister(number, byte)
         }
     }
 

@@ -12,7 +12,7 @@ internal import Virtio
 /// The thread that does a disk's I/O: through io_uring where the node's bytes lie in a file one after the other, else on
 /// a few worker threads.
 ///
-/// All state is used on the thread itself, but for `finished`, which has a lock.
+/// All state is used on the thread itself, but for `finished` and the thread's number, which have a lock.
 final class BlockIOThread: @unchecked Sendable {
     let loop: EventLoop
     private let thread: HostThread
@@ -38,6 +38,7 @@ final class BlockIOThread: @unchecked Sendable {
 
     private let finishedLock = Lock()
     private var finished: [(request: BlockRequest, error: BlockError?)] = []
+    private var threadNumber = 0
     private var finishedKick: QueueKick?
 
     /// The kernel's word for a ring whose completions were not taken.
@@ -56,7 +57,15 @@ final class BlockIOThread: @unchecked Sendable {
         if direct != nil { ring = try? IOUring(entries: Self.ringEntries) }
         thread = try HostThread(name: "virtio-blk") { loop.run() }
         finishedKick = QueueKick(loop) { [weak self] in self?.takeFinished() }
-        loop.post { [weak self] in self?.watchRing() }
+        loop.post { [weak self] in self?.begin() }
+    }
+
+    /// The host's number of the thread; 0 until it runs.
+    var hostIdentifier: Int { finishedLock.withLock { threadNumber } }
+
+    private func begin() {
+        finishedLock.withLock { threadNumber = Int(roost_thread_number()) }
+        watchRing()
     }
 
     private func watchRing() {
@@ -91,6 +100,7 @@ final class BlockIOThread: @unchecked Sendable {
 
     /// Starts a request; `submit` follows.
     func start(_ request: BlockRequest) {
+        Trace.emit(.virtioBlockRequest, "file \(node.location.filename)")
         inFlight += 1
         if startDirect(request) { return }
         startOnWorker(request)

@@ -152,6 +152,9 @@ public final class VirtioBlockDevice: VirtioThreadedDevice, @unchecked Sendable 
     /// Makes the requests again for which the machine was stopped. Callable on any thread.
     public func resumeStopped() { io.resumeStopped() }
 
+    /// The host's number of the I/O thread, for `query-iothreads`; 0 until it runs.
+    public var hostThreadIdentifier: Int { io.hostIdentifier }
+
     /// Waits for what is under way and ends the I/O thread. The node stays open.
     public func close() {
         reset()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Diagnostics
 internal import Glibc
 public import HostIO
 public import HostSystem
@@ -71,6 +72,7 @@ open class StreamBackend: CharacterBackend, @unchecked Sendable {
         if reader >= 0 {
             inputWatch = try loop.watch(reader, .readable) { [weak self] readiness in self?.inputIsReady(readiness) }
         }
+        Trace.emit(.characterStreamOpened, label)
         currentFrontend?.handle(.opened)
     }
 
@@ -92,6 +94,7 @@ open class StreamBackend: CharacterBackend, @unchecked Sendable {
         files = nil
         inputFile = -1
         if wasOpen {
+            Trace.emit(.characterStreamClosed, label)
             currentFrontend?.handle(.closed)
             if takeWait() { currentFrontend?.outputIsReady() }
         }

@@ -90,7 +90,7 @@ struct QMPCommandDefinition: Sendable {
 enum QMPCommandTable {
     static let all: [QMPCommandDefinition] =
         protocolCommands + machineCommands + processorCommands + blockCommands + characterCommands + objectCommands
-        + deviceCommands + descriptorCommands
+        + deviceCommands + descriptorCommands + probingCommands
 
     static let byName: [String: QMPCommandDefinition] = Dictionary(
         uniqueKeysWithValues: all.map { ($0.name, $0) })
@@ -99,5 +99,13 @@ enum QMPCommandTable {
     static let events: [(name: String, members: [(name: String, type: String)])] = [
         ("SHUTDOWN", [("guest", "bool"), ("reason", "str")]), ("POWERDOWN", []),
         ("RESET", [("guest", "bool"), ("reason", "str")]), ("STOP", []), ("RESUME", []),
+        ("GUEST_PANICKED", [("action", "str")]), ("GUEST_CRASHLOADED", [("action", "str")]),
+        (
+            "BLOCK_IO_ERROR",
+            [
+                ("device", "str"), ("node-name", "str"), ("operation", "str"), ("action", "str"), ("nospace", "bool"),
+                ("reason", "str"),
+            ]
+        ), ("BALLOON_CHANGE", [("actual", "int")]), ("VSERPORT_CHANGE", [("id", "str"), ("open", "bool")]),
     ]
 }

@@ -44,18 +44,18 @@ extension QMPCommandTable {
             return [:]
         },
         QMPCommandDefinition("system_reset") { context, _ in
-            context.machine.runner.requestReset(.hostQMPSystemReset)
+            context.machine.runner.performReset(.hostQMPSystemReset)
             return [:]
         },
         QMPCommandDefinition("system_powerdown") { context, _ in
-            context.machine.runner.requestPowerdown()
+            context.machine.runner.performPowerdown()
             return [:]
         },
         QMPCommandDefinition("system_wakeup") { (_, _) throws(QMPError) in
             throw QMPError("Unable to wake up: guest is not in suspended state")
         },
         QMPCommandDefinition("quit") { context, _ in
-            context.machine.runner.requestShutdown(.hostQMPQuit)
+            context.machine.runner.performShutdown(.hostQMPQuit)
             return [:]
         },
         QMPCommandDefinition("inject-nmi") { context, _ in
@@ -74,7 +74,9 @@ extension QMPCommandTable {
             guard processors.indices.contains(index) else {
                 throw QMPError("Parameter 'cpu-index' expects a CPU number")
             }
-            try MemorySaving.save(context.machine, arguments, through: processors[index])
+            try context.machine.runner.whileParked { () throws(QMPError) in
+                try MemorySaving.save(context.machine, arguments, through: processors[index])
+            }
             return [:]
         },
         QMPCommandDefinition(
@@ -113,11 +115,13 @@ extension QMPCommandTable {
         func entry(_ name: String, alias: String?, _ maximum: Int64, isDefault: Bool = false) -> JSONValue {
             var object: JSONObject = [
                 "hotpluggable-cpus": false, "name": .string(name), "numa-mem-supported": false,
-                "default-cpu-type": "qemu64-x86_64-cpu", "cpu-max": .integer(maximum), "deprecated": false,
             ]
+            if name != "none" { object["default-cpu-type"] = "qemu64-x86_64-cpu" }
+            object["cpu-max"] = .integer(maximum)
+            object["deprecated"] = false
             if isDefault { object["is-default"] = true }
             if let alias { object["alias"] = .string(alias) }
-            if name != "none" { object["default-ram-id"] = .string(name == "microvm" ? "microvm.ram" : "pc.ram") }
+            object["default-ram-id"] = .string(name == "none" ? "ram" : name == "microvm" ? "microvm.ram" : "pc.ram")
             return .object(object)
         }
         return [

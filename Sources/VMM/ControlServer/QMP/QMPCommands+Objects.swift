@@ -25,9 +25,9 @@ extension QMPCommandTable {
             "qom-list-types",
             [QMPParameter("implements", .string, optional: true), QMPParameter("abstract", .boolean, optional: true)]
         ) { _, arguments in
-            let wanted = arguments["implements"]?.string ?? "device"
+            let wanted = arguments["implements"]?.string ?? "object"
             return .array(
-                ObjectTree.types.filter { wanted == "device" || $0.parent == wanted }.map {
+                ObjectTree.types.filter { ObjectTree.isType($0, a: wanted) }.map {
                     ["name": .string($0.name), "parent": .string($0.parent)]
                 })
         },
@@ -45,6 +45,9 @@ extension QMPCommandTable {
             if let type = DeviceType.named(name) { return .array(type.properties.map(ObjectTree.description)) }
             if name.hasSuffix("-x86_64-cpu") {
                 return .array(ProcessorFeature.all.map { ["name": .string($0.name), "type": "bool"] })
+            }
+            if let list = ObjectTree.properties(ofType: name) {
+                return .array(list.map { ["name": .string($0.name), "type": .string($0.type)] })
             }
             throw QMPError("Class '\(name)' not found", class: .deviceNotFound)
         },
@@ -66,13 +69,60 @@ struct ObjectTree {
 
     init(_ machine: any ControlledMachine) { self.machine = machine }
 
-    /// What -device can make, and the processors, with their parents in the tree of types.
+    /// Properties of types that are no devices: machines and -object's; nil for unknown ones.
+    static func properties(ofType name: String) -> [(name: String, type: String)]? {
+        let machines = [
+            "pc-q35-7.2-machine", "pc-i440fx-7.2-machine", "microvm-machine", "none-machine", "generic-pc-machine",
+        ]
+        let type = [(name: "type", type: "string")]
+        if machines.contains(name) {
+            return type + MachineArguments.machineOptions.map { ($0.name, $0.type == "boolean" ? "bool" : $0.type) }
+        }
+        let memory = [("share", "bool"), ("size", "int"), ("prealloc", "bool")]
+        switch name {
+        case "memory-backend-ram", "memory-backend-memfd": return type + memory
+        case "memory-backend-file": return type + memory + [("mem-path", "string"), ("readonly", "bool")]
+        case "rng-random": return type + [("filename", "string")]
+        case "rng-builtin", "iothread": return type
+        case "secret":
+            return type + ["data", "file", "format", "keyid", "iv"].map { ($0, "string") }
+        default: return nil
+        }
+    }
+
+    private static let objects = [
+        ("rng-random", "rng-backend"), ("rng-builtin", "rng-backend"), ("memory-backend-ram", "memory-backend"),
+        ("memory-backend-file", "memory-backend"), ("memory-backend-memfd", "memory-backend"), ("iothread", "object"),
+        ("secret", "secret_common"),
+    ]
+    private static let boards = [
+        ("pc-q35-7.2-machine", "generic-pc-machine"), ("pc-i440fx-7.2-machine", "generic-pc-machine"),
+        ("microvm-machine", "x86-machine"), ("none-machine", "machine"),
+    ]
+
+    /// What -device and -object can make, the boards and the processors, with their parents in the tree of types.
     static var types: [(name: String, parent: String)] {
         let devices = DeviceType.all.map { type in
             (type.name, type.bus == "PCI" ? "pci-device" : type.bus == "ISA" ? "isa-device" : "device")
         }
-        let random = [("rng-random", "rng-backend"), ("rng-builtin", "rng-backend")]
-        return devices + random + CPUModel.definitions.map { ("\($0.name)-x86_64-cpu", "x86_64-cpu") }
+        return devices + objects + boards + CPUModel.definitions.map { ("\($0.name)-x86_64-cpu", "x86_64-cpu") }
+    }
+
+    private static let parents = [
+        "pci-device": "device", "isa-device": "device", "x86_64-cpu": "cpu", "cpu": "device", "device": "object",
+        "generic-pc-machine": "x86-machine", "x86-machine": "machine", "machine": "object",
+        "memory-backend": "object", "rng-backend": "object", "secret_common": "object",
+    ]
+
+    /// Whether a type is another, or stands somewhere below it.
+    static func isType(_ type: (name: String, parent: String), a wanted: String) -> Bool {
+        if type.name == wanted { return true }
+        var ancestor: String? = type.parent
+        while let name = ancestor {
+            if name == wanted { return true }
+            ancestor = parents[name]
+        }
+        return false
     }
 
     static func description(_ property: DeviceProperty) -> JSONValue {

@@ -10,8 +10,9 @@ extension QMPCommandTable {
     static let protocolCommands = [
         QMPCommandDefinition("qmp_capabilities", [QMPParameter("enable", .array, optional: true)]) {
             (_, arguments) throws(QMPError) in
-            if let first = arguments["enable"]?.array?.first {
-                throw QMPError("Parameter 'null' does not accept value '\(first.string ?? first.printed())'")
+            // Every command is answered at once, so that out-of-band ones need nothing more.
+            if let other = arguments["enable"]?.array?.first(where: { $0.string != "oob" }) {
+                throw QMPError("Parameter 'enable' does not accept value '\(other.string ?? other.printed())'")
             }
             return [:]
         },
@@ -24,10 +25,16 @@ extension QMPCommandTable {
             (_, arguments) throws(QMPError) in
             let flags = VMMFlags.table.flags.filter { flag in
                 guard let wanted = arguments["option"]?.string else { return true }
-                return flag.name == wanted
+                return CommandLineAnswers.group(of: flag.name) == wanted
             }
             if flags.isEmpty { throw QMPError("invalid option name: \(arguments.string("option"))") }
-            return .array(flags.map { ["option": .string($0.name), "parameters": []] })
+            return .array(
+                flags.map { flag in
+                    [
+                        "option": .string(CommandLineAnswers.group(of: flag.name)),
+                        "parameters": .array(CommandLineAnswers.parameters(of: flag.name)),
+                    ]
+                })
         },
         QMPCommandDefinition(
             "human-monitor-command",
@@ -41,6 +48,48 @@ extension QMPCommandTable {
             return .string(text.split(separator: "\n", omittingEmptySubsequences: false).joined(separator: "\r\n"))
         },
     ]
+}
+
+/// `query-command-line-options`.
+enum CommandLineAnswers {
+    /// QEMU's name of a flag's group of options.
+    static func group(of flag: String) -> String {
+        switch flag {
+        case "m": "memory"
+        case "smp", "boot": flag + "-opts"
+        default: flag
+        }
+    }
+
+    private static let known: [String: [(name: String, type: String)]] = [
+        "boot": [
+            ("order", "string"), ("once", "string"), ("menu", "boolean"), ("splash", "string"),
+            ("splash-time", "number"), ("reboot-timeout", "number"), ("strict", "boolean"),
+        ],
+        "smp": ["cpus", "sockets", "dies", "clusters", "cores", "threads", "maxcpus"].map { ($0, "number") },
+        "m": [("size", "size"), ("slots", "number"), ("maxmem", "size")],
+        "name": [("guest", "string"), ("process", "string"), ("debug-threads", "boolean")],
+        "sandbox": [
+            ("enable", "boolean"), ("obsolete", "string"), ("elevateprivileges", "string"), ("spawn", "string"),
+            ("resourcecontrol", "string"),
+        ],
+        "action": [("reboot", "string"), ("shutdown", "string"), ("panic", "string")],
+        "rtc": [("base", "string"), ("clock", "string"), ("driftfix", "string")],
+        "msg": [("timestamp", "boolean"), ("guest-name", "boolean")],
+        "overcommit": [("mem-lock", "boolean"), ("cpu-pm", "boolean")],
+        "mon": [("mode", "string"), ("chardev", "string"), ("pretty", "boolean")],
+        "fw_cfg": [("name", "string"), ("file", "string"), ("string", "string")],
+        "add-fd": [("fd", "number"), ("set", "number"), ("opaque", "string")],
+    ]
+
+    static func parameters(of flag: String) -> [JSONValue] {
+        if flag == "machine" {
+            return MachineArguments.machineOptions.map {
+                ["name": .string($0.name), "help": .string($0.summary), "type": .string($0.type)]
+            }
+        }
+        return (known[flag] ?? []).map { ["name": .string($0.name), "type": .string($0.type)] }
+    }
 }
 
 /// `query-qmp-schema`, made from the tables: what is not offered is not in it.

@@ -20,8 +20,11 @@ extension QMPCommandTable {
                     ]
                 })
         },
-        QMPCommandDefinition("query-hotpluggable-cpus") { context, _ in
+        QMPCommandDefinition("query-hotpluggable-cpus") { (context, _) throws(QMPError) in
             let facts = context.machine.facts
+            guard facts.machineType != "none" else {
+                throw QMPError("The feature 'query-hotpluggable-cpus' is not enabled")
+            }
             return .array(
                 context.machine.runner.processors.reversed().map { processor in
                     [
@@ -43,19 +46,23 @@ extension QMPCommandTable {
                 throw QMPError("this machine has no processor")
             }
             var changes: [(String, Bool)] = []
-            for member in arguments["model"]?["props"]?.object?.members ?? [] {
+            // It says which of the host's features may be offered; none here hinders a move to another host.
+            for member in arguments["model"]?["props"]?.object?.members ?? [] where member.name != "migratable" {
                 guard let isOn = member.value.bool else {
                     throw QMPError("Invalid parameter type for '\(member.name)', expected: boolean")
                 }
                 changes.append((member.name, isOn))
             }
             guard CPUModel.definitions.contains(where: { $0.name == name }) else {
-                throw QMPError("CPU model '\(name)' not found")
+                throw QMPError("The CPU type '\(name)' is not a recognized CPU type")
             }
             do throws(CPUModelError) {
                 let model = try CPUModel(named: name, changes: changes, capabilities: offered)
                 var props = JSONObject()
-                for feature in ProcessorFeature.all { props[feature.name] = .bool(model.has(feature.name)) }
+                for feature in ProcessorFeature.all {
+                    for name in ProcessorAnswers.names(of: feature) { props[name] = .bool(model.has(feature.name)) }
+                }
+                ProcessorAnswers.addIdentity(of: model, to: &props)
                 let isStatic = arguments.string("type") == "static"
                 return ["model": ["name": .string(isStatic ? "base" : name), "props": .object(props)]]
             } catch { throw QMPError(error.description) }
@@ -119,7 +126,15 @@ extension QMPCommandTable {
                     ]
                 })
         },
-        QMPCommandDefinition("query-iothreads") { _, _ in [] },
+        QMPCommandDefinition("query-iothreads") { context, _ in
+            .array(
+                ((context.machine as? any ThreadReporting)?.ioThreads ?? []).map { thread in
+                    [
+                        "poll-shrink": 0, "thread-id": .integer(Int64(thread.hostIdentifier)), "poll-grow": 0,
+                        "poll-max-ns": 0, "aio-max-batch": 0, "id": .string(thread.name),
+                    ]
+                })
+        },
         QMPCommandDefinition("query-rx-filter", [QMPParameter("name", .string, optional: true)]) {
             (_, arguments) throws(QMPError) in
             if let name = arguments["name"]?.string { throw QMPError("invalid net client name: \(name)") }

@@ -116,7 +116,7 @@ extension QMPCommandTable {
                     [
                         "fds": .array(
                             entries.map { entry in
-                                var object: JSONObject = ["fd": .integer(Int64(entry.box.descriptor.number))]
+                                var object: JSONObject = ["fd": .integer(Int64(entry.number))]
                                 if let opaque = entry.opaque { object["opaque"] = .string(opaque) }
                                 return .object(object)
                             }), "fdset-id": .integer(Int64(set)),

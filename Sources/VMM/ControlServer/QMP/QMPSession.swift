@@ -16,6 +16,7 @@ final class QMPSession: CharacterFrontend {
     private var output = OutputQueue()
     private var isNegotiated = false
     private var isConnected = false
+    private var acceptsOutOfBand = false
     private static let limits = JSONLimits(depth: 1024, tokens: 1 << 18, bytes: 4 << 20)
     private static let inputChunk = 4096
 
@@ -100,9 +101,18 @@ final class QMPSession: CharacterFrontend {
         } else if !isNegotiated {
             throw QMPError("Expecting capabilities negotiation with 'qmp_capabilities'", class: .commandNotFound)
         }
+        if command.isOutOfBand {
+            guard acceptsOutOfBand else { throw QMPError("QMP input member 'exec-oob' is unexpected") }
+            guard command.name == "qmp_capabilities" || command.name == "yank" else {
+                throw QMPError("The command \(command.name) does not support OOB")
+            }
+        }
         let arguments = try QMPArguments(command.arguments, checkedBy: definition.parameters)
         let value = try definition.run(QMPContext(server: server, stream: stream), arguments)
-        if command.name == "qmp_capabilities" { isNegotiated = true }
+        if command.name == "qmp_capabilities" {
+            isNegotiated = true
+            acceptsOutOfBand = command.arguments["enable"]?.array?.contains { $0.string == "oob" } ?? false
+        }
         return value
     }
 }

@@ -19,7 +19,7 @@ public final class ControlServer {
     /// Descriptors that clients sent, by name (`getfd`).
     var namedDescriptors: [String: FileDescriptorBox] = [:]
     /// Descriptors in sets (`add-fd`).
-    var descriptorSets = DescriptorSets()
+    var descriptorSets: DescriptorSets { DescriptorSets.shared }
     /// Makes a character device for `gdbserver` and `chardev-add`; nil where the machine cannot.
     var streamMaker: (any CharacterDeviceMaking)? { machine as? any CharacterDeviceMaking }
     private let now: () -> Int64
@@ -46,6 +46,12 @@ public final class ControlServer {
         debugger = stream.map { DebuggerStub(machine: machine, monitor: HumanMonitor(server: self), stream: $0) }
     }
 
+    /// A descriptor that came with `getfd`; it then belongs to the caller.
+    public func takeDescriptor(named name: String) -> Int32? {
+        guard let box = namedDescriptors.removeValue(forKey: name) else { return nil }
+        return box.release()
+    }
+
     /// Tells all QMP clients of something that happened.
     public func emit(_ name: String, data: JSONObject? = nil) {
         let event = QMPEvent(name, data: data, microseconds: now())
@@ -70,9 +76,24 @@ public final class ControlServer {
         case .powerdown: emit("POWERDOWN")
         case .reset(let reason): emit("RESET", data: cause(reason))
         case .shutdown(let reason): emit("SHUTDOWN", data: cause(reason))
+        case .guestPanicked(let action): emit("GUEST_PANICKED", data: ["action": .string(action)])
+        case .guestCrashLoaded(let action): emit("GUEST_CRASHLOADED", data: ["action": .string(action)])
+        case .blockError(let failure): emit("BLOCK_IO_ERROR", data: Self.description(failure))
+        case .balloonChanged(let bytes): emit("BALLOON_CHANGE", data: ["actual": JSONValue(bytes)])
+        case .serialPortChanged(let identifier, let isOpen):
+            emit("VSERPORT_CHANGE", data: ["open": .bool(isOpen), "id": .string(identifier)])
         case .debug(let cpu, let reason): debugger?.machineStopped(processor: cpu, reason)
         }
         if case .stopped = event { debugger?.machinePaused() }
+    }
+
+    private static func description(_ failure: MachineEvent.BlockFailure) -> JSONObject {
+        var data: JSONObject = [
+            "device": .string(failure.device), "nospace": .bool(failure.isNoSpace), "reason": .string(failure.reason),
+            "operation": .string(failure.isWrite ? "write" : "read"), "action": .string(failure.action),
+        ]
+        if !failure.nodeName.isEmpty { data["node-name"] = .string(failure.nodeName) }
+        return data
     }
 
     /// Runs a line of the human monitor and returns what it prints.
@@ -85,37 +106,13 @@ public final class ControlServer {
 
 /// A descriptor in a container.
 final class FileDescriptorBox {
-    let descriptor: FileDescriptor
+    private var descriptor: FileDescriptor
     init(_ number: Int32) { descriptor = FileDescriptor(owning: number) }
-}
 
-/// The sets of `add-fd`.
-struct DescriptorSets {
-    struct Entry {
-        let box: FileDescriptorBox
-        let opaque: String?
-    }
-    private(set) var sets: [Int: [Entry]] = [:]
-
-    /// Adds to a set, or to a new one with the lowest free number.
-    mutating func add(_ number: Int32, set: Int?, opaque: String?) -> Int {
-        var chosen = set ?? 0
-        if set == nil { while sets[chosen] != nil { chosen += 1 } }
-        sets[chosen, default: []].append(Entry(box: FileDescriptorBox(number), opaque: opaque))
-        return chosen
-    }
-
-    /// Removes a set, or one descriptor of it.
-    /// - Returns: false when there is nothing like that.
-    mutating func remove(set: Int, descriptor: Int32?) -> Bool {
-        guard var entries = sets[set] else { return false }
-        guard let descriptor else {
-            sets[set] = nil
-            return true
-        }
-        let before = entries.count
-        entries.removeAll { $0.box.descriptor.number == descriptor }
-        sets[set] = entries.isEmpty ? nil : entries
-        return entries.count < before
+    /// Gives it up without closing it.
+    func release() -> Int32 {
+        var taken = FileDescriptor(owning: -1)
+        swap(&taken, &descriptor)
+        return taken.release()
     }
 }

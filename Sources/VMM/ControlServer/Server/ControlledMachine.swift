@@ -59,6 +59,12 @@ public protocol InterruptReporting: ControlledMachine {
     func localControllerReport(processor: Int) -> String?
 }
 
+/// A machine whose devices have threads of their own.
+public protocol ThreadReporting: ControlledMachine {
+    /// Objects of -object iothread, with the host's numbers of their threads.
+    var ioThreads: [(name: String, hostIdentifier: Int)] { get }
+}
+
 /// A machine with a memory balloon.
 public protocol BalloonControlling: ControlledMachine {
     /// Bytes that the guest has now; nil without a balloon device.
@@ -102,6 +108,6 @@ public protocol CharacterDeviceMaking: ControlledMachine {
 public protocol ProcessorReporting: ControlledMachine {
     /// What the engine and the host under it offer.
     var processorCapabilities: CPUModel.Capabilities { get }
-    /// What the guest sees.
-    var processorModel: CPUModel { get }
+    /// What the guest sees; nil without processors.
+    var processorModel: CPUModel? { get }
 }

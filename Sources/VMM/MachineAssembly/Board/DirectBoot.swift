@@ -14,6 +14,8 @@ final class DirectBoot {
     let smbios: SMBIOSTables?
     private var request: BootRequest
     private let memory: GuestMemory
+    /// What `prepare` put into memory, for the first start.
+    private var prepared: LoadedKernel?
 
     init(request: BootRequest, acpi: ACPITables?, smbios: SMBIOSTables?, memory: GuestMemory) {
         self.request = request
@@ -22,9 +24,16 @@ final class DirectBoot {
         self.memory = memory
     }
 
+    /// Puts everything in place for the first start, so that a kernel that cannot be loaded is reported before that.
+    func prepare() throws(UserError) { prepared = try load() }
+
     /// Puts everything in place.
     /// - Returns: what was loaded; its registers are for the first processor.
     func load() throws(UserError) -> LoadedKernel {
+        if let kernel = prepared {
+            prepared = nil
+            return kernel
+        }
         do throws(GuestMemoryError) {
             let placement = try FirmwareTablePlacement(acpi: acpi, smbios: smbios, into: memory)
             request.rsdpAddress = placement.rsdpAddress

@@ -20,17 +20,25 @@ struct CharacterParts {
         _ spec: MachineSpec, loop: EventLoop, messages: Console, runner: MachineRunner
     ) throws(UserError) {
         for device in spec.characterDevices {
-            let original = try Self.make(device, loop: loop, messages: messages)
-            let stream = try Self.logged(original, device)
-            backends.append((device.identifier, stream))
-            listed.add(original)
-            if device.isMultiplexed {
-                let multiplexer = Multiplexer(stream: stream) { [runner] in
-                    runner.requestExit(status: 0, cause: .hostUI)
-                }
-                multiplexer.escape = spec.process.terminalEscape
-                multiplexers[device.identifier] = multiplexer
+            try add(
+                device, escape: spec.process.terminalEscape, loop: loop, messages: messages, runner: runner)
+        }
+    }
+
+    /// Opens one more.
+    mutating func add(
+        _ device: CharacterDeviceSpec, escape: UInt8, loop: EventLoop, messages: Console, runner: MachineRunner
+    ) throws(UserError) {
+        let original = try Self.make(device, loop: loop, messages: messages)
+        let stream = try Self.logged(original, device)
+        backends.append((device.identifier, stream))
+        listed.add(original)
+        if device.isMultiplexed {
+            let multiplexer = Multiplexer(stream: stream) { [runner] in
+                runner.requestExit(status: 0, cause: .hostUI)
             }
+            multiplexer.escape = escape
+            multiplexers[device.identifier] = multiplexer
         }
     }
 

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import HostSystem
+internal import InterruptControllers
+internal import CharacterStreams
+internal import ControlServer
+internal import ControlProtocol
+internal import CPUInterface
+internal import Diagnostics
+internal import KVMEngine
+internal import MachineRuntime
+internal import MachineSpec
+internal import PacketPorts
+internal import VirtioDevices
+internal import X86CPU
+
+// What monitors see and change beside the machine's state: networks, interrupt controllers, the balloon, character
+// devices, threads, processors.
+
+/// One network card with what it is plugged into.
+struct NetworkCard {
+    /// As `set_link` and `info network` name it.
+    let name: String
+    let typeName: String
+    let address: [UInt8]
+    let device: VirtioNetworkDevice
+    /// Identifier of the network; nil for none.
+    let network: String?
+}
+
+extension AssembledMachine: NetworkReporting {
+    /// Cards, each with its network below it.
+    func networkReports() -> [NetworkReport] {
+        var reports: [NetworkReport] = []
+        for card in networkCards {
+            let address = card.address.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: ":")
+            reports.append(
+                NetworkReport(name: card.name, type: "nic", information: "model=\(card.typeName),macaddr=\(address)"))
+            guard let name = card.network, let port = networks.ports.first(where: { $0.identifier == name })?.port
+            else { continue }
+            // The port describes itself as "index=0,type=user,net=...".
+            let parts = port.description.split(separator: ",", maxSplits: 2).map(String.init)
+            let type = parts.count > 1 ? String(parts[1].dropFirst("type=".utf8.count)) : ""
+            reports.append(
+                NetworkReport(
+                    name: name, type: type, information: parts.count > 2 ? parts[2] : "", peer: card.name))
+        }
+        return reports
+    }
+
+    /// A card's cable, by the card's or the network's name.
+    func setLink(_ name: String, isUp: Bool) -> Bool {
+        let cards = networkCards.filter { $0.name == name || $0.network == name }
+        for card in cards { card.device.setLink(isUp: isUp, machineLockHeld: false) }
+        return !cards.isEmpty
+    }
+}
+
+extension AssembledMachine: InterruptReporting {
+    /// The I/O APIC and the PICs of the software engine; the kernel's do not tell.
+    func interruptControllerReport() -> String {
+        guard let software = engine as? SoftwareEngine else {
+            return "The kernel's interrupt controllers do not tell.\n"
+        }
+        return software.controllers.ioAPIC.monitorDescription + software.controllers.pic.monitorDescription
+    }
+
+    /// How often each line rose.
+    func interruptCounts() -> [(line: Int, count: UInt64)]? {
+        (engine as? SoftwareEngine)?.controllers.riseCounts.enumerated().compactMap { line, count in
+            count == 0 ? nil : (line, count)
+        }
+    }
+
+    /// The registers of one local APIC.
+    func localControllerReport(processor: Int) -> String? {
+        guard let apics = (engine as? SoftwareEngine)?.controllers.bus.localAPICs, apics.indices.contains(processor)
+        else { return nil }
+        return apics[processor].monitorDescription
+    }
+}
+
+extension AssembledMachine: BalloonControlling {
+    /// Bytes that the guest has now.
+    var balloonActualBytes: UInt64? {
+        guard let balloon else { return nil }
+        return lock.withLock { spec.memory.bytes - min(balloon.ballooned, spec.memory.bytes) }
+    }
+
+    /// Asks the guest to keep this many bytes.
+    func setBalloon(target bytes: UInt64) {
+        lock.withLock { balloon?.setTarget(bytes, of: spec.memory.bytes) }
+    }
+
+    /// A machine has one balloon.
+    func adopt(_ balloon: VirtioBalloonDevice) throws(UserError) {
+        guard self.balloon == nil else { throw UserError("Only one balloon device is supported") }
+        self.balloon = balloon
+        balloon.actualChanged = { [unowned self, unowned balloon] in
+            let bytes = spec.memory.bytes - min(balloon.ballooned, spec.memory.bytes)
+            runner.announce(.balloonChanged(actualBytes: bytes))
+        }
+    }
+}
+
+extension AssembledMachine: CharacterDeviceMaking {
+    /// `chardev-add`: a descriptor by name is one that came with `getfd`.
+    func makeCharacterDevice(_ spec: CharacterDeviceSpec) throws(UserError) {
+        var wanted = spec
+        if case .socket(var socket) = spec.backend, case .descriptor(let name) = socket.address,
+            let number = control?.takeDescriptor(named: name)
+        {
+            socket.address = .descriptor(String(number))
+            wanted.backend = .socket(socket)
+        }
+        try characters.add(
+            wanted, escape: self.spec.process.terminalEscape, loop: loop, messages: messages, runner: runner)
+    }
+}
+
+extension AssembledMachine: ThreadReporting {
+    /// Objects of -object iothread: the thread of the first disk that uses one.
+    var ioThreads: [(name: String, hostIdentifier: Int)] {
+        spec.objects.filter { $0.kind == .ioThread }.map { object in
+            let disk = disks.first { $0.ioThread == object.identifier }
+            return (object.identifier, disk?.device.hostThreadIdentifier ?? 0)
+        }
+    }
+}
+
+extension AssembledMachine: ProcessorReporting {
+    /// What the engine and the host under it offer.
+    var processorCapabilities: CPUModel.Capabilities {
+        if acceleratorName == "kvm" || (acceleratorName.isEmpty && spec.accelerators.first?.kind == .kvm),
+            let system = try? KVMSystem(), let offered = try? system.supportedFeatures()
+        {
+            return HardwareFeatures.capabilities(offered, hasDeadlineTimer: system.hasDeadlineTimer)
+        }
+        return SoftCPU.capabilities()
+    }
+}
