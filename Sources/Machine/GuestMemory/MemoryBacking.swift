@@ -24,8 +24,8 @@ public struct MemoryBacking: Equatable, Sendable {
     /// Maps `count` bytes.
     /// - Throws: why the host refuses; `.noMemory` where pages asked for in advance are not to be had.
     func map(count: Int) throws(Errno) -> MemoryMapping {
+        // With a reservation, as QEMU makes one: more than the host could ever hold is refused here and now.
         var flags = isShared ? MAP_SHARED : MAP_PRIVATE
-        flags |= MAP_NORESERVE
         if descriptor == nil { flags |= MAP_ANONYMOUS }
         let mapping = try MemoryMapping.map(
             count: count, protection: PROT_READ | PROT_WRITE, flags: flags, descriptor: descriptor ?? -1,

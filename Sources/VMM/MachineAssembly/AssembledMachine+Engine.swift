@@ -47,6 +47,19 @@ extension AssembledMachine {
         return file.isLinux
     }
 
+    /// The name of the first accelerator of the list that works here, for a machine without processors.
+    func usableAccelerator() throws(UserError) -> String {
+        var refusal = ""
+        for accelerator in spec.accelerators {
+            guard accelerator.kind == .kvm else { return "tcg" }
+            do throws(KVMUnusable) {
+                _ = try KVMSystem()
+                return "kvm"
+            } catch { refusal = error.description }
+        }
+        throw UserError("failed to initialize kvm", because: refusal)
+    }
+
     private func checkProcessorCount(_ most: Int, _ what: String) throws(UserError) {
         guard spec.topology.count <= most else {
             throw UserError(

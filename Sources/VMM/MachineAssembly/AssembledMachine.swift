@@ -80,7 +80,7 @@ final class AssembledMachine: @unchecked Sendable {
         try storage.open(spec)
         try networks.open(spec)
         applyPolicies()
-        if spec.board.kind != .none { try build() }
+        if spec.board.kind == .none { acceleratorName = try usableAccelerator() } else { try build() }
         try makeControl()
     }
 

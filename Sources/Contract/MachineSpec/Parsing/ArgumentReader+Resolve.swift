@@ -308,7 +308,7 @@ extension ArgumentReader {
     // MARK: devices
 
     /// Properties of chips that -global can name, with the values that describe what they do anyway.
-    private static let fixedGlobals: [String: [String]] = [
+    static let fixedGlobals: [String: [String]] = [
         "kvm-pit.lost_tick_policy": ["delay"], "ICH9-LPC.disable_s3": ["1", "on", "true"],
         "ICH9-LPC.disable_s4": ["1", "on", "true"], "PIIX4_PM.disable_s3": ["1", "on", "true"],
         "PIIX4_PM.disable_s4": ["1", "on", "true"], "mc146818rtc.lost_tick_policy": ["discard"],

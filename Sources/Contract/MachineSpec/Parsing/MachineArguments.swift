@@ -41,6 +41,17 @@ public enum MachineArguments {
         }
     }
 
+    /// Properties of the boards' own chips that -global takes, for `device-list-properties`.
+    public static var chipProperties: [String: [(name: String, type: String)]] {
+        var chips: [String: [(name: String, type: String)]] = [:]
+        for key in ArgumentReader.fixedGlobals.keys.sorted() {
+            let parts = key.split(separator: ".", maxSplits: 1).map(String.init)
+            guard parts.count == 2 else { continue }
+            chips[parts[0], default: []].append((parts[1], parts[1] == "lost_tick_policy" ? "LostTickPolicy" : "uint8"))
+        }
+        return chips
+    }
+
     /// One -chardev, for `chardev-add` while a machine runs.
     public static func characterDevice(_ options: OptionList) throws(UserError) -> CharacterDeviceSpec {
         try CharacterReader.read(options)

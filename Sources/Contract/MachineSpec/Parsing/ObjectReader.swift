@@ -54,7 +54,7 @@ enum ObjectReader {
         try list.refuse("policy", except: ["default"], because: "NUMA is not available")
         try list.refuse("merge", except: ["off"], because: "the host's page merging is not asked for")
         try list.refuse("dump", except: ["on"], because: "use -machine dump-guest-core=off")
-        try list.refuse("reserve", except: ["off"], because: "no swap space is reserved")
+        try list.refuse("reserve", except: ["on"], because: "the host always reserves room")
         try list.refuse("prealloc-threads", except: ["1"], because: "one thread touches the memory")
         try list.refuse("x-use-canonical-path-for-ramblock-id", except: ["off", "on"], because: "it takes on or off")
         switch type {

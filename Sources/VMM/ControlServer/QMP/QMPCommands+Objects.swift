@@ -34,6 +34,9 @@ extension QMPCommandTable {
         QMPCommandDefinition("device-list-properties", [QMPParameter("typename", .string)]) {
             (_, arguments) throws(QMPError) in
             let name = arguments.string("typename")
+            if let chip = MachineArguments.chipProperties[name] {
+                return .array(chip.map { ["name": .string($0.name), "type": .string($0.type)] })
+            }
             guard let type = DeviceType.named(name) else {
                 throw QMPError("Device '\(name)' not found", class: .deviceNotFound)
             }
@@ -105,13 +108,15 @@ struct ObjectTree {
         let devices = DeviceType.all.map { type in
             (type.name, type.bus == "PCI" ? "pci-device" : type.bus == "ISA" ? "isa-device" : "device")
         }
-        return devices + objects + boards + CPUModel.definitions.map { ("\($0.name)-x86_64-cpu", "x86_64-cpu") }
+        let chips = MachineArguments.chipProperties.keys.sorted().map { ($0, "device") }
+        let accelerators = [("tcg-accel", "accel"), ("kvm-accel", "accel")]
+        return devices + chips + accelerators + objects + boards + CPUModel.definitions.map { ("\($0.name)-x86_64-cpu", "x86_64-cpu") }
     }
 
     private static let parents = [
         "pci-device": "device", "isa-device": "device", "x86_64-cpu": "cpu", "cpu": "device", "device": "object",
         "generic-pc-machine": "x86-machine", "x86-machine": "machine", "machine": "object",
-        "memory-backend": "object", "rng-backend": "object", "secret_common": "object",
+        "accel": "object", "memory-backend": "object", "rng-backend": "object", "secret_common": "object",
     ]
 
     /// Whether a type is another, or stands somewhere below it.

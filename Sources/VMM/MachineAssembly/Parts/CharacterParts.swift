@@ -90,11 +90,22 @@ struct CharacterParts {
                     label: label, remote: (host, port), local: local ?? localHost.map { ($0, 0) }, loop: loop)
             }
         } catch let error as Errno {
-            throw UserError("-chardev \(label)", because: error)
+            throw UserError(failure(of: device.backend), because: error, place: "-chardev \(label)")
         } catch let error as UserError {
             throw error.at("-chardev \(label)")
         } catch {
             throw UserError("\(error)", place: "-chardev \(label)")
+        }
+    }
+
+    /// What could not be done with what.
+    private static func failure(of backend: CharacterBackendSpec) -> String {
+        switch backend {
+        case .file(let path, _, _), .pipe(let path), .terminal(let path): "could not open '\(path)'"
+        case .pty(let path?): "could not make a pseudo-terminal with the link '\(path)'"
+        case .pty(nil): "could not make a pseudo-terminal"
+        case .stdio: "could not use the terminal"
+        case .null, .socket, .udp, .ringBuffer: "could not be made"
         }
     }
 
