@@ -113,10 +113,11 @@ public final class MachineRunner: @unchecked Sendable {
     }
 
     /// What SIGTERM means: the guest is asked to power down and gets a grace period; a second request, a guest that does
-    /// not run or one that takes too long ends at once.
+    /// not run or one that takes too long ends at once. So does a machine whose power-off pauses it (`-no-shutdown`):
+    /// whoever manages it asks the guest through QMP, and means the process by a signal.
     public func requestShutdownBySignal() {
         loop.post { [self] in
-            guard state == .running, graceTimer == nil else {
+            guard state == .running, graceTimer == nil, !policy.shutdownPauses else {
                 shutDown(.hostSignal)
                 return
             }

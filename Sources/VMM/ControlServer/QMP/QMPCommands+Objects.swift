@@ -110,7 +110,8 @@ struct ObjectTree {
         }
         let chips = MachineArguments.chipProperties.keys.sorted().map { ($0, "device") }
         let accelerators = [("tcg-accel", "accel"), ("kvm-accel", "accel")]
-        return devices + chips + accelerators + objects + boards + CPUModel.definitions.map { ("\($0.name)-x86_64-cpu", "x86_64-cpu") }
+        return devices + chips + accelerators + objects + boards
+            + CPUModel.definitions.map { ("\($0.name)-x86_64-cpu", "x86_64-cpu") }
     }
 
     private static let parents = [
