@@ -38,6 +38,7 @@ extension ELFImage {
                     + "shorten -append")
         }
         try loadSegments(into: memory, map: request.memoryMap)
+        try LegacyBIOSData.place(into: memory)
         let initrd = try loadInitrd(request, into: memory)
         try memory.place(commandLine + [0], at: Place.commandLine, as: "command line")
         try placeInformation(request, initrd: initrd, into: memory)

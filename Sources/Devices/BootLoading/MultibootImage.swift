@@ -121,6 +121,7 @@ struct MultibootImage {
             descriptors[index].start = start
             descriptors[index].end = start + count
         }
+        try LegacyBIOSData.place(into: memory)
         for piece in area.texts { try memory.place(piece.bytes, at: piece.address, as: "command line") }
         try memory.place(Self.moduleTable(descriptors), at: table, as: "module list")
         try placeInformation(

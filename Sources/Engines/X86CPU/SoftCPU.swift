@@ -60,7 +60,7 @@ public final class SoftCPU: @unchecked Sendable {
         state = State.allocate(capacity: 1)
         blocks = try BlockCache(state: state)
         let mmu = UnsafeMutablePointer<MMUState>.allocate(capacity: 1)
-        mmu.initialize(to: MMUState(environment.memory))
+        mmu.initialize(to: MMUState(environment.memory, physicalAddressBits: environment.model.physicalAddressBits))
         let context = mmu.pointee.contexts.pointee
         let fxsave = UnsafeMutableRawPointer.allocate(byteCount: 512, alignment: 64)
         fxsave.initializeMemory(as: UInt8.self, repeating: 0, count: 512)

@@ -104,12 +104,12 @@ public struct CPUModel: Sendable {
     /// MAXPHYADDR.
     public var physicalAddressBits: Int { capabilities.physicalAddressBits }
     /// "AuthenticAMD".
-    public let vendor: String
-    let signature: Signature
-    let brand: String
-    let highestLeaf: UInt32
-    let highestExtendedLeaf: UInt32
-    let capabilities: Capabilities
+    public internal(set) var vendor: String
+    var signature: Signature
+    var brand: String
+    var highestLeaf: UInt32
+    var highestExtendedLeaf: UInt32
+    var capabilities: Capabilities
     /// How the vCPUs are grouped.
     public var topology = ProcessorTopology()
 
@@ -136,13 +136,13 @@ public struct CPUModel: Sendable {
             features: nil, highestLeaf: 0xD, highestExtendedLeaf: 0x8000_000A),
         Definition(
             name: "max", summary: "every feature that the accelerator offers on this host", vendor: "AuthenticAMD",
-            signature: Signature(family: 6, model: 6, stepping: 3), brand: "Roost Virtual CPU", features: nil,
+            signature: Signature(family: 15, model: 107, stepping: 1), brand: "Roost Virtual CPU", features: nil,
             highestLeaf: 0xD, highestExtendedLeaf: 0x8000_000A),
         Definition(
             name: "base", summary: "base CPU model type with no features enabled", vendor: "AuthenticAMD",
             signature: Signature(family: 6, model: 6, stepping: 3), brand: "", features: FeatureSet(), highestLeaf: 0xD,
             highestExtendedLeaf: 0x8000_0008),
-    ]
+    ] + tableDefinitions()
 
     /// Builds a model.
     /// - Parameters:
@@ -160,6 +160,7 @@ public struct CPUModel: Sendable {
         if definition.name != "base" { wanted.insert(ProcessorFeature.named("hypervisor")!) }
         var asked = FeatureSet()
         for change in changes {
+            if Self.neutralProperties.contains(change.feature) { continue }
             guard let feature = ProcessorFeature.named(change.feature) else {
                 throw CPUModelError(description: "Property '\(name)-x86_64-cpu.\(change.feature)' not found")
             }

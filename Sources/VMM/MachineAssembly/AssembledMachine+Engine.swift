@@ -69,13 +69,13 @@ extension AssembledMachine {
     }
 
     private func makeModel(_ capabilities: CPUModel.Capabilities, engineName: String) throws(UserError) -> CPUModel {
-        if let name = spec.processor.properties.keys.sorted().first {
-            throw UserError("-cpu property '\(name)' is not supported", remedy: "leave it out")
-        }
         do throws(CPUModelError) {
             var model = try CPUModel(
                 named: spec.processor.model, changes: spec.processor.features.map { ($0.name, $0.isOn) },
                 capabilities: capabilities)
+            for (name, value) in spec.processor.properties.sorted(by: { $0.key < $1.key }) {
+                try model.set(property: name, to: value)
+            }
             model.topology = ProcessorTopology(
                 sockets: spec.topology.sockets, cores: spec.topology.cores * spec.topology.dies,
                 threads: spec.topology.threads)

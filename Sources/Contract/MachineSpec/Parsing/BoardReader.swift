@@ -92,7 +92,8 @@ enum BoardReader {
         spec.board.pic = try onOffAuto("pic", &list) ?? spec.board.pic
         spec.board.dumpsGuestMemory = try list.takeBool("dump-guest-core") ?? true
         spec.board.mergesMemory = try list.takeBool("mem-merge") ?? true
-        if let chip = list.take("kernel-irqchip") {
+        // QEMU takes either spelling.
+        if let chip = list.take("kernel-irqchip") ?? list.take("kernel_irqchip") {
             guard let kind = BoardSpec.KernelIRQChip(rawValue: chip) else {
                 throw OptionValue.refusal(of: chip, for: "kernel-irqchip", among: ["on", "off", "split"])
             }
@@ -147,7 +148,6 @@ enum BoardReader {
         try list.refuse("memory-encryption", except: [""], because: "memory encryption is not available")
         try list.refuse("confidential-guest-support", except: [""], because: "memory encryption is not available")
         try list.refuse("default-bus-bypass-iommu", except: off, because: "there is no IOMMU")
-        try list.refuse("kernel_irqchip", except: [], because: "write kernel-irqchip")
         try list.refuse("smbios-entry-point-type", except: ["64"], because: "tables have the 64-bit entry point")
         try list.refuse("x-option-roms", except: off, because: "there are no option ROMs")
     }

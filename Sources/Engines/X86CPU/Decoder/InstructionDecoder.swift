@@ -16,6 +16,7 @@ struct InstructionDecoder {
     private let bytes: UnsafePointer<UInt8>
     private let available: Int
     private let mode: CodeMode
+    private let features: InstructionFeatures
     private var position = 0
     private var overrun = false
 
@@ -36,10 +37,15 @@ struct InstructionDecoder {
     /// - Parameters:
     ///   - available: readable bytes at `bytes`, at least 1.
     ///   - offset: bytes from the block's start to this instruction.
-    init(bytes: UnsafePointer<UInt8>, available: Int, mode: CodeMode, offset: UInt16) {
+    ///   - features: what CPUID shows.
+    init(
+        bytes: UnsafePointer<UInt8>, available: Int, mode: CodeMode, offset: UInt16,
+        features: InstructionFeatures = .all
+    ) {
         self.bytes = bytes
         self.available = available
         self.mode = mode
+        self.features = features
         instruction = Instruction(handler: invalidOpcodeHandler)
         instruction.offset = offset
     }
@@ -208,6 +214,8 @@ struct InstructionDecoder {
         case .memory: if modRM >= 0xC0 { return false }
         }
         if row.pointee.flags.contains(.protectedOnly), !mode.isProtected { return false }
+        let isWide = instruction.prefixes.contains(.vexL) || row.pointee.vex == nil && rex & Self.rexW != 0
+        guard features.isSuperset(of: (isWide ? row.pointee.needsWide : row.pointee.needs) ?? []) else { return false }
         guard let vex = row.pointee.vex else { return true }
         return matches(vex.l, instruction.prefixes.contains(.vexL)) && matches(vex.w, rex & Self.rexW != 0)
             && (vex.usesV || instruction.detail == 0)

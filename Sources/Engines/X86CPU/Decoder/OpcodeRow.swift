@@ -155,4 +155,8 @@ struct OpcodeRow {
     var immediate: ImmediateForm
     var flags: RowFlags
     var select: HandlerSelector
+    /// What CPUID must show for the row to apply; nil until the table is built, then by the name.
+    var needs: InstructionFeatures?
+    /// As `needs`, with VEX.L or REX.W.
+    var needsWide: InstructionFeatures?
 }

@@ -35,7 +35,11 @@ struct OpcodeTable: @unchecked Sendable {
         starts = .allocate(capacity: Self.cellCount + 1)
         starts.initialize(repeating: 0, count: Self.cellCount + 1)
         for (index, row) in sorted.enumerated() {
-            (rows + index).initialize(to: row.element)
+            var element = row.element
+            let needed = InstructionFeatures.needed(by: element)
+            element.needs = element.needs ?? needed.narrow
+            element.needsWide = element.needsWide ?? needed.wide
+            (rows + index).initialize(to: element)
             starts[cell(row.element) + 1] = UInt32(index + 1)
         }
         for index in 1...Self.cellCount where starts[index] < starts[index - 1] { starts[index] = starts[index - 1] }
@@ -56,6 +60,13 @@ struct OpcodeTable: @unchecked Sendable {
 /// Collects rows. One call for each group of opcodes that share everything.
 struct OpcodeTableBuilder {
     private(set) var rows: [OpcodeRow] = []
+
+    /// Says what the last row needs of the processor; where it is not said its name decides.
+    mutating func lastNeeds(_ features: InstructionFeatures, wide: InstructionFeatures) {
+        guard !rows.isEmpty else { return }
+        rows[rows.count - 1].needs = features
+        rows[rows.count - 1].needsWide = wide
+    }
 
     /// Adds a row for each opcode of a range, whose handler is chosen when an instruction is decoded.
     mutating func add(

@@ -9,12 +9,14 @@ struct BlockBuilder {
     private let state: State
     private let cpu: SoftCPU
     private let mode: CodeMode
+    private let features: InstructionFeatures
     private static let pageSize = Int(GuestMemory.pageSize)
 
     init(_ state: State, _ cpu: SoftCPU, _ mode: CodeMode) {
         self.state = state
         self.cpu = cpu
         self.mode = mode
+        features = cpu.features.instructions
     }
 
     /// - Parameter linear: CS.base + rip.
@@ -83,7 +85,8 @@ struct BlockBuilder {
                 marked += count
             }
             var decoder = InstructionDecoder(
-                bytes: host + offset, available: available - offset, mode: mode, offset: UInt16(offset))
+                bytes: host + offset, available: available - offset, mode: mode, offset: UInt16(offset),
+                features: features)
             let result = decoder.decode()
             if result == .needsMore { return }
             offset += append(decoder, result, to: block)
@@ -134,7 +137,7 @@ struct BlockBuilder {
 
     private func decodeOne(_ window: borrowing FetchWindow, into block: UnsafeMutablePointer<Block>) {
         window.withBytes { bytes, count in
-            var decoder = InstructionDecoder(bytes: bytes, available: count, mode: mode, offset: 0)
+            var decoder = InstructionDecoder(bytes: bytes, available: count, mode: mode, offset: 0, features: features)
             let result = decoder.decode()
             _ = append(decoder, result, to: block)
         }
@@ -150,7 +153,7 @@ struct BlockBuilder {
             guard window.count < limit else { throw state.generalProtection() }
             window.append(cpu.fetchByte(try state.translateFetch(state.codeLinear(linear &+ UInt64(window.count)))))
             let isDone = window.withBytes { bytes, count in
-                var decoder = InstructionDecoder(bytes: bytes, available: count, mode: mode, offset: 0)
+                var decoder = InstructionDecoder(bytes: bytes, available: count, mode: mode, offset: 0, features: features)
                 let result = decoder.decode()
                 if result == .needsMore { return false }
                 block.initialize(to: Block(physical: 0, mode: mode))

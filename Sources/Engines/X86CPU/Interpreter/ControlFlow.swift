@@ -136,11 +136,25 @@ enum NearTransfer {
         state[register: Register.rsp] = stack
     }
 
+    /// The faults of the push, which come before those of the target.
+    @inline(never)
+    private static func checkPush(
+        _ state: State, _ instruction: UnsafePointer<Instruction>
+    ) throws(CPUFault) {
+        let size = 1 &<< Int(instruction.pointee.operandSize)
+        let place = try state.stackAddress(state.stackPointer &- UInt64(size), size: size, isWrite: true)
+        try state.probeWrite(place, size: size)
+    }
+
     @inline(__always)
     private static func call(
         _ state: State, _ instruction: UnsafePointer<Instruction>, to target: UInt64
     ) throws(CPUFault) -> Outcome {
-        let checked = try state.checkedTarget(instruction, target)
+        let checked: UInt64
+        do throws(CPUFault) { checked = try state.checkedTarget(instruction, target) } catch {
+            try checkPush(state, instruction)
+            throw state.generalProtection()
+        }
         let next = state.next(instruction)
         switch instruction.pointee.operandSize {
         case 1: try state.push(UInt16(truncatingIfNeeded: next))

@@ -268,6 +268,14 @@ enum CompareExchangePair {
     private static func slowly(
         _ state: State, _ address: UInt64, _ expected: inout InlineArray<2, UInt64>, _ low: UInt64, _ high: UInt64
     ) throws(CPUFault) -> Bool {
+        if let place = try state.lockedPlace(address, size: 16) {
+            let isEqual = withUnsafeMutableBytes(of: &expected) { pair in
+                roost_locked_compare128(
+                    place.host, pair.baseAddress?.assumingMemoryBound(to: UInt64.self), low, high) != 0
+            }
+            state.noteLocked(place)
+            return isEqual
+        }
         splitLock.lock()
         defer { splitLock.unlock() }
         let old: InlineArray<2, UInt64> = [try state.load(address) as UInt64, try state.load(address &+ 8) as UInt64]

@@ -3,10 +3,21 @@
 internal import CX86Native
 internal import HostSystem
 
-/// Held for a locked access that no single locked instruction of the host can make: over a page boundary, to a device, or
-/// to a page with decoded code. It excludes only others of its kind; a guest that mixes both on the same bytes gets two
-/// separate accesses, as from a bus that does not know LOCK.
+/// Held for a locked access that no single locked instruction of the host can make: to a device, or over the boundary of
+/// two pages that do not lie together in the host. It excludes only others of its kind; a guest that mixes both on the
+/// same bytes gets two separate accesses, as from a bus that does not know LOCK.
 let splitLock = Lock()
+
+/// RAM that the TLB does not offer for a locked access: over a page boundary, or with decoded code in it.
+struct LockedPlace {
+    var host: UnsafeMutableRawPointer
+    var first: HostPage
+    var physical: UInt64
+    /// Bytes in the first page.
+    var count: Int
+    /// The page that the access runs into, with its address and the bytes there.
+    var second: (page: HostPage, physical: UInt64, count: Int)?
+}
 
 extension UnsafeMutablePointer where Pointee == CPUState {
     /// Replaces the r/m operand, register or memory, by what `change` makes of it. With LOCK, or for `isLocked`, memory is
@@ -65,6 +76,10 @@ extension UnsafeMutablePointer where Pointee == CPUState {
             }
             return
         }
+        if isLocked, let place = try lockedPlace(address, size: MemoryLayout<Word>.size) {
+            modifyLocked(place.host, change)
+            return noteLocked(place)
+        }
         if isLocked { splitLock.lock() }
         defer { if isLocked { splitLock.unlock() } }
         let old: Word = try load(address)
@@ -93,5 +108,38 @@ func lockedCompare<Word: OperandWord>(_ place: UnsafeMutableRawPointer, expected
         Word(
             truncatingIfNeeded: roost_locked_compare64(
                 place, UInt64(truncatingIfNeeded: expected), UInt64(truncatingIfNeeded: new)))
+    }
+}
+
+extension UnsafeMutablePointer where Pointee == CPUState {
+    /// Where a locked access of the host can be made though the TLB does not know the place.
+    /// - Returns: nil for devices, for pages apart from each other in the host, and where accesses are watched.
+    func lockedPlace(_ address: UInt64, size: Int) throws(CPUFault) -> LockedPlace? {
+        guard !pointee.mmu.pointee.hasWatches else { return nil }
+        let inFirst = min(size, 4096 &- Int(address & 4095))
+        guard let (page, physical) = try lockablePage(address) else { return nil }
+        var place = LockedPlace(
+            host: page.host + Int(physical & 4095), first: page, physical: physical, count: inFirst)
+        if inFirst < size {
+            guard let (next, follower) = try lockablePage(codeLinear(address &+ UInt64(inFirst))),
+                next.host == page.host + 4096
+            else { return nil }
+            place.second = (next, follower, size &- inFirst)
+        }
+        return place
+    }
+
+    private func lockablePage(_ address: UInt64) throws(CPUFault) -> (HostPage, UInt64)? {
+        let physical = try translate(address, .write, pointee.accessClass).physical
+        guard let page = hostPage(physical), !page.isReadOnly,
+            physical & ~4095 != pointee.mmu.pointee.controllerPage
+        else { return nil }
+        return (page, physical)
+    }
+
+    /// Keeps the pages' flags after the access.
+    func noteLocked(_ place: LockedPlace) {
+        notePhysicalWrite(place.first, place.physical, count: place.count)
+        if let second = place.second { notePhysicalWrite(second.page, second.physical, count: second.count) }
     }
 }

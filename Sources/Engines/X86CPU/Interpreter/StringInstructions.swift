@@ -30,6 +30,17 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         return try checkedAddress(SegmentRegister.es, offset, size: size, isWrite: isWrite)
     }
 
+    /// Goes back to a repeated instruction that is not at its end.
+    @inline(__always)
+    func suspendString(_ instruction: UnsafePointer<Instruction>) {
+        let place = ownIP(instruction)
+        pointee.rip = place
+        pointee.suspendedStringIP = place
+    }
+
+    /// The next instruction is one that was left in the middle.
+    var isStringSuspended: Bool { pointee.suspendedStringIP == pointee.rip }
+
     /// Moves rSI or rDI on by `count` elements in the direction of DF.
     @inline(__always)
     func advance(_ instruction: UnsafePointer<Instruction>, _ register: Int, size: Int, by count: UInt64 = 1) {
@@ -123,7 +134,7 @@ enum Repeated<Operation: StringOperation>: SizedOperation {
             slices &-= 1
             if state.pointee.attention != 0 || isSingle || slices == 0 {
                 // The rest is done when the instruction is resumed.
-                state.pointee.rip = state.ownIP(instruction)
+                state.suspendString(instruction)
                 return .branch
             }
         }

@@ -28,6 +28,7 @@ struct MMUState {
     /// A table that is never filled, for processors whose every access must be looked at.
     let empty: UnsafeMutablePointer<TLBEntry>
     var mode = PagingMode.none
+    let width: PhysicalAddress
     /// ANDed to physical addresses: all ones but for bit 20 while A20 is masked.
     var addressMask: UInt64 = .max
     /// The four page-directory pointers that a processor with PAE paging outside long mode keeps.
@@ -43,7 +44,8 @@ struct MMUState {
     /// Address spaces that keep their translations; Linux uses six PCIDs of its own.
     static let maximumContexts = 8
 
-    init(_ memory: GuestMemory) {
+    init(_ memory: GuestMemory, physicalAddressBits: Int) {
+        width = PhysicalAddress(bits: physicalAddressBits)
         let regions = memory.regions
         rangeCount = regions.count
         ranges = .allocate(capacity: max(regions.count, 1))

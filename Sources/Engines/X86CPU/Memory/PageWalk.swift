@@ -23,14 +23,22 @@ enum PageEntry {
 }
 
 /// Width of guest-physical addresses: what CPUID leaf 8000_0008 says.
-enum PhysicalAddress {
-    static let bits: UInt64 = 40
-    /// The address bits of an entry that leads to a 4 KiB page or table.
-    static let pageMask: UInt64 = (1 << bits - 1) & ~4095
+struct PhysicalAddress {
+    /// 32...52.
+    let bits: UInt64
     /// Reserved in 64-bit entries of long mode: above the width, below bit 52.
-    static let reservedLong: UInt64 = (1 << 52 - 1) & ~(1 << bits - 1)
+    let reservedLong: UInt64
     /// Reserved in 64-bit entries of PAE paging: above the width, below bit 63.
-    static let reservedPAE: UInt64 = (1 << 63 - 1) & ~(1 << bits - 1)
+    let reservedPAE: UInt64
+    /// The address bits of an entry that leads to a 4 KiB page or table, reserved ones included.
+    static let pageMask: UInt64 = (1 << 52 - 1) & ~4095
+
+    init(bits: Int) {
+        self.bits = UInt64(bits)
+        let inside: UInt64 = 1 << self.bits - 1
+        reservedLong = (1 << 52 - 1) & ~inside
+        reservedPAE = (1 << 63 - 1) & ~inside
+    }
 }
 
 /// What the paging structures say of a linear address.
@@ -67,16 +75,16 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         case .legacy: return walkLegacy(linear, marks: marks)
         case .pae: return walkPAE(linear, marks: marks)
         case .fourLevel:
-            return walkLong(linear, pointee.cr3 & PhysicalAddress.pageMask, 39, PhysicalAddress.reservedLong, marks)
+            return walkLong(linear, pointee.cr3 & PhysicalAddress.pageMask, 39, pointee.mmu.pointee.width.reservedLong, marks)
         case .fiveLevel:
-            return walkLong(linear, pointee.cr3 & PhysicalAddress.pageMask, 48, PhysicalAddress.reservedLong, marks)
+            return walkLong(linear, pointee.cr3 & PhysicalAddress.pageMask, 48, pointee.mmu.pointee.width.reservedLong, marks)
         }
     }
 
     private func walkPAE(_ linear: UInt64, marks: Bool) -> PageWalk {
         let pointer = pointee.mmu.pointee.directoryPointers[Int(linear >> 30 & 3)]
         guard pointer & PageEntry.present != 0 else { return PageWalk(failure: 0) }
-        return walkLong(linear, pointer & PhysicalAddress.pageMask, 21, PhysicalAddress.reservedPAE, marks)
+        return walkLong(linear, pointer & PhysicalAddress.pageMask, 21, pointee.mmu.pointee.width.reservedPAE, marks)
     }
 
     /// Levels of 512 entries of 64 bits, from the one whose index begins at bit `shift`.

@@ -66,6 +66,8 @@ enum Attention {
     static let debugTrap: UInt32 = 1 << 7
     /// The A20 gate moved, or translations must be made anew for another reason.
     static let reconfigured: UInt32 = 1 << 8
+    /// In `CPUState.signals` only: a second NMI came before the first was taken.
+    static let nonMaskableAgain: UInt32 = 1 << 9
 }
 
 /// What is held back until after the next instruction.
@@ -154,6 +156,9 @@ struct CPUState {
     var stepsByResult: Bool = false
     /// The pending fault came up after a task switch: it is the new task's, and the instruction is done.
     var hasTaskFault: Bool = false
+    /// Offset of a repeated string instruction that was left before its end, else `.max`: where an interrupt or trap
+    /// finds it, the saved flags have RF.
+    var suspendedStringIP: UInt64 = .max
     /// DR7 enables an instruction breakpoint.
     var hasInstructionBreakpoints: Bool = false
     /// Bits of DR6 that the debug trap to come will set.

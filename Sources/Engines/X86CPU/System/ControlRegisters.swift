@@ -45,7 +45,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
             keeps = new >> 63 != 0
             new &= ~(1 << 63)
         }
-        if isLongMode, new >> PhysicalAddress.bits != 0 { throw generalProtection() }
+        if isLongMode, new >> pointee.mmu.pointee.width.bits != 0 { throw generalProtection() }
         if pointee.cr0 & ControlRegister0.paging != 0, !isLongMode, pointee.cr4 & ControlRegister4.pae != 0 {
             try loadDirectoryPointers(new)
         }
@@ -55,7 +55,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
 
     /// The four entries that PAE paging keeps in the processor.
     private func loadDirectoryPointers(_ table: UInt64) throws(CPUFault) {
-        let reserved: UInt64 = 0x1E6 | ~((1 << PhysicalAddress.bits) - 1)
+        let reserved: UInt64 = 0x1E6 | ~((1 << pointee.mmu.pointee.width.bits) - 1)
         var entries: InlineArray<4, UInt64> = [0, 0, 0, 0]
         for index in 0..<4 {
             let entry = readPhysical((table & 0xFFFF_FFE0 &+ UInt64(index) * 8), size: 8)
@@ -220,7 +220,7 @@ enum ControlInstructions {
             let index = UInt32(truncatingIfNeeded: state[register: Register.rcx])
             let value: UInt64
             switch index {
-            case 0: value = state.componentsInUse & state.pointee.xcr0
+            case 0: value = state.pointee.xcr0
             case 1 where state.cpu.features.has.contains(.xgetbv1):
                 value = state.componentsInUse & state.pointee.xcr0
             default: throw state.generalProtection()

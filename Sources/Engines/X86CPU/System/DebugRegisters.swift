@@ -16,6 +16,8 @@ enum DebugStatus {
 enum DebugControl {
     static let generalDetect: UInt64 = 1 << 13
     static let fixed: UInt64 = 1 << 10
+    /// L0...L3 and LE, which a task switch clears.
+    static let local: UInt64 = 0x155
     static let writable: UInt64 = 0xFFFF_2BFF
 
     enum Kind: UInt64 { case execute = 0, write = 1, port = 2, access = 3 }

@@ -17,9 +17,12 @@ struct SystemFeatures {
         static let xsaves = Has(rawValue: 1 << 7)
         static let tscAdjust = Has(rawValue: 1 << 8)
         static let amd = Has(rawValue: 1 << 9)
+        static let intel = Has(rawValue: 1 << 10)
     }
 
     let has: Has
+    /// Extensions that instructions are decoded by.
+    let instructions: InstructionFeatures
     /// Bits of CR4 that may be set.
     let controlRegister4: UInt64
     /// Bits of EFER that may be set.
@@ -29,13 +32,14 @@ struct SystemFeatures {
     let hasGigabytePages: Bool
 
     init(_ model: CPUModel) {
-        var has: Has = model.vendor == "AuthenticAMD" ? .amd : []
+        var has: Has = model.vendor == "AuthenticAMD" ? .amd : model.vendor == "GenuineIntel" ? .intel : []
         let instructions: [(String, Has)] = [
             ("invpcid", .invpcid), ("rdtscp", .rdtscp), ("rdpid", .rdpid), ("rdrand", .rdrand), ("rdseed", .rdseed),
             ("smap", .smap), ("xgetbv1", .xgetbv1), ("xsaves", .xsaves), ("tsc-adjust", .tscAdjust),
         ]
         for (name, bit) in instructions where model.has(name) { has.insert(bit) }
         self.has = has
+        self.instructions = InstructionFeatures(model)
         typealias Bit = ControlRegister4
         var control = Bit.timeStampDisable | Bit.performanceCounter
         let bits: [(String, UInt64)] = [
@@ -51,6 +55,7 @@ struct SystemFeatures {
         if model.has("syscall") { extended |= ExtendedFeature.systemCall }
         if model.has("lm") { extended |= ExtendedFeature.longMode | ExtendedFeature.longModeActive }
         if model.has("nx") { extended |= ExtendedFeature.noExecute }
+        if model.has("fxsr-opt") { extended |= ExtendedFeature.fastFXSR }
         extendedFeature = extended
         extendedControl = model.supportedXCR0
         hasGigabytePages = model.has("pdpe1gb")

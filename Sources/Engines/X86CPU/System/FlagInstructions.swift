@@ -6,7 +6,10 @@ internal import CX86Native
 enum FlagInstructions {
     static let clearInterrupt: Handler = {
         handle($0, $1) { state, _ throws(CPUFault) in
-            try state.requireInterruptControl()
+            if try state.controlsVirtualInterrupts() {
+                state.pointee.systemFlags &= ~Flag.virtualInterrupt
+                return .next
+            }
             state.pointee.systemFlags &= ~Flag.interrupt
             return .next
         }
@@ -14,7 +17,11 @@ enum FlagInstructions {
 
     static let setInterrupt: Handler = {
         handle($0, $1) { state, instruction throws(CPUFault) in
-            try state.requireInterruptControl()
+            if try state.controlsVirtualInterrupts() {
+                if state.pointee.systemFlags & Flag.virtualInterruptPending != 0 { throw state.generalProtection() }
+                state.pointee.systemFlags |= Flag.virtualInterrupt
+                return .next
+            }
             guard state.pointee.systemFlags & Flag.interrupt == 0 else { return .next }
             state.pointee.systemFlags |= Flag.interrupt
             // The instruction after STI runs before any interrupt. Where it is in this block and nothing waits, what
@@ -28,8 +35,8 @@ enum FlagInstructions {
 
     static let pushFlags: Handler = {
         handle($0, $1) { state, instruction throws(CPUFault) in
-            if state.isVirtual8086, state.ioPrivilege < 3 { throw state.generalProtection() }
-            let image = state.flags & ~(Flag.virtual8086 | Flag.resume)
+            var image = state.flags & ~(Flag.virtual8086 | Flag.resume)
+            if try state.usesVirtualFlags(instruction.pointee.operandSize) { image = state.virtualFlags }
             switch instruction.pointee.operandSize {
             case 1: try state.push(UInt16(truncatingIfNeeded: image))
             case 2: try state.push(UInt32(truncatingIfNeeded: image))
@@ -41,7 +48,13 @@ enum FlagInstructions {
 
     static let popFlags: Handler = {
         handle($0, $1) { state, instruction throws(CPUFault) in
-            if state.isVirtual8086, state.ioPrivilege < 3 { throw state.generalProtection() }
+            if try state.usesVirtualFlags(instruction.pointee.operandSize) {
+                let image = UInt64(try state.peekStack() as UInt16)
+                try state.checkVirtualFlags(image)
+                state.setStackPointer(state.stackPointer &+ 2)
+                state.setVirtualFlags(image)
+                return .next
+            }
             let image: UInt64
             switch instruction.pointee.operandSize {
             case 1: image = UInt64(try state.pop(as: UInt16.self))
@@ -102,9 +115,13 @@ enum FlagInstructions {
 }
 
 extension UnsafeMutablePointer where Pointee == CPUState {
-    /// #GP(0) where CLI and STI are not allowed.
-    fileprivate func requireInterruptControl() throws(CPUFault) {
-        guard !isProtected || pointee.cpl <= ioPrivilege else { throw generalProtection() }
+    /// Whether CLI and STI work on VIF instead of IF.
+    /// - Throws: #GP(0) where they are not allowed.
+    fileprivate func controlsVirtualInterrupts() throws(CPUFault) -> Bool {
+        guard isProtected, pointee.cpl > ioPrivilege else { return false }
+        let enabling = isVirtual8086 ? ControlRegister4.virtual8086 : ControlRegister4.virtualInterrupts
+        guard pointee.cpl == 3, pointee.cr4 & enabling != 0 else { throw generalProtection() }
+        return true
     }
 
     /// INTR is asserted.

@@ -25,7 +25,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         let size: UInt64 = 1 &<< UInt64(width)
         if !isProtected { return try returnReal(size, mask: changeableFlags(isWide: width > 1) | Flag.resume) }
         if isVirtual8086 {
-            guard pointee.systemFlags & Flag.ioPrivilege == Flag.ioPrivilege else { throw generalProtection() }
+            if try usesVirtualFlags(width) { return try returnVirtual() }
             return try returnReal(size, mask: changeableFlags(isWide: width > 1) & ~Flag.ioPrivilege | Flag.resume)
         }
         if pointee.systemFlags & Flag.nestedTask != 0 {
@@ -45,6 +45,20 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         loadRealSegment(SegmentRegister.cs, selector)
         pointee.rip = target
         setFlags(image, mask: size == 2 ? mask & 0xFFFF : mask)
+        updateWidths()
+    }
+
+    /// IRET of an 8086 program with a virtual interrupt flag.
+    private func returnVirtual() throws(CPUFault) {
+        var stack = FrameStack(self, size: 2)
+        let target = try stack.pop(self)
+        let selector = UInt16(truncatingIfNeeded: try stack.pop(self))
+        let image = try stack.pop(self)
+        try checkVirtualFlags(image)
+        stack.commit(self)
+        loadRealSegment(SegmentRegister.cs, selector)
+        pointee.rip = target
+        setVirtualFlags(image)
         updateWidths()
     }
 

@@ -22,6 +22,8 @@ enum ModelSpecific {
     static let compatibilityStar: UInt32 = 0xC000_0083, syscallMask: UInt32 = 0xC000_0084
     static let fsBase: UInt32 = 0xC000_0100, gsBase: UInt32 = 0xC000_0101, kernelGSBase: UInt32 = 0xC000_0102
     static let timeStampAuxiliary: UInt32 = 0xC000_0103
+    /// Event selectors and counters of the first AMD processors that had any.
+    static let performanceCounters: ClosedRange<UInt32> = 0xC001_0000...0xC001_0007
     static let systemConfiguration: UInt32 = 0xC001_0010, hardwareConfiguration: UInt32 = 0xC001_0015
     static let topOfMemory: UInt32 = 0xC001_001A, topOfMemory2: UInt32 = 0xC001_001D
     static let northbridgeConfiguration: UInt32 = 0xC001_001F, interruptPending: UInt32 = 0xC001_0055
@@ -103,7 +105,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         case M.hardwareConfiguration: return cpu.features.has.contains(.amd) ? stored.hardwareConfiguration : nil
         case M.decodeConfiguration: return cpu.features.has.contains(.amd) ? stored.decodeConfiguration : nil
         case M.systemConfiguration, M.topOfMemory, M.topOfMemory2, M.northbridgeConfiguration, M.interruptPending,
-            M.virtualMachineControl:
+            M.virtualMachineControl, M.performanceCounters:
             return cpu.features.has.contains(.amd) ? 0 : nil
         default: return nil
         }
@@ -185,7 +187,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         case M.debugControl: return value & ~0x3F == 0
         case M.variableRanges:
             let isBase = index & 1 == 0
-            let reserved = ~((1 as UInt64) << PhysicalAddress.bits - 1) | (isBase ? 0xF00 : 0x7FF)
+            let reserved = ~((1 as UInt64) << pointee.mmu.pointee.width.bits - 1) | (isBase ? 0xF00 : 0x7FF)
             guard value & reserved == 0, !isBase || Self.isMemoryType(value) else { return false }
             cpu.stored.variableRanges[Int(index - M.variableRanges.lowerBound)] = value
         case M.fixed64K: return setFixedRange(0, value)
@@ -205,14 +207,21 @@ extension UnsafeMutablePointer where Pointee == CPUState {
             guard value == 0 || value == .max else { return false }
             cpu.stored.machineCheckControl = value
         case M.machineCheckBanks:
-            // Control registers take all or nothing, status registers only 0.
-            let isControl = index & 3 == 0
-            guard value == 0 || isControl && value == .max else { return isControl }
+            // Control registers take all or nothing, status registers only 0 but where HWCR.McStatusWrEn lets AMD's
+            // software make up errors; addresses and the rest are only kept.
+            let isStatusOpen = isAMD && cpu.stored.hardwareConfiguration & 1 << 18 != 0
+            switch index & 3 {
+            case 0: guard value == 0 || value == .max else { return false }
+            case 1: guard value == 0 || isStatusOpen else { return false }
+            default: break
+            }
             cpu.stored.machineCheckBanks[Int(index - M.machineCheckBanks.lowerBound)] = value
         case M.miscellaneousEnable: cpu.stored.miscellaneousEnable = value
         case M.hardwareConfiguration where isAMD: cpu.stored.hardwareConfiguration = value
         case M.decodeConfiguration where isAMD: cpu.stored.decodeConfiguration = value
-        case M.systemConfiguration, M.northbridgeConfiguration, M.interruptPending, M.virtualMachineControl:
+        // No event is counted.
+        case M.systemConfiguration, M.northbridgeConfiguration, M.interruptPending, M.virtualMachineControl,
+            M.performanceCounters:
             return isAMD
         default: return false
         }

@@ -108,7 +108,7 @@ enum PortInstructions {
                 if count == 1 { break }
                 slices -= 1
                 if state.pointee.attention != 0 || isSingle || slices == 0 {
-                    state.pointee.rip = state.ownIP(instruction)
+                    state.suspendString(instruction)
                     return .branch
                 }
             }

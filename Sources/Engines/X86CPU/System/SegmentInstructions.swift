@@ -73,7 +73,10 @@ enum SegmentInstructions {
         handle($0, $1) { state, instruction throws(CPUFault) in
             let (selector, offset) = try farOperand(state, instruction)
             let index = Int(instruction.pointee.detail)
+            let shadow = state.pointee.shadow
             let outcome = try load(state, instruction, index, selector)
+            // LSS brings the pointer with it and needs no protection of what follows.
+            state.pointee.shadow = shadow
             state.writeRegister(instruction.pointee.reg, offset, size: instruction.pointee.operandSize)
             return outcome == .exit ? state.end(instruction) : outcome
         }
@@ -169,14 +172,25 @@ enum SegmentInstructions {
             switch instruction.pointee.opcode {
             case 0xCC: break
             case 0xCD:
-                if state.isVirtual8086, state.ioPrivilege < 3 { throw state.generalProtection() }
                 event.vector = UInt8(truncatingIfNeeded: instruction.pointee.immediate)
+                if state.isVirtual8086 {
+                    if state.pointee.cr4 & ControlRegister4.virtual8086 != 0,
+                        try state.isRedirected(event.vector)
+                    {
+                        try state.deliverVirtual8086(event)
+                        state.pointee.stepsByResult = true
+                        return .exit
+                    }
+                    if state.ioPrivilege < 3 { throw state.generalProtection() }
+                }
             case 0xCE:
                 guard state.overflowFlag else { return .next }
                 event.vector = Vector.overflow
             default:
                 event.vector = Vector.debug
                 event.origin = .external
+                // Traps that wait from a load of SS before it become one with its own.
+                state.pointee.pendingDebug = 0
             }
             // The handler begins with TF clear, and INT itself does not trap.
             state.pointee.stepsByResult = true

@@ -48,6 +48,10 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         if isVirtual8086 {
             place.pointee.limit = 0xFFFF
             place.pointee.attributes = 0xF3
+        } else if place.pointee.attributes & SegmentAttribute.unusable != 0 {
+            // Left null by protected mode.
+            place.pointee.limit = 0xFFFF
+            place.pointee.attributes = 0x93
         }
     }
 

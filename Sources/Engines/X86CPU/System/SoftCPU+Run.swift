@@ -29,6 +29,7 @@ extension SoftCPU: VirtualCPU {
         if isIdle { return nil }
         if needsStepping { return stepOnce() }
         state.pointee.systemFlags &= ~Flag.resume
+        state.pointee.suspendedStringIP = .max
         if executeBlocks(state, limit: limit) == .fault { return raiseFault() ? nil : .shutdown }
         if state.pointee.hasTaskFault { return raiseTaskFault() }
         if state.pointee.stepsByResult {
@@ -94,7 +95,8 @@ extension SoftCPU: VirtualCPU {
     /// - Returns: false where its delivery shut the processor down.
     private func takeInterrupt(_ signals: UInt32) -> Bool {
         if signals & Attention.nonMaskable != 0, !state.pointee.nonMaskableBlocked {
-            _ = roost_atomic_and32(signalWord, ~Attention.nonMaskable)
+            let old = roost_atomic_and32(signalWord, ~(Attention.nonMaskable | Attention.nonMaskableAgain))
+            if old & Attention.nonMaskableAgain != 0 { _ = roost_atomic_or32(signalWord, Attention.nonMaskable) }
             state.pointee.nonMaskableBlocked = true
             return raise(external(Vector.nonMaskable))
         }
@@ -105,7 +107,9 @@ extension SoftCPU: VirtualCPU {
     }
 
     private func external(_ vector: UInt8) -> PendingEvent {
-        PendingEvent(vector: vector, origin: .external, errorCode: nil, returnIP: state.pointee.rip)
+        PendingEvent(
+            vector: vector, origin: .external, errorCode: nil, returnIP: state.pointee.rip,
+            setsResume: state.isStringSuspended)
     }
 
     private func sleepUntilAttention() {
@@ -192,6 +196,7 @@ extension SoftCPU: VirtualCPU {
             }
         }
         state.pointee.systemFlags &= ~Flag.resume
+        state.pointee.suspendedStringIP = .max
         state.pointee.stepsByResult = false
         if executeBlocks(state, limit: 1) == .fault {
             hitWatchpoint = nil
@@ -221,7 +226,8 @@ extension SoftCPU: VirtualCPU {
         state.pointee.pendingDebug = 0
         noteDebugStatus(bits)
         let event = PendingEvent(
-            vector: Vector.debug, origin: .exception, errorCode: nil, returnIP: state.pointee.rip)
+            vector: Vector.debug, origin: .exception, errorCode: nil, returnIP: state.pointee.rip,
+            setsResume: state.isStringSuspended)
         return raise(event) ? nil : .shutdown
     }
 

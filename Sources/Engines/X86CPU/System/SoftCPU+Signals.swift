@@ -15,7 +15,15 @@ extension SoftCPU: CPUSignals {
         }
     }
 
-    public func raiseNonMaskableInterrupt() { signal(Attention.nonMaskable) }
+    public func raiseNonMaskableInterrupt() {
+        // One that waits for the end of another's handler takes all that come in the meantime; one that is about to be
+        // taken leaves room for the next.
+        let old = roost_atomic_or32(signalWord, Attention.nonMaskable)
+        if old & Attention.nonMaskable != 0, !state.pointee.nonMaskableBlocked {
+            _ = roost_atomic_or32(signalWord, Attention.nonMaskableAgain)
+        }
+        raiseAttention(Attention.nonMaskable)
+    }
 
     public func raiseInit() { signal(Attention.initialize) }
 

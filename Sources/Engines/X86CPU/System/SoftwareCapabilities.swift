@@ -6,7 +6,7 @@ public import CPUInterface
 extension SoftCPU {
     /// Features that the interpreter does by itself, whatever the host's processor.
     private static let ownFeatures: [String] = [
-        "fpu", "de", "pse", "tsc", "msr", "pae", "mce", "cx8", "apic", "sep", "mtrr", "pge", "mca", "cmov", "pat",
+        "fpu", "vme", "de", "pse", "tsc", "msr", "pae", "mce", "cx8", "apic", "sep", "mtrr", "pge", "mca", "cmov", "pat",
         "pse36",
         "clflush", "mmx", "fxsr", "sse", "sse2", "cx16", "pcid", "x2apic", "movbe", "popcnt", "tsc-deadline", "rdrand",
         "hypervisor", "fsgsbase", "tsc-adjust", "bmi1", "smep", "bmi2", "erms", "invpcid", "rdseed", "adx", "smap",

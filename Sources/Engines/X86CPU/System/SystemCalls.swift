@@ -34,6 +34,8 @@ enum SystemCalls {
             guard state.pointee.efer & ExtendedFeature.systemCall != 0, state.isProtectedProper else {
                 throw state.fault(Vector.invalidOpcode)
             }
+            // Intel's processors know it in 64-bit mode only.
+            if state.cpu.features.has.contains(.intel), !state.is64Bit { throw state.fault(Vector.invalidOpcode) }
             let next = state.nextIP(instruction)
             let selector = UInt16(truncatingIfNeeded: state.pointee.star >> 32) & ~3
             state[register: Register.rcx] = next
@@ -58,6 +60,7 @@ enum SystemCalls {
             guard state.pointee.efer & ExtendedFeature.systemCall != 0, state.isProtectedProper else {
                 throw state.fault(Vector.invalidOpcode)
             }
+            if state.cpu.features.has.contains(.intel), !state.is64Bit { throw state.fault(Vector.invalidOpcode) }
             try state.requireSupervisor()
             let base = UInt16(truncatingIfNeeded: state.pointee.star >> 48) | 3
             let isTo64 = instruction.pointee.operandSize == 3
@@ -79,8 +82,14 @@ enum SystemCalls {
         }
     }
 
+    /// AMD's processors know SYSENTER and SYSEXIT outside long mode only.
+    private static func requireLegacy(_ state: State) throws(CPUFault) {
+        if state.isLongMode, state.cpu.features.has.contains(.amd) { throw state.fault(Vector.invalidOpcode) }
+    }
+
     static let systemEnter: Handler = {
         handle($0, $1) { state, instruction throws(CPUFault) in
+            try requireLegacy(state)
             let selector = UInt16(truncatingIfNeeded: state.pointee.sysenterCS) & ~3
             guard state.isProtected, selector != 0 else { throw state.generalProtection() }
             let isLong = state.isLongMode
@@ -96,6 +105,7 @@ enum SystemCalls {
 
     static let systemExit: Handler = {
         handle($0, $1) { state, instruction throws(CPUFault) in
+            try requireLegacy(state)
             let selector = UInt16(truncatingIfNeeded: state.pointee.sysenterCS) & ~3
             guard state.isProtectedProper, state.pointee.cpl == 0, selector != 0 else {
                 throw state.generalProtection()

@@ -74,6 +74,10 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         register.attributes |= 2
         segment(SegmentRegister.tr).pointee = register
         pointee.cr0 |= ControlRegister0.taskSwitched
+        if pointee.debug[7] & DebugControl.local != 0 {
+            pointee.debug[7] &= ~DebugControl.local
+            updateWatches()
+        }
         pointee.hasTaskFault = true
         try loadTask(image, new, nests: nests, external: external)
         pointee.hasTaskFault = false
@@ -155,9 +159,10 @@ extension UnsafeMutablePointer where Pointee == CPUState {
             for index in 0..<6 { loadRealSegment(index, image.segments[index]) }
             updateWidths()
             setPrivilege(3)
-            return
+            try loadTaskTable(image, external)
+        } else {
+            try loadTaskSegments(image, external)
         }
-        try loadTaskSegments(image, external)
         if image.trapsDebug {
             pointee.pendingDebug |= DebugStatus.taskSwitch
             cpu.raiseAttention(Attention.debugTrap)
@@ -167,16 +172,19 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         }
     }
 
-    private func loadTaskSegments(_ image: TaskImage, _ external: UInt32) throws(CPUFault) {
-        if !image.localTable.isNullSelector {
-            let code = image.localTable.selectorCode | external
-            guard image.localTable & 4 == 0 else { throw fault(Vector.invalidTSS, code: code) }
-            let table = try descriptor(image.localTable, orRaise: Vector.invalidTSS, external: external)
-            guard !table.isSegment, table.type == SystemType.ldt, table.isPresent else {
-                throw fault(Vector.invalidTSS, code: code)
-            }
-            segment(SegmentRegister.ldtr).pointee = table.segment(image.localTable)
+    private func loadTaskTable(_ image: TaskImage, _ external: UInt32) throws(CPUFault) {
+        guard !image.localTable.isNullSelector else { return }
+        let code = image.localTable.selectorCode | external
+        guard image.localTable & 4 == 0 else { throw fault(Vector.invalidTSS, code: code) }
+        let table = try descriptor(image.localTable, orRaise: Vector.invalidTSS, external: external)
+        guard !table.isSegment, table.type == SystemType.ldt, table.isPresent else {
+            throw fault(Vector.invalidTSS, code: code)
         }
+        segment(SegmentRegister.ldtr).pointee = table.segment(image.localTable)
+    }
+
+    private func loadTaskSegments(_ image: TaskImage, _ external: UInt32) throws(CPUFault) {
+        try loadTaskTable(image, external)
         let selector = image.segments[SegmentRegister.cs]
         let level = selector.requestedPrivilege
         // Until CS is known good the processor is at the level of its selector.

@@ -82,8 +82,13 @@ extension OpcodeTable {
         }
         table.add("CBW", .primary, 0x98, run: Miscellaneous.extendAccumulator)
         table.add("CWD", .primary, 0x99, run: Miscellaneous.signIntoData)
-        table.add("SAHF", .primary, 0x9E, run: Miscellaneous.highToFlags)
-        table.add("LAHF", .primary, 0x9F, run: Miscellaneous.flagsToHigh)
+        for widths: CodeWidths in [.legacy, .bits64] {
+            let needed: InstructionFeatures = widths == .bits64 ? .lahf64 : []
+            table.add("SAHF", .primary, 0x9E, widths: widths, run: Miscellaneous.highToFlags)
+            table.lastNeeds(needed, wide: needed)
+            table.add("LAHF", .primary, 0x9F, widths: widths, run: Miscellaneous.flagsToHigh)
+            table.lastNeeds(needed, wide: needed)
+        }
         for (name, opcode): (String, UInt8) in [("CMC", 0xF5), ("CLC", 0xF8), ("STC", 0xF9)] {
             table.add(name, .primary, opcode, run: Miscellaneous.carry)
         }
@@ -114,10 +119,12 @@ extension OpcodeTable {
             table.add(
                 name, .map0F, 0xAE, prefix: .none, digit: digit, mod: .register, .modRM, run: Miscellaneous.fence)
         }
-        table.add(
-            "CLFLUSH", .map0F, 0xAE, prefix: [.none, .x66], digit: 7, mod: .memory, .modRM,
-            run: Miscellaneous.flushLine)
-        table.add(
-            "CLWB", .map0F, 0xAE, prefix: .x66, digit: 6, mod: .memory, .modRM, run: Miscellaneous.flushLine)
+        let flushes: [(String, OpcodePrefixes, UInt8)] = [
+            ("CLFLUSH", .none, 7), ("CLFLUSHOPT", .x66, 7), ("CLWB", .x66, 6),
+        ]
+        for (name, prefix, digit) in flushes {
+            table.add(
+                name, .map0F, 0xAE, prefix: prefix, digit: digit, mod: .memory, .modRM, run: Miscellaneous.flushLine)
+        }
     }
 }

@@ -12,6 +12,8 @@ enum VectorTable {
         for (index, form) in VectorForm.all.enumerated() {
             if let needed = form.legacyFeatures, host.isSuperset(of: needed) {
                 add(&table, index, form, vex: nil, name: form.name)
+                let guest = InstructionFeatures(needed, usesMMX: form.usesMMX)
+                table.lastNeeds(guest, wide: guest)
             }
             let has128 = form.vex128Features.map(host.isSuperset(of:)) ?? false
             let has256 = form.vex256Features.map(host.isSuperset(of:)) ?? false
@@ -19,6 +21,9 @@ enum VectorTable {
             let length: VEXForm.Bit = has128 ? (has256 || form.ignoresLength ? .any : .zero) : .one
             let vex = VEXForm(l: length, w: form.w, usesV: form.operands.contains(.vvvv))
             add(&table, index, form, vex: vex, name: form.name.hasPrefix("V") ? form.name : "V" + form.name)
+            table.lastNeeds(
+                InstructionFeatures(form.vex128Features ?? .avx, usesMMX: false),
+                wide: InstructionFeatures(form.vex256Features ?? form.vex128Features ?? .avx, usesMMX: false))
         }
     }
 
