@@ -21,6 +21,7 @@ run: build
 test: test-dependencies build
 	$(SWIFT) test -c release --parallel
 	Integration/boot-debian
+	Integration/cpu-programs/run
 
 # The KVM engine on the /dev/kvm of a Debian guest of QEMU's TCG, which has SVM: needs no KVM here.
 test-kvm: test-dependencies build

@@ -28,6 +28,37 @@ import Testing
         #expect(!model.has("avx2") && model.has("avx"))
     }
 
+    @Test func namedProcessors() throws {
+        let names = CPUModel.definitions.map(\.name)
+        #expect(names.count > 120 && Set(names).count == names.count)
+        let model = try CPUModel(named: "IvyBridge", capabilities: capabilities)
+        let state = CPUIDState(identifier: 0)
+        #expect(model.vendor == "GenuineIntel" && model.has("avx") && !model.has("avx2"))
+        #expect(model.leaf(function: 1, index: 0, state: state).eax == 0x306A9)
+        #expect(try CPUModel(named: "pentium3", capabilities: capabilities).has("sse"))
+        #expect(try !CPUModel(named: "pentium3", capabilities: capabilities).has("lm"))
+    }
+
+    @Test func propertiesOfTheIdentity() throws {
+        var model = try CPUModel(
+            named: "qemu64", changes: [("migratable", false), ("kvm", false)], capabilities: capabilities)
+        for (name, value) in [
+            ("vendor", "GenuineIntel"), ("family", "6"), ("model", "0x2A"), ("stepping", "7"), ("level", "10"),
+            ("model-id", "A model"), ("phys-bits", "36"),
+        ] {
+            try model.set(property: name, to: value)
+        }
+        let state = CPUIDState(identifier: 0)
+        #expect(model.leaf(function: 0, index: 0, state: state).eax == 10 && model.vendor == "GenuineIntel")
+        #expect(model.leaf(function: 1, index: 0, state: state).eax == 0x206A7)
+        #expect(model.leaf(function: 0x8000_0008, index: 0, state: state).eax & 0xFF == 36)
+        for (name, value) in [
+            ("vendor", "short"), ("family", "9999"), ("phys-bits", "20"), ("stepping", "x"), ("nonsense", "1"),
+        ] {
+            #expect(throws: CPUModelError.self) { try model.set(property: name, to: value) }
+        }
+    }
+
     @Test func aliasesNameTheSameFeature() {
         #expect(ProcessorFeature.named("pni") == ProcessorFeature.named("sse3"))
         #expect(ProcessorFeature.named("sse4_1")?.place == "CPUID.01H:ECX.sse4.1 [bit 19]")

@@ -120,29 +120,31 @@ public struct CPUModel: Sendable {
     ]
 
     /// The models, in the order of `-cpu help`.
-    public static let definitions: [Definition] = [
-        Definition(
-            name: "qemu64", summary: "QEMU Virtual CPU version 2.5+", vendor: "AuthenticAMD",
-            signature: Signature(family: 15, model: 107, stepping: 1), brand: "QEMU Virtual CPU version 2.5+",
-            features: FeatureSet(baseline), highestLeaf: 0xD, highestExtendedLeaf: 0x8000_000A),
-        Definition(
-            name: "kvm64", summary: "Common KVM processor", vendor: "GenuineIntel",
-            signature: Signature(family: 15, model: 6, stepping: 1), brand: "Common KVM processor",
-            features: FeatureSet(baseline.filter { $0 != "lahf-lm" }), highestLeaf: 0xD,
-            highestExtendedLeaf: 0x8000_0008),
-        Definition(
-            name: "host", summary: "the host's processor, as far as the accelerator passes it on", vendor: "",
-            signature: Signature(family: 6, model: 6, stepping: 3), brand: "",
-            features: nil, highestLeaf: 0xD, highestExtendedLeaf: 0x8000_000A),
-        Definition(
-            name: "max", summary: "every feature that the accelerator offers on this host", vendor: "AuthenticAMD",
-            signature: Signature(family: 15, model: 107, stepping: 1), brand: "Roost Virtual CPU", features: nil,
-            highestLeaf: 0xD, highestExtendedLeaf: 0x8000_000A),
-        Definition(
-            name: "base", summary: "base CPU model type with no features enabled", vendor: "AuthenticAMD",
-            signature: Signature(family: 6, model: 6, stepping: 3), brand: "", features: FeatureSet(), highestLeaf: 0xD,
-            highestExtendedLeaf: 0x8000_0008),
-    ] + tableDefinitions()
+    public static let definitions: [Definition] =
+        [
+            Definition(
+                name: "qemu64", summary: "QEMU Virtual CPU version 2.5+", vendor: "AuthenticAMD",
+                signature: Signature(family: 15, model: 107, stepping: 1), brand: "QEMU Virtual CPU version 2.5+",
+                features: FeatureSet(baseline), highestLeaf: 0xD, highestExtendedLeaf: 0x8000_000A),
+            Definition(
+                name: "kvm64", summary: "Common KVM processor", vendor: "GenuineIntel",
+                signature: Signature(family: 15, model: 6, stepping: 1), brand: "Common KVM processor",
+                features: FeatureSet(baseline.filter { $0 != "lahf-lm" }), highestLeaf: 0xD,
+                highestExtendedLeaf: 0x8000_0008),
+            Definition(
+                name: "host", summary: "the host's processor, as far as the accelerator passes it on", vendor: "",
+                signature: Signature(family: 6, model: 6, stepping: 3), brand: "",
+                features: nil, highestLeaf: 0xD, highestExtendedLeaf: 0x8000_000A),
+            Definition(
+                name: "max", summary: "every feature that the accelerator offers on this host", vendor: "AuthenticAMD",
+                signature: Signature(family: 15, model: 107, stepping: 1), brand: "Roost Virtual CPU", features: nil,
+                highestLeaf: 0xD, highestExtendedLeaf: 0x8000_000A),
+            Definition(
+                name: "base", summary: "base CPU model type with no features enabled", vendor: "AuthenticAMD",
+                signature: Signature(family: 6, model: 6, stepping: 3), brand: "", features: FeatureSet(),
+                highestLeaf: 0xD,
+                highestExtendedLeaf: 0x8000_0008),
+        ] + tableDefinitions()
 
     /// Builds a model.
     /// - Parameters:

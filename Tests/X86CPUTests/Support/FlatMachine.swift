@@ -22,7 +22,8 @@ struct FlatMachine {
     ///   - bits: width of the code: 16, 32 or 64.
     ///   - code: bytes for `origin`; HLT follows them.
     ///   - memorySize: bytes of RAM.
-    init(bits: Int = 64, _ code: [UInt8] = [], memorySize: UInt64 = Self.memorySize) throws {
+    ///   - model: what CPUID shows; "max" without.
+    init(bits: Int = 64, _ code: [UInt8] = [], memorySize: UInt64 = Self.memorySize, model: CPUModel? = nil) throws {
         try memory.addRegion(name: "ram", start: 0, count: memorySize)
         let lock = Lock()
         ports = AddressSpace(machineLock: lock)
@@ -31,7 +32,7 @@ struct FlatMachine {
             index: 0,
             environment: .init(
                 memory: memory, ports: ports, devices: devices,
-                model: try CPUModel(named: "max", capabilities: SoftCPU.capabilities())))
+                model: try model ?? CPUModel(named: "max", capabilities: SoftCPU.capabilities())))
         cpu.setFlatMode(bits: bits)
         // RESET leaves the processor's signature in RDX.
         for register in 0..<16 { cpu[general: register] = 0 }

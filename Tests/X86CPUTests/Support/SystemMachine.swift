@@ -40,9 +40,11 @@ final class SystemMachine {
     /// Vectors with an error code.
     static let withErrorCode: Set<Int> = [8, 10, 11, 12, 13, 14, 17]
 
-    /// - Parameter isLong: 64-bit mode with paging; else 32-bit protected mode without.
-    init(isLong: Bool = true) throws {
-        flat = try FlatMachine(bits: isLong ? 64 : 32)
+    /// - Parameters:
+    ///   - isLong: 64-bit mode with paging; else 32-bit protected mode without.
+    ///   - model: what CPUID shows; "max" without.
+    init(isLong: Bool = true, model: CPUModel? = nil) throws {
+        flat = try FlatMachine(bits: isLong ? 64 : 32, model: model)
         self.isLong = isLong
         tables = PageTables(flat.memory)
         flat.cpu.localController = controller

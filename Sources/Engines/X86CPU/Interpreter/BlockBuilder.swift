@@ -153,7 +153,8 @@ struct BlockBuilder {
             guard window.count < limit else { throw state.generalProtection() }
             window.append(cpu.fetchByte(try state.translateFetch(state.codeLinear(linear &+ UInt64(window.count)))))
             let isDone = window.withBytes { bytes, count in
-                var decoder = InstructionDecoder(bytes: bytes, available: count, mode: mode, offset: 0, features: features)
+                var decoder = InstructionDecoder(
+                    bytes: bytes, available: count, mode: mode, offset: 0, features: features)
                 let result = decoder.decode()
                 if result == .needsMore { return false }
                 block.initialize(to: Block(physical: 0, mode: mode))

@@ -75,9 +75,11 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         case .legacy: return walkLegacy(linear, marks: marks)
         case .pae: return walkPAE(linear, marks: marks)
         case .fourLevel:
-            return walkLong(linear, pointee.cr3 & PhysicalAddress.pageMask, 39, pointee.mmu.pointee.width.reservedLong, marks)
+            return walkLong(
+                linear, pointee.cr3 & PhysicalAddress.pageMask, 39, pointee.mmu.pointee.width.reservedLong, marks)
         case .fiveLevel:
-            return walkLong(linear, pointee.cr3 & PhysicalAddress.pageMask, 48, pointee.mmu.pointee.width.reservedLong, marks)
+            return walkLong(
+                linear, pointee.cr3 & PhysicalAddress.pageMask, 48, pointee.mmu.pointee.width.reservedLong, marks)
         }
     }
 

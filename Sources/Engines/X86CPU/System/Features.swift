@@ -18,6 +18,8 @@ struct SystemFeatures {
         static let tscAdjust = Has(rawValue: 1 << 8)
         static let amd = Has(rawValue: 1 << 9)
         static let intel = Has(rawValue: 1 << 10)
+        static let x2apic = Has(rawValue: 1 << 11)
+        static let deadline = Has(rawValue: 1 << 12)
     }
 
     let has: Has
@@ -36,6 +38,7 @@ struct SystemFeatures {
         let instructions: [(String, Has)] = [
             ("invpcid", .invpcid), ("rdtscp", .rdtscp), ("rdpid", .rdpid), ("rdrand", .rdrand), ("rdseed", .rdseed),
             ("smap", .smap), ("xgetbv1", .xgetbv1), ("xsaves", .xsaves), ("tsc-adjust", .tscAdjust),
+            ("x2apic", .x2apic), ("tsc-deadline", .deadline),
         ]
         for (name, bit) in instructions where model.has(name) { has.insert(bit) }
         self.has = has

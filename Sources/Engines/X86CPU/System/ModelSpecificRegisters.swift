@@ -17,6 +17,8 @@ enum ModelSpecific {
     static let pageAttributes: UInt32 = 0x277, defaultMemoryType: UInt32 = 0x2FF
     static let machineCheckBanks: ClosedRange<UInt32> = 0x400...0x427
     static let deadline: UInt32 = 0x6E0, extendedController: ClosedRange<UInt32> = 0x800...0x8FF
+    /// IA32_APIC_BASE's bit of x2APIC mode.
+    static let extendedMode: UInt64 = 1 << 10
     static let supervisorState: UInt32 = 0xDA0
     static let extendedFeature: UInt32 = 0xC000_0080, star: UInt32 = 0xC000_0081, longStar: UInt32 = 0xC000_0082
     static let compatibilityStar: UInt32 = 0xC000_0083, syscallMask: UInt32 = 0xC000_0084
@@ -60,6 +62,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         typealias M = ModelSpecific
         switch index {
         case M.timeStamp: return timeStamp
+        case M.deadline where !cpu.features.has.contains(.deadline): return nil
         case M.apicBase, M.deadline, M.extendedController: return cpu.localController?.readModelSpecificRegister(index)
         case M.sysenterCS: return pointee.sysenterCS
         case M.sysenterESP: return pointee.sysenterESP
@@ -118,6 +121,9 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         switch index {
         case M.timeStamp: setTimeStamp(value)
         case M.apicBase, M.deadline, M.extendedController:
+            let features = cpu.features.has
+            if index == M.apicBase, value & M.extendedMode != 0, !features.contains(.x2apic) { return false }
+            if index == M.deadline, !features.contains(.deadline) { return false }
             guard cpu.localController?.writeModelSpecificRegister(index, value: value) ?? false else { return false }
             if index == M.apicBase { controllerMoved() }
         case M.sysenterCS: pointee.sysenterCS = value & 0xFFFF

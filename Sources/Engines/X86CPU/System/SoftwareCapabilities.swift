@@ -6,7 +6,8 @@ public import CPUInterface
 extension SoftCPU {
     /// Features that the interpreter does by itself, whatever the host's processor.
     private static let ownFeatures: [String] = [
-        "fpu", "vme", "de", "pse", "tsc", "msr", "pae", "mce", "cx8", "apic", "sep", "mtrr", "pge", "mca", "cmov", "pat",
+        "fpu", "vme", "de", "pse", "tsc", "msr", "pae", "mce", "cx8", "apic", "sep", "mtrr", "pge", "mca", "cmov",
+        "pat",
         "pse36",
         "clflush", "mmx", "fxsr", "sse", "sse2", "cx16", "pcid", "x2apic", "movbe", "popcnt", "tsc-deadline", "rdrand",
         "hypervisor", "fsgsbase", "tsc-adjust", "bmi1", "smep", "bmi2", "erms", "invpcid", "rdseed", "adx", "smap",
@@ -19,7 +20,7 @@ extension SoftCPU {
     private static let hostFeatures: [String] = [
         "sse3", "pclmulqdq", "ssse3", "fma", "sse4.1", "sse4.2", "aes", "xsave", "avx", "f16c", "avx2", "sha-ni",
         "xsaveopt",
-        "xsavec", "xgetbv1", "xsaves", "invtsc",
+        "xsavec", "xgetbv1", "xsaves", "invtsc", "gfni", "vaes", "vpclmulqdq",
     ]
 
     /// What this engine offers a guest on this host.
