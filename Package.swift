@@ -91,6 +91,7 @@ let modules: [Target] = [
         "X86CPU", in: "Engines",
         ["GuestMemory", "MachineModel", "CPUInterface", "CX86Native", "CLinux", "Diagnostics", "HostSystem"],
         settings: hot),
+    module("X86Translator", in: "Engines", ["X86CPU", "CX86Native", "HostSystem"], settings: hot),
     module(
         "KVMEngine", in: "Engines",
         ["GuestMemory", "MachineModel", "CPUInterface", "CLinux", "HostSystem", "Diagnostics"]),
@@ -165,7 +166,8 @@ let modules: [Target] = [
         "MachineAssembly", in: "VMM",
         [
             "CLinux",
-            "MachineSpec", "MachineRuntime", "X86CPU", "KVMEngine", "InterruptControllers", "PCIBus", "PCChipset",
+            "MachineSpec", "MachineRuntime", "X86CPU", "X86Translator", "KVMEngine", "InterruptControllers", "PCIBus",
+            "PCChipset",
             "FirmwareTables", "BootLoading", "Virtio", "VirtioDevices", "DiskImages", "BlockLayer", "UserNetwork",
             "PacketPorts", "CharacterStreams", "GuestMemory", "MachineModel", "CPUInterface", "HostIO", "HostSystem",
             "Diagnostics", "JSONCoding", "ControlServer", "ControlProtocol",
@@ -238,7 +240,8 @@ let benchmarks: [Target] = [
         name: "xml-normalize", dependencies: ["ManagementXML", "ManagementModel"], path: "Benchmarks/xml-normalize",
         swiftSettings: strict),
     .executableTarget(
-        name: "cpu-benchmark", dependencies: ["X86CPU", "GuestMemory", "MachineModel", "CPUInterface", "HostSystem"],
+        name: "cpu-benchmark",
+        dependencies: ["X86CPU", "X86Translator", "GuestMemory", "MachineModel", "CPUInterface", "HostSystem"],
         path: "Benchmarks/cpu-benchmark", swiftSettings: strict),
     .executableTarget(
         name: "virtio-benchmark",

@@ -9,6 +9,7 @@ internal import GuestMemory
 internal import HostSystem
 internal import MachineModel
 internal import X86CPU
+internal import X86Translator
 
 /// A fatal error of the command line.
 func fail(_ text: String) -> Never {
@@ -48,6 +49,7 @@ let cpu = try SoftCPU(index: 0, environment: environment)
 cpu.setFlatMode(bits: 64)
 cpu.instructionPointer = entry
 cpu[general: 4] = entry
+if arguments.count > 3, arguments[3] == "jit" { try Translator.install(on: cpu, cacheBytes: 64 << 20) }
 let limit = UInt64(arguments.count > 2 ? arguments[2] : "1000") ?? 1000
 let start = seconds()
 let stop = cpu.execute(limit: limit * 1_000_000)

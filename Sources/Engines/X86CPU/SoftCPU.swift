@@ -57,7 +57,7 @@ public final class SoftCPU: @unchecked Sendable {
         self.environment = environment
         codePages = environment.codePages
         features = SystemFeatures(environment.model)
-        state = State.allocate(capacity: 1)
+        state = TranslationState.allocateState()
         blocks = try BlockCache(state: state)
         let mmu = UnsafeMutablePointer<MMUState>.allocate(capacity: 1)
         mmu.initialize(to: MMUState(environment.memory, physicalAddressBits: environment.model.physicalAddressBits))
@@ -89,11 +89,13 @@ public final class SoftCPU: @unchecked Sendable {
         state.pointee.mmu.pointee.deallocate()
         state.pointee.mmu.deinitialize(count: 1)
         state.pointee.mmu.deallocate()
-        state.deallocate()
+        TranslationState.deallocate(state)
     }
 
     // MARK: touched on the processor's thread, or while it is stopped
     let features: SystemFeatures
+    /// Turns decoded code into the host's; nil where all is interpreted.
+    package var translator: (any CodeTranslator)?
     var stored = StoredRegisters()
     /// After RESET or INIT, on an application processor.
     var waitsForStartup = false

@@ -33,7 +33,7 @@ extension AssembledMachine {
                 if let refusal {
                     messages.info("running on the software CPU (tcg), not on KVM: \(refusal.reason)")
                 }
-                return try makeSoftwareEngine(memory)
+                return try makeSoftwareEngine(memory, accelerator)
             }
         }
         throw UserError(
@@ -90,7 +90,9 @@ extension AssembledMachine {
         } catch { throw UserError(error.description) }
     }
 
-    private func makeSoftwareEngine(_ memory: GuestMemory) throws(UserError) -> any BoardEngine {
+    private func makeSoftwareEngine(
+        _ memory: GuestMemory, _ accelerator: AcceleratorSpec
+    ) throws(UserError) -> any BoardEngine {
         let most = 255
         try checkProcessorCount(most, "the software CPU")
         acceleratorName = "tcg"
@@ -103,8 +105,13 @@ extension AssembledMachine {
             environment = try SoftCPU.Environment(memory: memory, ports: portSpace, devices: space, model: model)
         } catch { throw UserError("cannot make the software CPU", because: error) }
         return try SoftwareEngine(
-            count: spec.topology.count, environment: environment, machineLock: lock, clock: clock)
+            count: spec.topology.count, environment: environment, machineLock: lock, clock: clock,
+            translationBytes: accelerator.translates
+                ? accelerator.translationCacheBytes ?? Self.defaultTranslationBytes : nil)
     }
+
+    /// Of the translator's code and what belongs to it, for all processors together.
+    private static let defaultTranslationBytes: UInt64 = 256 << 20
 
     private func makeHardwareEngine(_ system: KVMSystem, _ memory: GuestMemory) throws(UserError) -> any BoardEngine {
         try checkProcessorCount(system.maximumProcessors, "KVM")

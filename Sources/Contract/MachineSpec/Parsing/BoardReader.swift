@@ -174,6 +174,9 @@ enum BoardReader {
                 found[place].translationCacheBytes = bytes
             }
         }
+        if let translates = try list.takeBool("jit") {
+            for place in found.indices where found[place].kind == .software { found[place].translates = translates }
+        }
         if let thread = list.take("thread") {
             guard ["single", "multi"].contains(thread) else {
                 throw OptionValue.refusal(of: thread, for: "thread", among: ["single", "multi"])

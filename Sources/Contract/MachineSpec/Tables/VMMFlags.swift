@@ -28,7 +28,7 @@ public enum VMMFlags {
         Flag(
             "accel", argument: "[accel=]accelerator[:accelerator][,prop=value]", section: standard,
             "select accelerator (kvm or tcg), the first that works of several\n"
-                + "kernel-irqchip=on|off|split, tb-size=n (MiB), thread=single|multi"),
+                + "kernel-irqchip=on|off|split, tb-size=n (MiB), thread=single|multi, jit=on|off"),
         Flag(
             "smp", argument: "[[cpus=]n][,maxcpus=n][,sockets=n][,dies=n][,cores=n][,threads=n]", section: standard,
             "set the number of CPUs to 'n' [default=1]"),

@@ -50,6 +50,8 @@ public struct AcceleratorSpec: Equatable, Sendable {
     public var translationCacheBytes: UInt64?
     /// `thread=single`: all vCPUs share one host thread.
     public var isSingleThreaded = false
+    /// `jit`: hot code is translated to the host's; else all is interpreted.
+    public var translates = false
     public init(kind: Kind) { self.kind = kind }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// What a handler tells the run loop.
-enum Outcome: Int32 {
+package enum Outcome: Int32 {
     /// Go on with the next instruction of the block.
     case next = 0
     /// Control was transferred or the block must end: `CPUState.rip` is the offset of the next instruction.
@@ -15,7 +15,7 @@ enum Outcome: Int32 {
 
 /// Runs one instruction, given the `State` and a pointer to the `Instruction`. The C convention makes a handler an
 /// eight-byte pointer without reference counting, which translated code calls as well.
-typealias Handler = @convention(c) @Sendable (UnsafeMutableRawPointer, UnsafeRawPointer) -> Int32
+package typealias Handler = @convention(c) @Sendable (UnsafeMutableRawPointer, UnsafeRawPointer) -> Int32
 
 /// The body of a handler, which may throw a fault:
 /// `{ handle($0, $1) { state, instruction throws(CPUFault) in ...; return .next } }`.
@@ -32,76 +32,77 @@ func handle(
 }
 
 /// One decoded instruction of a block. 56 bytes.
-struct Instruction {
-    var handler: Handler
+package struct Instruction {
+    package var handler: Handler
     /// The immediate, sign- or zero-extended as the instruction wants it.
-    var immediate: UInt64 = 0
+    package var immediate: UInt64 = 0
     /// Displacement of a memory operand, sign-extended; for RIP-relative operands relative to the block's start.
-    var displacement: Int64 = 0
+    package var displacement: Int64 = 0
     /// What the offset of a memory operand is cut to: 64, 32 or 16 ones.
-    var addressMask: UInt64 = .max
+    package var addressMask: UInt64 = .max
     /// Bytes from the block's first instruction to this one.
-    var offset: UInt16 = 0
+    package var offset: UInt16 = 0
     /// Bytes of this instruction, 1...15.
-    var length: UInt8 = 0
+    package var length: UInt8 = 0
     /// Register operand: modrm.reg with REX.R (or VEX.R). For a byte register (rows with `.byteReg`) its byte offset in
     /// `CPUState.gpr` instead, so that AH...BH need no special case.
-    var reg: UInt8 = 0
+    package var reg: UInt8 = 0
     /// Register operand of modrm.rm (or of the opcode's low bits) with REX.B; for a byte register as in `reg` (rows
     /// with `.byteRM`); meaningless for a memory operand.
-    var rm: UInt8 = 0
+    package var rm: UInt8 = 0
     /// Base register of a memory operand, 0...15, or `noRegister`, or `ripRegister`.
-    var base: UInt8 = Instruction.noRegister
+    package var base: UInt8 = Instruction.noRegister
     /// Index register, 0...15, or `noRegister`.
-    var index: UInt8 = Instruction.noRegister
+    package var index: UInt8 = Instruction.noRegister
     /// log2 of the index's factor.
-    var scale: UInt8 = 0
+    package var scale: UInt8 = 0
     /// Segment of the memory operand, as `SegmentRegister`; `.flat` where no base and no limit apply.
-    var segment: UInt8 = UInt8(SegmentRegister.ds)
+    package var segment: UInt8 = UInt8(SegmentRegister.ds)
     /// log2 of the operand's bytes: 0...3 for integers.
-    var operandSize: UInt8 = 0
+    package var operandSize: UInt8 = 0
     /// log2 of the address's bytes: 1...3.
-    var addressSize: UInt8 = 0
+    package var addressSize: UInt8 = 0
     /// VEX.vvvv, 0...15.
-    var vvvv: UInt8 = 0
+    package var vvvv: UInt8 = 0
     /// Opcode byte, for handlers that serve several.
-    var opcode: UInt8 = 0
+    package var opcode: UInt8 = 0
     /// Opcode map: 0 one-byte, 1 0F, 2 0F38, 3 0F3A.
-    var map: UInt8 = 0
-    var prefixes: Prefixes = []
+    package var map: UInt8 = 0
+    package var prefixes: Prefixes = []
     /// More about the instruction that its group's handlers define.
-    var detail: UInt8 = 0
+    package var detail: UInt8 = 0
     /// Instructions of the block before this one.
-    var ordinal: UInt8 = 0
+    package var ordinal: UInt8 = 0
 
     /// Indices past the general registers that name the words after them in `CPUState`, so that an address is computed
     /// without branches: `zero` and `blockIP`.
-    static let noRegister: UInt8 = 16
-    static let ripRegister: UInt8 = 18
+    package static let noRegister: UInt8 = 16
+    package static let ripRegister: UInt8 = 18
 
-    struct Prefixes: OptionSet {
-        let rawValue: UInt16
-        static let lock = Prefixes(rawValue: 1 << 0)
-        static let repeatEqual = Prefixes(rawValue: 1 << 1)
-        static let repeatNotEqual = Prefixes(rawValue: 1 << 2)
+    package struct Prefixes: OptionSet {
+        package let rawValue: UInt16
+        package init(rawValue: UInt16) { self.rawValue = rawValue }
+        package static let lock = Prefixes(rawValue: 1 << 0)
+        package static let repeatEqual = Prefixes(rawValue: 1 << 1)
+        package static let repeatNotEqual = Prefixes(rawValue: 1 << 2)
         /// 66.
-        static let operandSize = Prefixes(rawValue: 1 << 3)
+        package static let operandSize = Prefixes(rawValue: 1 << 3)
         /// 67.
-        static let addressSize = Prefixes(rawValue: 1 << 4)
+        package static let addressSize = Prefixes(rawValue: 1 << 4)
         /// Any REX: the byte registers 4...7 are SPL, BPL, SIL, DIL.
-        static let rex = Prefixes(rawValue: 1 << 5)
-        static let rexW = Prefixes(rawValue: 1 << 6)
-        static let vex = Prefixes(rawValue: 1 << 7)
+        package static let rex = Prefixes(rawValue: 1 << 5)
+        package static let rexW = Prefixes(rawValue: 1 << 6)
+        package static let vex = Prefixes(rawValue: 1 << 7)
         /// VEX.L: 256 bits.
-        static let vexL = Prefixes(rawValue: 1 << 8)
+        package static let vexL = Prefixes(rawValue: 1 << 8)
         /// modrm.rm is a memory operand.
-        static let memory = Prefixes(rawValue: 1 << 9)
-        static let segmentOverride = Prefixes(rawValue: 1 << 10)
+        package static let memory = Prefixes(rawValue: 1 << 9)
+        package static let segmentOverride = Prefixes(rawValue: 1 << 10)
         /// The memory operand's segment has a base or limit that must be looked at.
-        static let checkedSegment = Prefixes(rawValue: 1 << 11)
+        package static let checkedSegment = Prefixes(rawValue: 1 << 11)
         /// The memory operand lies in SS: a non-canonical address raises #SS.
-        static let stackSegment = Prefixes(rawValue: 1 << 12)
+        package static let stackSegment = Prefixes(rawValue: 1 << 12)
         /// Implicit memory operands lie on the stack: a non-canonical address raises #SS.
-        static let implicitStack = Prefixes(rawValue: 1 << 13)
+        package static let implicitStack = Prefixes(rawValue: 1 << 13)
     }
 }

@@ -117,6 +117,8 @@ struct RowFlags: OptionSet {
     static let vectorIndex = RowFlags(rawValue: 1 << 9)
     /// May run only at CPL 0 or touches system state: left out when instructions are compared with the host.
     static let system = RowFlags(rawValue: 1 << 10)
+    /// `Instruction.immediate` is the address of a `NativeOperation` made from `VectorForm`.
+    static let vectorForm = RowFlags(rawValue: 1 << 11)
 }
 
 /// What a VEX row demands of the VEX prefix beyond map and pp.

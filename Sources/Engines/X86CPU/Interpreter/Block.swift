@@ -10,6 +10,8 @@ struct Block {
     var count: Int32 = 0
     /// Bytes of code.
     var byteCount: Int32 = 0
+    /// How often it was entered, until it is worth translating.
+    var heat: Int32 = 0
     var nextInHash: UnsafeMutablePointer<Block>?
     /// Links of the lists of blocks with code in a page: of the first page, and of the second where it crosses.
     var nextInPage: UnsafeMutablePointer<Block>?

@@ -78,6 +78,7 @@ final class BlockCache {
     func drop(page: UInt64) {
         var next = pages.removeValue(forKey: page)
         state.forgetFetches()
+        state.cpu.translator?.drop(page: page)
         while let block = next {
             let isSecond = block.pointee.secondPage == page
             next = isSecond ? block.pointee.nextInSecondPage : block.pointee.nextInPage

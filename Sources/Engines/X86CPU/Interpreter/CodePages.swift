@@ -176,7 +176,10 @@ extension SoftCPU {
             _ = dropWriteTranslations(to: nil)
             codePages.everythingRewritten(by: self)
         }
-        if changes.overflowed || changes.allDropped { blocks.dropAll() }
+        if changes.overflowed || changes.allDropped {
+            blocks.dropAll()
+            translator?.dropAll()
+        }
         for page in changes.marked where dropWriteTranslation(ofPage: page) {
             codePages.rewritten(page: page, by: self)
         }

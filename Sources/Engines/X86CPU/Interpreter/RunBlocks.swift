@@ -17,6 +17,7 @@ func executeBlocks(_ state: State, limit: UInt64) -> Outcome {
     let isLimited = codeLimit < 0xFFFF_FFFF
     state.pointee.fetchKey = state.pointee.fetchKey & ~0xFF | UInt64(mode.rawValue)
     let end = state.pointee.instructionCount &+ min(limit, UInt64(Int64.max))
+    let translated = limit == 1 || !mode.is64 ? nil : state.pointee.translation.run
     while true {
         let linear = state.codeLinear(codeBase &+ state.pointee.rip)
         let entry = state.pointee.jumpCache + JumpCache.index(linear)
@@ -30,6 +31,18 @@ func executeBlocks(_ state: State, limit: UInt64) -> Outcome {
         if isLimited, state.pointee.rip &+ UInt64(block.pointee.byteCount) > codeLimit &+ 1 {
             let rest = codeLimit &+ 1 &- min(state.pointee.rip, codeLimit &+ 1)
             do throws(CPUFault) { block = try builder.scratchBlock(at: linear, limit: rest) } catch { return .fault }
+        }
+        if let translated {
+            block.pointee.heat &+= 1
+            if block.pointee.heat > state.pointee.translation.threshold {
+                let outcome = translated(state, linear)
+                if outcome == Outcome.branch.rawValue {
+                    if state.pointee.attention == 0 { continue }
+                    return .branch
+                }
+                if outcome == Outcome.fault.rawValue { return .fault }
+                if outcome == Outcome.exit.rawValue { return .exit }
+            }
         }
         state.pointee.blockIP = state.pointee.rip
         var instruction = UnsafePointer(block.instructions)

@@ -10,7 +10,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     func readablePointer(_ address: UInt64, size: Int) -> UnsafeRawPointer? {
         let entry = pointee.readTLB + Int(truncatingIfNeeded: (address >> 12) & pointee.tlbMask)
         guard address ^ entry.pointee.tag <= UInt64(4096 - size) else { return nil }
-        return UnsafeRawPointer(bitPattern: UInt(address &+ entry.pointee.addend))
+        return UnsafeRawPointer(bitPattern: UInt(entry.pointee.page &+ address & 4095))
     }
 
     /// The linear address of a string's element: the source by the instruction's segment, the destination in ES.

@@ -10,7 +10,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     ) throws(CPUFault) -> Value {
         let entry = pointee.readTLB + Int(truncatingIfNeeded: (address >> 12) & pointee.tlbMask)
         if address ^ entry.pointee.tag <= UInt64(4096 - MemoryLayout<Value>.size) {
-            let host = UnsafeRawPointer(bitPattern: UInt(address &+ entry.pointee.addend)).unsafelyUnwrapped
+            let host = UnsafeRawPointer(bitPattern: UInt(entry.pointee.page &+ address & 4095)).unsafelyUnwrapped
             return host.loadUnaligned(as: Value.self)
         }
         return Value(truncatingIfNeeded: try slowLoad(address, size: MemoryLayout<Value>.size))
@@ -23,7 +23,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     ) throws(CPUFault) {
         let entry = pointee.writeTLB + Int(truncatingIfNeeded: (address >> 12) & pointee.tlbMask)
         if address ^ entry.pointee.tag <= UInt64(4096 - MemoryLayout<Value>.size) {
-            let host = UnsafeMutableRawPointer(bitPattern: UInt(address &+ entry.pointee.addend)).unsafelyUnwrapped
+            let host = UnsafeMutableRawPointer(bitPattern: UInt(entry.pointee.page &+ address & 4095)).unsafelyUnwrapped
             host.storeBytes(of: value, as: Value.self)
             return
         }
@@ -36,6 +36,6 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     func writablePointer(_ address: UInt64, size: Int) -> UnsafeMutableRawPointer? {
         let entry = pointee.writeTLB + Int(truncatingIfNeeded: (address >> 12) & pointee.tlbMask)
         guard address ^ entry.pointee.tag <= UInt64(4096 - size) else { return nil }
-        return UnsafeMutableRawPointer(bitPattern: UInt(address &+ entry.pointee.addend))
+        return UnsafeMutableRawPointer(bitPattern: UInt(entry.pointee.page &+ address & 4095))
     }
 }

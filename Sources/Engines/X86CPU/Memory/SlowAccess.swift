@@ -53,11 +53,11 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         let context = mmu.pointee.contexts + mmu.pointee.current
         let number = pointee.cpl == 3 ? TLBTable.userFetch : TLBTable.supervisorFetch
         let entry = context.pointee.table(number) + Int(truncatingIfNeeded: (address >> 12)) & (TLBContext.size - 1)
-        if address ^ entry.pointee.tag < 4096 { return address &+ entry.pointee.addend }
+        if address ^ entry.pointee.tag < 4096 { return entry.pointee.page &+ address & 4095 }
         guard isAddressable(address) else { throw generalProtection() }
         let translation = try translate(address, .fetch, pointee.cpl == 3 ? .user : .supervisor)
         context.pointee.fill(
-            number, address, addend: translation.physical &- address, isGlobal: translation.isGlobal)
+            number, address, page: translation.physical & ~4095, isGlobal: translation.isGlobal)
         context.pointee.noteLarge(address, shift: translation.shift)
         return translation.physical
     }
@@ -94,17 +94,17 @@ extension UnsafeMutablePointer where Pointee == CPUState {
             translation.physical & ~4095 != mmu.pointee.controllerPage
         else { return }
         if mmu.pointee.hasWatches, isWatched(page: address & ~4095) { return }
-        let addend = UInt64(UInt(bitPattern: page.host)) &- (address & ~4095)
+        let host = UInt64(UInt(bitPattern: page.host))
         let context = mmu.pointee.contexts + mmu.pointee.current
         context.pointee.fill(
-            TLBTable.read + access.rawValue, address, addend: addend, isGlobal: translation.isGlobal)
+            TLBTable.read + access.rawValue, address, page: host, isGlobal: translation.isGlobal)
         context.pointee.noteLarge(address, shift: translation.shift)
         guard translation.isWritableNow, !page.isReadOnly else { return }
         // Before the entry is made: a decoder that sets the code flag later has its mark processed after it.
         let flags = roost_atomic_or8(page.flags, GuestMemory.PageFlags.dirty.rawValue)
         if flags & GuestMemory.PageFlags.code.rawValue == 0 {
             context.pointee.fill(
-                TLBTable.write + access.rawValue, address, addend: addend, isGlobal: translation.isGlobal)
+                TLBTable.write + access.rawValue, address, page: host, isGlobal: translation.isGlobal)
         }
     }
 

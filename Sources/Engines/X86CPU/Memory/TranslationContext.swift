@@ -58,10 +58,9 @@ struct TLBContext {
 
     /// Enters a translation.
     @inline(__always)
-    mutating func fill(_ number: Int, _ linear: UInt64, addend: UInt64, isGlobal: Bool) {
-        let page = linear & ~4095
-        let index = Int(truncatingIfNeeded: page >> 12) & (Self.size - 1)
-        table(number)[index] = TLBEntry(tag: page, addend: addend)
+    mutating func fill(_ number: Int, _ linear: UInt64, page: UInt64, isGlobal: Bool) {
+        let index = Int(truncatingIfNeeded: linear >> 12) & (Self.size - 1)
+        table(number)[index] = TLBEntry(tag: linear & ~4095, page: page)
         let word = number &* Self.wordsPerTable &+ index >> 6
         let bit: UInt64 = 1 << UInt64(index & 63)
         filled[word] |= bit
@@ -149,7 +148,7 @@ struct TLBContext {
     func dropWrites(to host: UInt64?) -> Bool {
         var found = false
         drop(tables: TLBTable.write..<TLBTable.userFetch) { entry in
-            guard host.map({ entry.tag &+ entry.addend == $0 }) ?? true else { return false }
+            guard host.map({ entry.page == $0 }) ?? true else { return false }
             found = true
             return true
         }

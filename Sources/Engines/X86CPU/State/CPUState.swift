@@ -30,12 +30,12 @@ struct SegmentState {
 struct TLBEntry {
     /// The linear address of the page.
     var tag: UInt64
-    /// What added to the linear address gives the host address of the byte.
-    var addend: UInt64
+    /// The host address of the page; in tables of code its guest-physical address.
+    var page: UInt64
 
     /// The entry that no access hits at this place of the table: its page number differs in the lowest bit from every
     /// address that is looked up here, canonical or not.
-    static func invalid(at index: Int) -> TLBEntry { TLBEntry(tag: UInt64(index ^ 1) << 12, addend: 0) }
+    static func invalid(at index: Int) -> TLBEntry { TLBEntry(tag: UInt64(index ^ 1) << 12, page: 0) }
 }
 
 /// How far memory accesses of the moment are trusted: each class has its own read and write TLB, so that a change of
@@ -122,6 +122,8 @@ struct CPUState {
     var accessClass = AccessClass.supervisor
     /// CPUID names 1 GiB pages.
     var hasGigabytePages: Bool = false
+    /// What translated code works with.
+    var translation = TranslationState()
 
     // MARK: segments and system registers
     var segments = InlineArray<9, SegmentState>(repeating: SegmentState())

@@ -8,6 +8,7 @@ internal import InterruptControllers
 internal import KVMEngine
 internal import MachineModel
 internal import X86CPU
+internal import X86Translator
 
 /// What a board needs of an execution engine: processors, and interrupt controllers that belong to it.
 protocol BoardEngine: AnyObject {
@@ -54,12 +55,18 @@ final class SoftwareEngine: BoardEngine {
     var devices: [any Device] { [controllers] }
 
     init(
-        count: Int, environment: SoftCPU.Environment, machineLock: Lock, clock: any MachineClock
+        count: Int, environment: SoftCPU.Environment, machineLock: Lock, clock: any MachineClock,
+        translationBytes: UInt64?
     ) throws(UserError) {
         for index in 0..<count {
             let processor: SoftCPU
             do throws(Errno) { processor = try SoftCPU(index: index, environment: environment) } catch {
                 throw UserError("the host has no room for vCPU \(index): \(error)")
+            }
+            if let bytes = translationBytes {
+                do throws(Errno) {
+                    try Translator.install(on: processor, cacheBytes: Int(bytes) / count)
+                } catch { throw UserError("the host has no room for translated code: \(error)") }
             }
             let apic = LocalAPIC(
                 identifier: UInt32(index), isBootstrap: index == 0, bus: controllers.bus, machineLock: machineLock,

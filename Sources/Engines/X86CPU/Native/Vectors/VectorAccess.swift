@@ -101,7 +101,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     {
         let entry = pointee.readTLB + Int(truncatingIfNeeded: (address >> 12) & pointee.tlbMask)
         if address ^ entry.pointee.tag <= UInt64(4096 - MemoryLayout<Value>.size) {
-            let host = UnsafeRawPointer(bitPattern: UInt(address &+ entry.pointee.addend)).unsafelyUnwrapped
+            let host = UnsafeRawPointer(bitPattern: UInt(entry.pointee.page &+ address & 4095)).unsafelyUnwrapped
             return host.loadUnaligned(as: Value.self)
         }
         try slowLoadBytes(address, count: MemoryLayout<Value>.size, into: scratch)

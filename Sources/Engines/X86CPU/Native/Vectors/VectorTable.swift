@@ -39,7 +39,7 @@ enum VectorTable {
         }
         table.add(
             name, map, form.opcode, prefix: form.prefix.opcodePrefix, digit: form.digit, mod: mod, vex: vex,
-            size: .doubleOrQuad, immediate: form.hasImmediate ? .byteUnsigned : .none, .modRM
+            size: .doubleOrQuad, immediate: form.hasImmediate ? .byteUnsigned : .none, [.modRM, .vectorForm]
         ) { instruction, mode in
             select(index, form, &instruction, mode)
         }

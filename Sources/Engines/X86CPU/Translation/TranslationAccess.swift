@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import GuestMemory
+
+/// Where translated code finds the fields of `CPUState`, in bytes from its start.
+package enum StateLayout {
+    private static func offset<Field>(_ field: KeyPath<CPUState, Field>) -> Int32 {
+        // All are stored properties.
+        Int32(MemoryLayout<CPUState>.offset(of: field).unsafelyUnwrapped)
+    }
+
+    package static let general = offset(\.gpr)
+    package static let rip = offset(\.rip)
+    package static let readTLB = offset(\.readTLB)
+    package static let writeTLB = offset(\.writeTLB)
+    package static let attention = offset(\.attention)
+    package static let fetchKey = offset(\.fetchKey)
+    package static let vectors = offset(\.ymm)
+    package static let mxcsr = offset(\.mxcsr)
+    package static let translation = offset(\.translation)
+    package static let hostStack = offset(\.translation.hostStack)
+    package static let savedFlags = offset(\.translation.savedFlags)
+    package static let codePage = offset(\.translation.codePage)
+    package static let jumpTable = offset(\.translation.jumpTable)
+    package static let stash = offset(\.translation.stash)
+    package static let isVectorLoaded = offset(\.translation.isVectorLoaded)
+
+    /// The base of a segment register by its number in instructions.
+    package static func segmentBase(_ index: UInt8) -> Int32 {
+        offset(\.segments) + Int32(index) * Int32(MemoryLayout<SegmentState>.stride)
+            + Int32(MemoryLayout<SegmentState>.offset(of: \.base).unsafelyUnwrapped)
+    }
+
+    /// Entries of a TLB, and bytes of each: the tag first, then the host's page.
+    package static let tlbEntries = TLBContext.size
+    package static let tlbEntryBytes = MemoryLayout<TLBEntry>.stride
+    /// Where in `CPUState.ymm` the value lies that MXCSR has for host code.
+    package static let hostControl = Int32(VectorBlock.control + VectorBlock.controlHost)
+}
+
+/// An instruction as the decoder leaves it, with what the translator must know beyond.
+package struct DecodedInstruction {
+    package enum Status {
+        case complete
+        /// No defined instruction, or one whose operands are not allowed: its handler raises the exception.
+        case undefined
+        /// It goes on behind the bytes that were given.
+        case incomplete
+    }
+    package var status: Status
+    package var instruction: Instruction
+    /// Nothing behind it belongs to the same block.
+    package var endsBlock: Bool
+    /// Where it is one of the vector instructions that a table describes.
+    package var vector: VectorDescription?
+}
+
+/// What the tables say of a vector instruction.
+package struct VectorDescription {
+    package var isFloatingPoint: Bool
+    package var setsFlags: Bool
+    package var usesMMX: Bool
+    /// modrm.reg, and a modrm.rm that is no memory, name general registers.
+    package var regIsGeneral: Bool
+    package var rmIsGeneral: Bool
+    package var writesMemory: Bool
+    package var memoryBytes: Int
+    /// The memory operand must be aligned to 16 bytes.
+    package var isAligned: Bool
+}
+
+/// Decodes one instruction of code in a mode (`CodeMode.rawValue`), from `available` bytes.
+package func decodeForTranslation(
+    _ bytes: UnsafePointer<UInt8>, available: Int, mode: UInt8, offset: Int
+) -> DecodedInstruction {
+    var decoder = InstructionDecoder(
+        bytes: bytes, available: available, mode: CodeMode(rawValue: mode), offset: UInt16(truncatingIfNeeded: offset))
+    let result = decoder.decode()
+    let flags = decoder.rowFlags
+    let status: DecodedInstruction.Status =
+        result == .needsMore ? .incomplete : result == .tooLong || decoder.row == nil ? .undefined : .complete
+    var instruction = decoder.instruction
+    if result == .tooLong {
+        instruction.handler = tooLongHandler
+        instruction.length = UInt8(InstructionDecoder.maximumLength)
+    }
+    return DecodedInstruction(
+        status: status, instruction: instruction, endsBlock: flags.contains(.endsBlock),
+        vector: status == .complete && flags.contains(.vectorForm) ? describe(instruction) : nil)
+}
+
+private func describe(_ instruction: Instruction) -> VectorDescription? {
+    guard let operation = UnsafePointer<NativeOperation>(bitPattern: UInt(instruction.immediate)) else { return nil }
+    let traits = operation.pointee.traits
+    return VectorDescription(
+        isFloatingPoint: traits.contains(.floatingPoint),
+        setsFlags: traits.contains(.setsFlags) || traits.contains(.string),
+        usesMMX: traits.contains(.mmx), regIsGeneral: traits.contains(.regGeneral),
+        rmIsGeneral: traits.contains(.rmGeneral),
+        writesMemory: traits.contains(.memory) && traits.contains(.writesRM),
+        memoryBytes: Int(operation.pointee.memoryBytes), isAligned: operation.pointee.alignmentMask != 0)
+}
+
+/// What may change under the translator's feet: which instructions translated code may run without a check.
+package struct TranslationMode: Equatable {
+    package var hasSSE: Bool
+    package var hasAVX: Bool
+    /// No exception of vector arithmetic is unmasked.
+    package var masksVectorTraps: Bool
+
+    package init(hasSSE: Bool, hasAVX: Bool, masksVectorTraps: Bool) {
+        self.hasSSE = hasSSE
+        self.hasAVX = hasAVX
+        self.masksVectorTraps = masksVectorTraps
+    }
+}
+
+extension SoftCPU {
+    /// The state that translated code runs on.
+    package var translationState: UnsafeMutableRawPointer { UnsafeMutableRawPointer(state) }
+    package var translation: UnsafeMutablePointer<TranslationState> {
+        (UnsafeMutableRawPointer(state) + MemoryLayout<CPUState>.offset(of: \.translation).unsafelyUnwrapped)
+            .assumingMemoryBound(to: TranslationState.self)
+    }
+    package var translationRIP: UInt64 {
+        get { state.pointee.rip }
+        set { state.pointee.rip = newValue }
+    }
+    package var hostHasAVX: Bool { HostFeatures.host.contains(.avx) }
+    package var fetchKey: UInt64 { state.pointee.fetchKey }
+    package var isAttentionWanted: Bool { state.pointee.attention != 0 }
+
+    package var translationMode: TranslationMode {
+        let blocked = state.pointee.cr0 & (VectorControl.emulation | VectorControl.taskSwitched)
+        let both = VectorControl.xcr0SSE | VectorControl.xcr0AVX
+        return TranslationMode(
+            hasSSE: blocked == 0 && state.pointee.cr4 & VectorControl.osFXSR != 0,
+            hasAVX: blocked & VectorControl.taskSwitched == 0 && state.pointee.cr4 & VectorControl.osXSAVE != 0
+                && state.pointee.xcr0 & both == both,
+            masksVectorTraps: state.pointee.mxcsr & 0x1F80 == 0x1F80)
+    }
+
+    /// The guest-physical address of code; nil where its fetch faults.
+    package func physicalCode(at linear: UInt64) -> UInt64? { try? state.translateFetch(linear) }
+
+    /// Copies code of a page (its number) after marking it as decoded.
+    /// - Returns: false where the page is not memory.
+    package func copyCode(page: UInt64, offset: Int, count: Int, to target: UnsafeMutableRawPointer) -> Bool {
+        guard
+            let host = environment.memory.hostPointer(
+                at: page &* GuestMemory.pageSize, count: Int(GuestMemory.pageSize), writable: false)
+        else { return false }
+        codePages.mark(page: page, offset: offset, count: count, by: self)
+        target.copyMemory(from: host + offset, byteCount: count)
+        return true
+    }
+
+    /// Brings the flags into the form that translated code saves them in.
+    package func saveFlagsForTranslation() { state.saveFlagsForTranslation() }
+    /// Takes the flags from the form that translated code saves them in.
+    package func takeFlagsOfTranslation() { state.takeFlagsOfTranslation() }
+}
+
+extension UnsafeMutablePointer where Pointee == CPUState {
+    @inline(__always)
+    fileprivate func saveFlagsForTranslation() {
+        let image = arithmeticFlags
+        pointee.translation.savedFlags =
+            (image & ~Flag.overflow | 2) << 8 & 0xFF00 | (image & Flag.overflow != 0 ? 1 : 0)
+    }
+
+    @inline(__always)
+    fileprivate func takeFlagsOfTranslation() {
+        let saved = pointee.translation.savedFlags
+        setArithmeticFlags(saved >> 8 & 0xFF | (saved & 1 != 0 ? Flag.overflow : 0))
+    }
+}
+
+/// Runs one instruction by its handler on behalf of translated code, which has stored registers and flags.
+/// - Parameter blockIP: the offset of the block that `instruction.offset` counts from.
+/// - Returns: an `Outcome`; with `next` the flags are saved for translated code, else rip is set.
+package func interpret(
+    _ raw: UnsafeMutableRawPointer, _ instruction: UnsafePointer<Instruction>, blockIP: UInt64
+) -> Int32 {
+    let state = raw.assumingMemoryBound(to: CPUState.self)
+    state.pointee.blockIP = blockIP
+    state.takeFlagsOfTranslation()
+    let outcome = instruction.pointee.handler(state, instruction)
+    if outcome == Outcome.next.rawValue {
+        state.saveFlagsForTranslation()
+    } else if outcome == Outcome.fault.rawValue {
+        state.settleFault(instruction)
+    }
+    return outcome
+}
+
+/// The pseudo instruction that stands behind the last one of a block.
+package func resumeInstruction(offset: Int, ordinal: Int) -> Instruction {
+    var last = Instruction(handler: resumeHandler)
+    last.offset = UInt16(truncatingIfNeeded: offset)
+    last.ordinal = UInt8(truncatingIfNeeded: ordinal)
+    return last
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import X86CPU
+
+// Jumps, calls and returns, and what stands behind the block out of line.
+extension BlockTranslator {
+    mutating func emitFlow(_ index: Int) {
+        let item = body[index]
+        if item.raw.map == 1 { return emitConditional(item, item.raw.opcode & 15) }
+        switch item.raw.opcode {
+        case 0x70...0x7F: emitConditional(item, item.raw.opcode & 15)
+        case 0xE2, 0xE3: emitCounted(item)
+        case 0xE9, 0xEB: emitTransfer(to: item.nearTarget ?? 0, item)
+        case 0xE8: emitCall(index)
+        case 0xC2, 0xC3: emitReturn(index)
+        default: emitIndirect(index)
+        }
+    }
+
+    // MARK: direct
+
+    private func isNear(_ target: Int) -> Bool { target >= 0 && target < CodeReader.pageSize }
+
+    private mutating func emitConditional(_ item: BlockInstruction, _ condition: UInt8) {
+        ensureNativeFlags()
+        leave(by: emitter.jump(if: condition), to: item.nearTarget ?? 0, from: item.offset)
+    }
+
+    /// LOOP and JRCXZ, which reach their targets over a jump since they have short displacements only.
+    private mutating func emitCounted(_ item: BlockInstruction) {
+        let jumpBytes: UInt8 = 5
+        if item.raw.opcode == 0xE2 {
+            emitter.address(Host.rcx, .memory(Host.rcx, -1))
+            emitter.bytes(0xE3, jumpBytes)
+        } else {
+            emitter.bytes(0xE3, 2, 0xEB, jumpBytes)
+        }
+        leave(by: emitter.jump(), to: item.nearTarget ?? 0, from: item.offset)
+    }
+
+    /// A jump that was emitted leads to a target.
+    private mutating func leave(by place: UnsafeMutablePointer<UInt8>, to target: Int, from source: Int) {
+        if isNear(target) {
+            cold.append(.chain(from: place, target: target, flags: flags, source: source))
+        } else {
+            cold.append(.far(from: place, target: target, flags: flags))
+        }
+    }
+
+    private mutating func emitTransfer(to target: Int, _ item: BlockInstruction) {
+        if isNear(target) {
+            leave(by: emitter.jump(), to: target, from: item.offset)
+        } else {
+            emitFar(to: target)
+        }
+    }
+
+    /// Goes on at an offset behind the block.
+    mutating func emitContinuation(at offset: Int, _ last: BlockInstruction) {
+        if last.kind == .interpreted, InstructionKind.changesMode(last.raw) || last.decoded.endsBlock {
+            saveFlags()
+            emitTarget(offset)
+            emitter.store(.state(StateLayout.rip), Host.scratch0)
+            emitter.jump(to: stubs.lookup)
+        } else {
+            emitTransfer(to: offset, last)
+        }
+    }
+
+    /// The linear address of an offset from the page's start, in scratch0.
+    private mutating func emitTarget(_ offset: Int) {
+        emitter.load(Host.scratch0, .state(StateLayout.codePage))
+        if offset != 0 { emitter.address(Host.scratch0, .memory(Host.scratch0, Int32(truncatingIfNeeded: offset))) }
+    }
+
+    private mutating func emitFar(to target: Int) {
+        saveFlags()
+        emitTarget(target)
+        emitJumpThroughTable()
+    }
+
+    // MARK: by the table
+
+    /// Log2 of the bytes of an entry of the jump table.
+    static let jumpEntryShift: UInt8 = 5
+
+    /// Goes on at the linear address in scratch0. The flags are saved.
+    mutating func emitJumpThroughTable() {
+        let (target, entry) = (Host.scratch0, Host.scratch1)
+        emitter.store(.state(StateLayout.rip), target)
+        emitter.move(entry, target, wide: false)
+        emitter.arithmetic(4, .register(entry), Int32(JumpTable.count - 1), wide: false)
+        emitter.op(0xC1, 4, .register(entry), wide: false)
+        emitter.byte(Self.jumpEntryShift)
+        emitter.op(0x03, entry, .state(StateLayout.jumpTable))
+        emitter.op(0x39, target, .memory(entry, JumpTable.linearOffset))
+        cold.append(.lookup(from: emitter.jump(if: Emitter.ifNotEqual)))
+        emitter.load(target, .state(StateLayout.fetchKey))
+        emitter.op(0x39, target, .memory(entry, JumpTable.keyOffset))
+        cold.append(.lookup(from: emitter.jump(if: Emitter.ifNotEqual)))
+        emitter.load(target, .memory(entry, JumpTable.pageOffset))
+        emitter.store(.state(StateLayout.codePage), target)
+        emitter.op(0xFF, 4, .memory(entry, JumpTable.codeOffset), wide: false)
+    }
+
+    private mutating func emitCall(_ index: Int) {
+        let item = body[index]
+        prepareClobber(item)
+        emitPushReturn(index)
+        emitTransfer(to: item.nearTarget ?? 0, item)
+    }
+
+    private mutating func emitPushReturn(_ index: Int) {
+        let slow = lookUpPush()
+        let place = singleOperand()
+        emitter.load(Host.scratch1, .state(StateLayout.codePage))
+        emitter.address(Host.scratch1, .memory(Host.scratch1, Int32(body[index].end)))
+        emitter.store(place, Host.scratch1)
+        moveStack(-8)
+        // The interpreter's call branches, so nothing comes back here.
+        interpretSlowly(index, slow)
+    }
+
+    private mutating func emitReturn(_ index: Int) {
+        let item = body[index]
+        prepareClobber(item)
+        emitter.move(Host.scratch0, Host.guestStack)
+        let slow = emitLookup(bytes: 8, isWrite: false)
+        emitter.load(Host.scratch0, pairedOperand())
+        moveStack(8 + Int32(truncatingIfNeeded: item.raw.opcode == 0xC2 ? item.instruction.immediate : 0))
+        interpretSlowly(index, slow)
+        emitJumpThroughTable()
+    }
+
+    /// JMP and CALL through a register or memory.
+    private mutating func emitIndirect(_ index: Int) {
+        let item = body[index]
+        guard !(item.raw.isMemory && Self.isOutOfReach(item)) else { return emitByInterpreter(index) }
+        prepareClobber(item)
+        let isCall = item.raw.digit == 2
+        if item.raw.isMemory {
+            emitAddress(item)
+            let slow = emitLookup(bytes: 8, isWrite: false)
+            emitter.load(Host.scratch0, pairedOperand())
+            interpretSlowly(index, slow)
+        }
+        if isCall {
+            if item.raw.isMemory { emitter.store(.state(StateLayout.stash), Host.scratch0) }
+            emitPushReturn(index)
+        }
+        if !item.raw.isMemory {
+            emitter.move(Host.scratch0, fetch(item.raw.rm, into: Host.scratch0))
+        } else if isCall {
+            emitter.load(Host.scratch0, .state(StateLayout.stash))
+        }
+        emitJumpThroughTable()
+    }
+
+    // MARK: out of line
+
+    mutating func emitCold() {
+        var next = 0
+        // Far targets add look-ups while they are emitted.
+        while next < cold.count {
+            let item = cold[next]
+            next += 1
+            switch item {
+            case .interpret(let from, let site, let back):
+                for place in from { emitter.linkHere(place) }
+                emitter.constant(Host.scratch1, UInt32(site))
+                emitter.call(stubs.interpret)
+                emitter.jump(to: back)
+            case .chain(let from, let target, let flags, let source): emitChain(from, target, flags, source)
+            case .far(let from, let target, let flags):
+                emitter.linkHere(from)
+                self.flags = flags
+                emitFar(to: target)
+            case .poll(let from, let offset, let restoresCounter, let saving):
+                emitter.linkHere(from)
+                if restoresCounter { emitter.move(Host.rcx, Host.scratch0) }
+                emitter.constant(Host.scratch1, UInt32(offset))
+                emitter.jump(to: saving ? stubs.pollSaving : stubs.poll)
+            case .lookup(let from): Emitter.link(from, to: stubs.lookup)
+            }
+        }
+    }
+
+    private mutating func emitChain(
+        _ from: UnsafeMutablePointer<UInt8>, _ target: Int, _ flags: FlagPlace, _ source: Int
+    ) {
+        let isSaved = flags == .saved
+        if target == start {
+            // Its own start: known already.
+            Emitter.link(from, to: isSaved ? entries.saved : entries.native)
+            return
+        }
+        emitter.linkHere(from)
+        emitter.constant(Host.scratch1, UInt32(firstSite + sites.count))
+        emitter.jump(to: flags == .native ? stubs.chainSaving : stubs.chain)
+        sites.append(
+            ChainSite(
+                place: from, target: target, page: page, needsSavedEntry: isSaved, isForward: target > source,
+                mode: key))
+    }
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import X86CPU
+
+/// One instruction of a block that is being translated.
+struct BlockInstruction {
+    var decoded: DecodedInstruction
+    var raw: RawInstruction
+    var kind: InstructionKind
+    var effect: FlagEffect
+    /// Bytes from the page's start.
+    var offset: Int
+    /// Something behind it may look at the flags that it leaves.
+    var flagsAreLive = false
+
+    var instruction: Instruction { decoded.instruction }
+    var length: Int { Int(decoded.instruction.length) }
+    var end: Int { offset + length }
+}
+
+/// A direct jump inside a page that is linked when its target is known.
+struct ChainSite {
+    /// Of the jump's displacement, in the writable mapping.
+    var place: UnsafeMutablePointer<UInt8>
+    /// Offset of the target in the page.
+    var target: Int
+    var page: UInt64
+    /// RFLAGS holds the flags; else they are saved, or nobody wants them.
+    var needsSavedEntry: Bool
+    /// It jumps on: no poll is needed.
+    var isForward: Bool
+    /// Bits of the key of its code beside the address.
+    var mode: UInt64
+}
+
+/// Where translated code begins, in the writable mapping.
+struct BlockEntries {
+    /// The flags are saved.
+    var saved: UnsafeMutablePointer<UInt8>
+    /// RFLAGS holds the flags.
+    var native: UnsafeMutablePointer<UInt8>
+    /// As `native`, without a look at what wants attention.
+    var unpolled: UnsafeMutablePointer<UInt8>
+}
+
+/// Translates one block.
+struct BlockTranslator {
+    /// Where the arithmetic flags are.
+    enum FlagPlace { case native, saved, both, nowhere }
+
+    /// Code out of line that is emitted behind the block.
+    enum Cold {
+        /// Interprets an instruction and goes on behind it.
+        case interpret(from: [UnsafeMutablePointer<UInt8>], site: Int, back: UnsafeMutablePointer<UInt8>)
+        /// Leaves for a target in the page.
+        case chain(from: UnsafeMutablePointer<UInt8>, target: Int, flags: FlagPlace, source: Int)
+        /// Leaves for a target in another page.
+        case far(from: UnsafeMutablePointer<UInt8>, target: Int, flags: FlagPlace)
+        /// Leaves for the address in `rip`.
+        case lookup(from: UnsafeMutablePointer<UInt8>)
+        case poll(from: UnsafeMutablePointer<UInt8>, offset: Int, restoresCounter: Bool, saving: Bool)
+    }
+
+    let reader: CodeReader
+    let stubs: Stubs
+    let mode: TranslationMode
+    let key: UInt64
+    let page: UInt64
+    let start: Int
+    var emitter: Emitter
+    var body: [BlockInstruction] = []
+    var cold: [Cold] = []
+    var sites: [ChainSite] = []
+    var flags = FlagPlace.native
+    /// The host's vector registers are the guest's from here on.
+    var hasVectors = false
+    /// Offset of the block's instructions in the data area.
+    var dataOffset = 0
+    /// First index that `sites` will have in the translator's list.
+    let firstSite: Int
+    var entries: BlockEntries
+
+    static let maximumInstructions = 64
+
+    init(
+        reader: CodeReader, stubs: Stubs, mode: TranslationMode, key: UInt64, page: UInt64, start: Int,
+        place: UnsafeMutablePointer<UInt8>, firstSite: Int
+    ) {
+        self.reader = reader
+        self.stubs = stubs
+        self.mode = mode
+        self.key = key
+        self.page = page
+        self.start = start
+        self.firstSite = firstSite
+        emitter = Emitter(at: place)
+        entries = BlockEntries(saved: place, native: place, unpolled: place)
+    }
+
+    // MARK: analysis
+
+    /// Decodes the block.
+    /// - Returns: false where not even its first instruction lies in the page whole.
+    mutating func decode() -> Bool {
+        var offset = start
+        while body.count < Self.maximumInstructions, let decoded = reader.decode(at: offset, from: start) {
+            let raw = RawInstruction(reader.pointer(offset), count: Int(decoded.instruction.length))
+            var kind = InstructionKind(raw, decoded)
+            if kind == .shaped || kind == .verbatim, !isAllowed(raw, decoded) { kind = .interpreted }
+            let effect = kind == .interpreted ? .unknown : FlagEffect.of(raw, decoded)
+            body.append(BlockInstruction(decoded: decoded, raw: raw, kind: kind, effect: effect, offset: offset))
+            offset += Int(decoded.instruction.length)
+            if decoded.status == .undefined || decoded.endsBlock || endsBlock(kind, raw) { break }
+        }
+        findLiveFlags()
+        return !body.isEmpty
+    }
+
+    private func endsBlock(_ kind: InstructionKind, _ raw: RawInstruction) -> Bool {
+        kind == .interpreted && InstructionKind.changesMode(raw)
+    }
+
+    /// Whether the processor's mode lets a vector instruction run without a check.
+    private func isAllowed(_ raw: RawInstruction, _ decoded: DecodedInstruction) -> Bool {
+        if raw.isVEX, raw.map == 1, raw.opcode == 0x77 { return mode.hasAVX }
+        guard let shape = Shape.of(raw, decoded), shape.isVector else { return true }
+        if shape.isFloatingPoint, !mode.masksVectorTraps { return false }
+        return raw.isVEX ? mode.hasAVX : mode.hasSSE
+    }
+
+    private mutating func findLiveFlags() {
+        guard let last = body.last else { return }
+        var isLive = true
+        if last.kind == .flow {
+            if let target = last.nearTarget { isLive = liveAtTarget(target, last) }
+        } else if last.kind != .interpreted, body.count == Self.maximumInstructions || last.end == CodeReader.pageSize {
+            isLive = reader.needsFlags(at: last.end)
+        }
+        for index in body.indices.reversed() {
+            body[index].flagsAreLive = isLive
+            let effect = body[index].effect
+            isLive = effect.contains(.reads) || isLive && !effect.contains(.replaces)
+        }
+    }
+
+    private func liveAtTarget(_ target: Int, _ last: BlockInstruction) -> Bool {
+        guard target >= 0, target < CodeReader.pageSize else { return true }
+        let isConditional = !last.decoded.endsBlock
+        return reader.needsFlags(at: target) || isConditional && reader.needsFlags(at: last.end)
+    }
+
+    // MARK: emission
+
+    /// The code at the block's start, what stands behind it and the sites that lead out; the instructions are at
+    /// `dataOffset` in the data area by then.
+    mutating func emit() {
+        emitEntry()
+        for index in body.indices { emit(index) }
+        if let last = body.last, !last.endsFlow { emitContinuation(at: last.end, last) }
+        emitCold()
+    }
+
+    private mutating func emitEntry() {
+        let needsFlags = body[0].effect.contains(.reads) || body[0].flagsAreLive && !body[0].effect.contains(.replaces)
+        entries.saved = emitter.cursor
+        if needsFlags {
+            flags = .saved
+            ensureNativeFlags()
+            flags = .native
+        }
+        entries.native = emitter.cursor
+        if needsFlags {
+            // JRCXZ looks at no flag.
+            emitter.move(Host.scratch0, Host.rcx)
+            emitter.load(Host.rcx, .state(StateLayout.attention), wide: false)
+            emitter.bytes(0xE3, 5)
+            let wanted = emitter.jump()
+            emitter.move(Host.rcx, Host.scratch0)
+            cold.append(.poll(from: wanted, offset: start, restoresCounter: true, saving: true))
+        } else {
+            emitter.arithmetic(7, .state(StateLayout.attention), 0, wide: false)
+            let wanted = emitter.jump(if: Emitter.ifNotEqual)
+            cold.append(.poll(from: wanted, offset: start, restoresCounter: false, saving: false))
+            flags = .nowhere
+        }
+        entries.unpolled = emitter.cursor
+    }
+
+    private mutating func emit(_ index: Int) {
+        let item = body[index]
+        switch item.kind {
+        case .nothing: break
+        case .interpreted: emitByInterpreter(index)
+        case .verbatim: emitVerbatim(item)
+        case .shaped: emitShaped(index)
+        case .special: emitSpecial(index)
+        case .flow: emitFlow(index)
+        }
+    }
+
+    /// What the interpreter's handler of an instruction is told by: its place in the data area.
+    func site(_ index: Int) -> Int { dataOffset + index * MemoryLayout<Instruction>.stride }
+
+    private mutating func emitVerbatim(_ item: BlockInstruction) {
+        if item.raw.isVEX { prepareVectors(item) }
+        prepareFlags(item)
+        let bytes = reader.pointer(item.offset)
+        for index in 0..<item.length { emitter.byte(bytes[index]) }
+        noteFlags(item)
+    }
+
+    // MARK: flags
+
+    /// Puts the flags in memory where RFLAGS alone holds them. Changes scratch1.
+    mutating func saveFlags() {
+        guard flags == .native else { return }
+        emitter.move(Host.scratch1, Host.rax)
+        Stubs.emitSaveFlags(&emitter, Host.rsp)
+        emitter.move(Host.rax, Host.scratch1)
+        flags = .both
+    }
+
+    /// Puts the flags in RFLAGS where memory alone holds them. Changes scratch1.
+    mutating func ensureNativeFlags() {
+        guard flags == .saved else { return }
+        emitter.move(Host.scratch1, Host.rax)
+        Stubs.emitRestoreFlags(&emitter, Host.rsp)
+        emitter.move(Host.rax, Host.scratch1)
+        flags = .both
+    }
+
+    /// The instruction wants RFLAGS as the guest has them: it reads them, or changes some and others stay live.
+    func wantsFlags(_ item: BlockInstruction) -> Bool {
+        item.effect.contains(.reads)
+            || item.effect.contains(.writes) && !item.effect.contains(.replaces) && item.flagsAreLive
+    }
+
+    /// Before an instruction that RFLAGS is not destroyed for.
+    mutating func prepareFlags(_ item: BlockInstruction) { if wantsFlags(item) { ensureNativeFlags() } }
+
+    /// Before code that destroys RFLAGS on behalf of an instruction.
+    mutating func prepareClobber(_ item: BlockInstruction) {
+        let survive = item.effect.contains(.reads) || item.flagsAreLive && !item.effect.contains(.replaces)
+        if survive { saveFlags() }
+        flags = survive && flags != .nowhere ? .saved : .nowhere
+    }
+
+    /// After an instruction.
+    mutating func noteFlags(_ item: BlockInstruction) {
+        if item.effect.contains(.writes) { flags = .native }
+    }
+}
+
+extension BlockInstruction {
+    /// The target of a direct jump or call, from the page's start.
+    var nearTarget: Int? {
+        switch (raw.map, raw.opcode) {
+        case (0, 0x70...0x7F), (0, 0xE2...0xE3), (0, 0xE8), (0, 0xE9), (0, 0xEB), (1, 0x80...0x8F):
+            // Relative to the block's start, from which `decoded` counts.
+            let start = offset - Int(instruction.offset)
+            return start + Int(truncatingIfNeeded: Int64(bitPattern: instruction.immediate))
+        default: return nil
+        }
+    }
+
+    /// Control never comes behind it.
+    var endsFlow: Bool { kind == .flow && decoded.endsBlock }
+}

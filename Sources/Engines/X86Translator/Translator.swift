@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CX86Native
+public import HostSystem
+public import X86CPU
+
+/// Turns the hot blocks of one processor's 64-bit code into code of the host, which has the same instruction set: most
+/// instructions are emitted almost as they were found, with memory operands led through the software TLB.
+///
+///     run ──► find ──► enter ══► translated code ══► leave ──► link, or back to the interpreter
+///                                      ║  ▲
+///                                      ▼  ║
+///                               interpret (one instruction)
+///
+/// Everything happens on the processor's thread. Code is kept by guest-physical address, so that address spaces share it,
+/// and it is forgotten by page when the page changes, or altogether when its memory is full.
+public final class Translator: CodeTranslator {
+    typealias EnterCode = @convention(c) (UnsafeMutableRawPointer, UnsafeRawPointer) -> UInt64
+
+    private let cpu: Unmanaged<SoftCPU>
+    private let state: UnsafeMutableRawPointer
+    private let translation: UnsafeMutablePointer<TranslationState>
+    private let area: CodeArea
+    private let data: MemoryMapping
+    private let stubs: Stubs
+    private let enter: EnterCode
+    private let table = JumpTable()
+    private let buffer = UnsafeMutablePointer<UInt8>.allocate(capacity: CodeReader.pageSize)
+    private var cursor: UnsafeMutablePointer<UInt8>
+    private var dataUsed = 0
+    private var mode = TranslationMode(hasSSE: false, hasAVX: false, masksVectorTraps: false)
+    /// By physical address and mode; nil where code cannot be translated.
+    private var blocks: [UInt64: BlockEntries?] = [:]
+    /// The keys in `blocks` of each page.
+    private var pages: [UInt64: [UInt64]] = [:]
+    private var drops: [UInt64: Int] = [:]
+    private var sites: [ChainSite] = []
+    /// How often code was forgotten.
+    private var dropCount = 0
+    package private(set) var statistics = TranslatorStatistics()
+
+    /// Room for one block's code, and what the data area keeps for it.
+    private static let blockBytes = 64 << 10
+    private static let dataBytes =
+        (BlockTranslator.maximumInstructions + 1) * MemoryLayout<Instruction>.stride + headerBytes
+    /// Before a block's instructions: its offset in the page.
+    private static let headerBytes = 8
+    /// A page that was rewritten so often is left to the interpreter.
+    private static let maximumDrops = 200
+    private static let modeBits: UInt64 = 11
+
+    /// Gives a processor a translator.
+    /// - Parameters:
+    ///   - cacheBytes: bound of the memory for code and what belongs to it.
+    ///   - threshold: how often a block is interpreted before it is translated.
+    /// - Throws: the host's error where it refuses the memory.
+    public static func install(on cpu: SoftCPU, cacheBytes: Int, threshold: Int32 = 24) throws(Errno) {
+        let translator = try Translator(cpu, cacheBytes: cacheBytes)
+        cpu.translation.pointee.threshold = threshold
+        cpu.translator = translator
+    }
+
+    private init(_ cpu: SoftCPU, cacheBytes: Int) throws(Errno) {
+        self.cpu = .passUnretained(cpu)
+        state = cpu.translationState
+        translation = cpu.translation
+        // Code takes about as many bytes as the decoded instructions that are kept for the interpreter.
+        let half = max(cacheBytes / 2, 16 * Self.blockBytes) & ~4095
+        area = try CodeArea(count: half)
+        data = try MemoryMapping.anonymous(count: half)
+        let helper = unsafeBitCast(interpretForTranslation, to: UInt.self)
+        stubs = Stubs(at: area.start, helper: UInt64(helper), hasAVX: cpu.hostHasAVX)
+        enter = unsafeBitCast(area.executable(stubs.enter), to: EnterCode.self)
+        cursor = stubs.end
+        translation.pointee.jumpTable = UnsafeMutableRawPointer(table.entries)
+        translation.pointee.context = Unmanaged.passUnretained(self).toOpaque()
+        translation.pointee.run = runTranslation
+    }
+
+    deinit {
+        table.deallocate()
+        buffer.deallocate()
+    }
+
+    // MARK: running
+
+    fileprivate func run(_ first: UInt64) -> Int32 {
+        cpu._withUnsafeGuaranteedRef { cpu in
+            cpu.saveFlagsForTranslation()
+            var linear = first
+            var isHot = true
+            while true {
+                updateMode(cpu)
+                guard let code = find(linear, cpu, translates: isHot) else {
+                    cpu.takeFlagsOfTranslation()
+                    return isHot ? Outcome.next.rawValue : Outcome.branch.rawValue
+                }
+                isHot = false
+                translation.pointee.codePage = linear & ~UInt64(CodeReader.pageSize - 1)
+                let result = enter(state, code)
+                let reason = UInt32(truncatingIfNeeded: result)
+                let site = Int(result >> 32)
+                switch reason {
+                case ExitReason.chain:
+                    cpu.translationRIP = translation.pointee.codePage &+ UInt64(sites[site].target)
+                    link(site)
+                case ExitReason.poll: cpu.translationRIP = translation.pointee.codePage &+ UInt64(site)
+                case ExitReason.lookup: break
+                case UInt32(Outcome.branch.rawValue): cpu.saveFlagsForTranslation()
+                default: return Int32(bitPattern: reason)
+                }
+                if cpu.isAttentionWanted {
+                    cpu.takeFlagsOfTranslation()
+                    return Outcome.branch.rawValue
+                }
+                linear = cpu.translationRIP
+            }
+        }
+    }
+
+    private func updateMode(_ cpu: SoftCPU) {
+        let now = cpu.translationMode
+        guard now != mode else { return }
+        mode = now
+        table.clear()
+    }
+
+    private func modeKey(_ cpu: SoftCPU) -> UInt64 {
+        cpu.fetchKey & 0xFF | (mode.hasSSE ? 1 << 8 : 0) | (mode.hasAVX ? 1 << 9 : 0)
+            | (mode.masksVectorTraps ? 1 << 10 : 0)
+    }
+
+    /// - Returns: where the code of a linear address runs.
+    private func find(_ linear: UInt64, _ cpu: SoftCPU, translates: Bool) -> UnsafeRawPointer? {
+        let entry = table.entry(linear)
+        if entry.pointee.linear == linear, entry.pointee.key == cpu.fetchKey { return entry.pointee.code }
+        guard let physical = cpu.physicalCode(at: linear) else { return nil }
+        let key = physical << Self.modeBits | modeKey(cpu)
+        let entries: BlockEntries
+        if let known = blocks[key] {
+            guard let known else { return nil }
+            entries = known
+        } else {
+            guard translates, let made = translate(physical, key, cpu) else { return nil }
+            entries = made
+        }
+        let code = area.executable(entries.saved)
+        entry.pointee = JumpTable.Entry(
+            linear: linear, key: cpu.fetchKey, code: code, page: linear & ~UInt64(CodeReader.pageSize - 1))
+        return code
+    }
+
+    private func link(_ number: Int) {
+        let site = sites[number]
+        let key = (site.page << 12 | UInt64(site.target)) << Self.modeBits | site.mode
+        guard let known = blocks[key], let entries = known else { return }
+        let target = site.needsSavedEntry ? entries.saved : site.isForward ? entries.unpolled : entries.native
+        Emitter.link(site.place, to: target)
+    }
+
+    // MARK: translating
+
+    private func translate(_ physical: UInt64, _ key: UInt64, _ cpu: SoftCPU) -> BlockEntries? {
+        if area.count - (cursor - area.start) < Self.blockBytes || data.count - dataUsed < Self.dataBytes { dropAll() }
+        let page = physical >> 12
+        guard drops[page, default: 0] < Self.maximumDrops else { return nil }
+        let start = Int(physical & UInt64(CodeReader.pageSize - 1))
+        let modeKey = key & (1 << Self.modeBits - 1)
+        let reader = CodeReader(cpu, page: page, mode: UInt8(truncatingIfNeeded: modeKey), buffer: buffer)
+        var block = BlockTranslator(
+            reader: reader, stubs: stubs, mode: mode, key: modeKey, page: page, start: start, place: cursor,
+            firstSite: sites.count)
+        guard block.decode() else {
+            remember(nil, key, page)
+            return nil
+        }
+        block.dataOffset = keepInstructions(block)
+        block.emit()
+        cursor += (block.emitter.cursor - cursor + 15) & ~15
+        sites += block.sites
+        remember(block.entries, key, page)
+        statistics.blocks += 1
+        statistics.instructions += block.body.count
+        return block.entries
+    }
+
+    private func remember(_ entries: BlockEntries?, _ key: UInt64, _ page: UInt64) {
+        blocks.updateValue(entries, forKey: key)
+        pages[page, default: []].append(key)
+    }
+
+    /// - Returns: where the first instruction lies in the data area.
+    private func keepInstructions(_ block: BlockTranslator) -> Int {
+        let stride = MemoryLayout<Instruction>.stride
+        data.base.storeBytes(of: block.start, toByteOffset: dataUsed, as: Int.self)
+        let first = dataUsed + Self.headerBytes
+        let places = (data.base + first).bindMemory(to: Instruction.self, capacity: block.body.count + 1)
+        var end = 0
+        for (index, item) in block.body.enumerated() {
+            var instruction = item.instruction
+            instruction.ordinal = UInt8(index)
+            (places + index).initialize(to: instruction)
+            end = item.end - block.start
+        }
+        (places + block.body.count).initialize(to: resumeInstruction(offset: end, ordinal: block.body.count))
+        dataUsed = first + (block.body.count + 1) * stride
+        return first
+    }
+
+    // MARK: interpreting
+
+    fileprivate func interpret(_ site: Int) -> Int32 {
+        let instruction = UnsafePointer((data.base + site).assumingMemoryBound(to: Instruction.self))
+        let first = UnsafeRawPointer(instruction - Int(instruction.pointee.ordinal))
+        let start = (first - Self.headerBytes).load(as: Int.self)
+        let blockIP = translation.pointee.codePage &+ UInt64(start)
+        let before = dropCount
+        let outcome = X86CPU.interpret(state, instruction, blockIP: blockIP)
+        guard outcome == Outcome.next.rawValue, dropCount != before else { return outcome }
+        // The block itself may be among what was forgotten.
+        cpu._withUnsafeGuaranteedRef {
+            $0.translationRIP =
+                blockIP &+ UInt64(instruction.pointee.offset) &+ UInt64(instruction.pointee.length)
+        }
+        return Outcome.branch.rawValue
+    }
+
+    // MARK: forgetting
+
+    package func drop(page: UInt64) {
+        guard let keys = pages.removeValue(forKey: page) else { return }
+        for key in keys { blocks.removeValue(forKey: key) }
+        drops[page, default: 0] += 1
+        dropCount &+= 1
+        statistics.drops += 1
+    }
+
+    package func dropAll() {
+        blocks.removeAll(keepingCapacity: true)
+        pages.removeAll(keepingCapacity: true)
+        drops.removeAll()
+        sites.removeAll(keepingCapacity: true)
+        table.clear()
+        cursor = stubs.end
+        dataUsed = 0
+        dropCount &+= 1
+        statistics.flushes += 1
+    }
+}
+
+/// What a translator did so far.
+package struct TranslatorStatistics {
+    package var blocks = 0
+    package var instructions = 0
+    /// Pages whose code changed.
+    package var drops = 0
+    /// Times that all was forgotten.
+    package var flushes = 0
+}
+
+private func translator(_ state: UnsafeMutableRawPointer) -> Unmanaged<Translator> {
+    let context = (state + Int(StateLayout.translation)).assumingMemoryBound(to: TranslationState.self).pointee.context
+    // Set by the translator, which lives as long as its processor.
+    return Unmanaged<Translator>.fromOpaque(context.unsafelyUnwrapped)
+}
+
+/// What `Stubs.interpret` calls.
+private let interpretForTranslation: @convention(c) (UnsafeMutableRawPointer, UInt32) -> Int32 = { state, site in
+    translator(state)._withUnsafeGuaranteedRef { $0.interpret(Int(site)) }
+}
+
+/// `TranslationState.run`.
+private let runTranslation: @convention(c) (UnsafeMutableRawPointer, UInt64) -> Int32 = { state, linear in
+    translator(state)._withUnsafeGuaranteedRef { $0.run(linear) }
+}
