@@ -264,7 +264,9 @@ let oracle: [Target] = [
     .target(name: "CHostOracle", path: "Tests/Support/CHostOracle"),
     .target(
         name: "HostOracle",
-        dependencies: ["CHostOracle", "X86CPU", "GuestMemory", "MachineModel", "CPUInterface", "HostSystem"],
+        dependencies: [
+            "CHostOracle", "X86CPU", "X86Translator", "GuestMemory", "MachineModel", "CPUInterface", "HostSystem",
+        ],
         path: "Tests/Support/HostOracle", swiftSettings: strict),
     .executableTarget(
         name: "fuzz-cpu", dependencies: ["HostOracle"], path: "Fuzz/fuzz-cpu", swiftSettings: strict),
@@ -286,6 +288,9 @@ var testTargets: [Target] = [
     tests("KVMEngine", ["CPUInterface", "GuestMemory", "MachineModel", "HostSystem"]),
     tests("ByteCoding"),
     tests("X86CPU", ["GuestMemory", "MachineModel", "CPUInterface", "HostSystem", "HostOracle"], settings: hot),
+    tests(
+        "X86Translator", ["X86CPU", "GuestMemory", "MachineModel", "CPUInterface", "HostSystem", "HostOracle"],
+        settings: hot),
     tests("PCIBus", ["MachineModel", "GuestMemory", "HostSystem"]),
     tests("FirmwareTables", ["ByteCoding", "GuestMemory", "HostSystem"]),
     tests("BootLoading", ["ByteCoding", "GuestMemory", "CPUInterface", "HostSystem"]),

@@ -5,7 +5,7 @@ import HostOracle
 
 // Compares user-mode instructions on the software CPU with the host's processor, without end.
 //
-//     fuzz-cpu [--seed N] [--count N] [--bits 16|32|64] [--only PREFIX] [--keep-going] [--undefined]
+//     fuzz-cpu [--seed N] [--count N] [--bits 16|32|64] [--only PREFIX] [--keep-going] [--undefined] [--jit]
 //
 // Prints the seed and the first difference and exits 1; with --keep-going one difference for each instruction name.
 
@@ -17,6 +17,8 @@ struct Options {
     var keepsGoing = false
     /// Bytes that are no instruction.
     var undefined = false
+    /// Translated code instead of the interpreter.
+    var translates = false
 }
 
 func fail(_ text: String) -> Never {
@@ -55,8 +57,10 @@ func parse(_ arguments: [String]) -> Options {
             guard [16, 32, 64].contains(options.bits) else { fail("fuzz-cpu: --bits: 16, 32 or 64") }
         case "--only": options.only = value(flag)
         case "--undefined": options.undefined = true
+        case "--jit": options.translates = true
         case "--keep-going": options.keepsGoing = true
-        default: fail("fuzz-cpu: unknown flag '\(flag)'; known: --seed --count --bits --only --keep-going --undefined")
+        default:
+            fail("fuzz-cpu: unknown flag '\(flag)'; known: --seed --count --bits --only --keep-going --undefined --jit")
         }
     }
     return options
@@ -66,7 +70,7 @@ let options = parse(CommandLine.arguments)
 print("seed \(options.seed), \(options.bits)-bit code")
 var reported: [String: Int] = [:]
 do {
-    let oracle = try Oracle(bits: options.bits)
+    let oracle = try Oracle(bits: options.bits, translates: options.translates)
     let seeds = options.seed..<options.seed + min(options.count, UInt64.max >> 8)
     let report = { (difference: OracleDifference) -> Bool in
         reported[difference.name, default: 0] += 1

@@ -37,6 +37,7 @@ public final class Translator: CodeTranslator {
     private var sites: [ChainSite] = []
     /// How often code was forgotten.
     private var dropCount = 0
+    private let maximumDrops: Int
     package private(set) var statistics = TranslatorStatistics()
 
     /// Room for one block's code, and what the data area keeps for it.
@@ -45,22 +46,29 @@ public final class Translator: CodeTranslator {
         (BlockTranslator.maximumInstructions + 1) * MemoryLayout<Instruction>.stride + headerBytes
     /// Before a block's instructions: its offset in the page.
     private static let headerBytes = 8
-    /// A page that was rewritten so often is left to the interpreter.
-    private static let maximumDrops = 200
     private static let modeBits: UInt64 = 11
 
     /// Gives a processor a translator.
     /// - Parameters:
     ///   - cacheBytes: bound of the memory for code and what belongs to it.
     ///   - threshold: how often a block is interpreted before it is translated.
+    ///   - maximumDrops: a page that was rewritten so often is left to the interpreter.
     /// - Throws: the host's error where it refuses the memory.
-    public static func install(on cpu: SoftCPU, cacheBytes: Int, threshold: Int32 = 24) throws(Errno) {
-        let translator = try Translator(cpu, cacheBytes: cacheBytes)
+    public static func install(
+        on cpu: SoftCPU, cacheBytes: Int, threshold: Int32 = 24, maximumDrops: Int = 200
+    ) throws(Errno) {
+        let translator = try Translator(cpu, cacheBytes: cacheBytes, maximumDrops: maximumDrops)
         cpu.translation.pointee.threshold = threshold
         cpu.translator = translator
     }
 
-    private init(_ cpu: SoftCPU, cacheBytes: Int) throws(Errno) {
+    /// What the translator of a processor did so far; nil where there is none.
+    package static func statistics(of cpu: SoftCPU) -> TranslatorStatistics? {
+        (cpu.translator as? Translator)?.statistics
+    }
+
+    private init(_ cpu: SoftCPU, cacheBytes: Int, maximumDrops: Int) throws(Errno) {
+        self.maximumDrops = maximumDrops
         self.cpu = .passUnretained(cpu)
         state = cpu.translationState
         translation = cpu.translation
@@ -106,6 +114,8 @@ public final class Translator: CodeTranslator {
                     link(site)
                 case ExitReason.poll: cpu.translationRIP = translation.pointee.codePage &+ UInt64(site)
                 case ExitReason.lookup: break
+                case ExitReason.returned:
+                    if !Self.isCanonical(cpu.translationRIP) { return refuseReturn(site, cpu) }
                 case UInt32(Outcome.branch.rawValue): cpu.saveFlagsForTranslation()
                 default: return Int32(bitPattern: reason)
                 }
@@ -116,6 +126,19 @@ public final class Translator: CodeTranslator {
                 linear = cpu.translationRIP
             }
         }
+    }
+
+    private static func isCanonical(_ address: UInt64) -> Bool {
+        // With 57 bits as well the interpreter finds out.
+        (Int64(bitPattern: address) << 16) >> 16 == Int64(bitPattern: address)
+    }
+
+    /// A return that faults by its target: undone, and done by the interpreter.
+    private func refuseReturn(_ site: Int, _ cpu: SoftCPU) -> Int32 {
+        let instruction = (data.base + site).assumingMemoryBound(to: Instruction.self)
+        let released = instruction.pointee.opcode == 0xC2 ? instruction.pointee.immediate : 0
+        cpu[general: 4] = cpu[general: 4] &- 8 &- released
+        return interpret(site)
     }
 
     private func updateMode(_ cpu: SoftCPU) {
@@ -163,7 +186,7 @@ public final class Translator: CodeTranslator {
     private func translate(_ physical: UInt64, _ key: UInt64, _ cpu: SoftCPU) -> BlockEntries? {
         if area.count - (cursor - area.start) < Self.blockBytes || data.count - dataUsed < Self.dataBytes { dropAll() }
         let page = physical >> 12
-        guard drops[page, default: 0] < Self.maximumDrops else { return nil }
+        guard drops[page, default: 0] < maximumDrops else { return nil }
         let start = Int(physical & UInt64(CodeReader.pageSize - 1))
         let modeKey = key & (1 << Self.modeBits - 1)
         let reader = CodeReader(cpu, page: page, mode: UInt8(truncatingIfNeeded: modeKey), buffer: buffer)
@@ -256,6 +279,8 @@ package struct TranslatorStatistics {
     package var drops = 0
     /// Times that all was forgotten.
     package var flushes = 0
+
+    package init() {}
 }
 
 private func translator(_ state: UnsafeMutableRawPointer) -> Unmanaged<Translator> {

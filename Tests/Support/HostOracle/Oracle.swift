@@ -6,6 +6,7 @@ internal import GuestMemory
 internal import HostSystem
 internal import MachineModel
 internal import X86CPU
+internal import X86Translator
 
 /// Where an instruction and its data lie, on the host and in the guest alike.
 enum OracleMap {
@@ -76,15 +77,18 @@ public final class Oracle {
     public let bits: Int
     private let memory: GuestMemory
     private let cpu: SoftCPU
+    private let translates: Bool
     private let hasAVX: Bool
     private let hostCode: UnsafeMutablePointer<UInt8>
     private let hostData: UnsafeMutablePointer<UInt8>
     private let guestData: UnsafeMutableRawPointer
 
     /// Maps both sides.
+    /// - Parameter translates: the software CPU runs translated code, not the interpreter.
     /// - Throws: `OracleUnavailable`, or the host's error as one.
-    public init(bits: Int = 64) throws {
+    public init(bits: Int = 64, translates: Bool = false) throws {
         self.bits = bits
+        self.translates = translates
         let failure = roost_oracle_prepare(
             OracleMap.code, OracleMap.codeBytes, OracleMap.data, OracleMap.dataBytes, OracleMap.readOnlyBytes)
         guard failure == 0, let code = unsafe roost_oracle_code(), let data = unsafe roost_oracle_data() else {
@@ -120,8 +124,13 @@ public final class Oracle {
         paging.cpl = 3
         cpu.setPaging(paging)
         cpu.enableVectors()
+        if translates {
+            try Translator.install(on: cpu, cacheBytes: Self.cacheBytes, threshold: -1, maximumDrops: .max)
+        }
         try refill(seed: 1)
     }
+
+    private static let cacheBytes = 16 << 20
 
     /// Maps code and data to themselves, for user mode.
     private func buildTables() throws {
@@ -135,7 +144,10 @@ public final class Oracle {
             for page in 0..<size / 4096 {
                 let isReadOnly =
                     place == OracleMap.code || page >= (size - OracleMap.readOnlyBytes) / 4096
-                try memory.store(place + page * 4096 | (isReadOnly ? readOnly : user), at: table + page * 8)
+                // As on the host, data is no code.
+                let noExecute: UInt64 = place == OracleMap.code ? 0 : 1 << 63
+                try memory.store(
+                    place + page * 4096 | (isReadOnly ? readOnly : user) | noExecute, at: table + page * 8)
             }
         }
     }
@@ -217,7 +229,7 @@ public final class Oracle {
         // Everything the run may reach is mapped by `prepare`; the state is exclusive to this call.
         unsafe roost_oracle_run(&host, Int32(bits), hasAVX ? 1 : 0)
         let guest = OracleGuest(cpu, before, hasAVX: hasAVX)
-        let stop = guest.run()
+        let stop = translates ? guest.runTranslated() : guest.run()
         var comparison = OracleComparison(
             instruction: instruction, before: before, host: host, hasAVX: hasAVX,
             registerCount: bits == 64 ? 16 : 8)

@@ -29,6 +29,15 @@ struct OracleGuest {
         return .limit
     }
 
+    /// Runs the instruction and what stands behind it, which faults at once: a fault elsewhere than at the instruction
+    /// says that it is done.
+    func runTranslated() -> ExecutionStop {
+        let start = cpu.instructionPointer
+        let stop = cpu.execute(limit: 100_000)
+        if case .fault = stop, cpu.instructionPointer != start { return .limit }
+        return stop
+    }
+
     private static let maximumRounds = 256
 
     /// The registers as the host reports them.

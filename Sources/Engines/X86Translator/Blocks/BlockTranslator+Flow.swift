@@ -85,7 +85,8 @@ extension BlockTranslator {
     static let jumpEntryShift: UInt8 = 5
 
     /// Goes on at the linear address in scratch0. The flags are saved.
-    mutating func emitJumpThroughTable() {
+    /// - Parameter returning: the instruction, where it is a return.
+    mutating func emitJumpThroughTable(returning site: Int? = nil) {
         let (target, entry) = (Host.scratch0, Host.scratch1)
         emitter.store(.state(StateLayout.rip), target)
         emitter.move(entry, target, wide: false)
@@ -94,10 +95,15 @@ extension BlockTranslator {
         emitter.byte(Self.jumpEntryShift)
         emitter.op(0x03, entry, .state(StateLayout.jumpTable))
         emitter.op(0x39, target, .memory(entry, JumpTable.linearOffset))
-        cold.append(.lookup(from: emitter.jump(if: Emitter.ifNotEqual)))
+        let unknown = emitter.jump(if: Emitter.ifNotEqual)
         emitter.load(target, .state(StateLayout.fetchKey))
         emitter.op(0x39, target, .memory(entry, JumpTable.keyOffset))
-        cold.append(.lookup(from: emitter.jump(if: Emitter.ifNotEqual)))
+        let stale = emitter.jump(if: Emitter.ifNotEqual)
+        if let site {
+            cold.append(.returned(from: [unknown, stale], site: site))
+        } else {
+            cold += [.lookup(from: unknown), .lookup(from: stale)]
+        }
         emitter.load(target, .memory(entry, JumpTable.pageOffset))
         emitter.store(.state(StateLayout.codePage), target)
         emitter.op(0xFF, 4, .memory(entry, JumpTable.codeOffset), wide: false)
@@ -129,7 +135,7 @@ extension BlockTranslator {
         emitter.load(Host.scratch0, pairedOperand())
         moveStack(8 + Int32(truncatingIfNeeded: item.raw.opcode == 0xC2 ? item.instruction.immediate : 0))
         interpretSlowly(index, slow)
-        emitJumpThroughTable()
+        emitJumpThroughTable(returning: site(index))
     }
 
     /// JMP and CALL through a register or memory.
@@ -144,16 +150,29 @@ extension BlockTranslator {
             emitter.load(Host.scratch0, pairedOperand())
             interpretSlowly(index, slow)
         }
+        if !item.raw.isMemory { emitter.move(Host.scratch0, fetch(item.raw.rm, into: Host.scratch0)) }
+        emitCanonicalCheck(index)
         if isCall {
             if item.raw.isMemory { emitter.store(.state(StateLayout.stash), Host.scratch0) }
             emitPushReturn(index)
         }
-        if !item.raw.isMemory {
+        if !item.raw.isMemory, isCall {
             emitter.move(Host.scratch0, fetch(item.raw.rm, into: Host.scratch0))
         } else if isCall {
             emitter.load(Host.scratch0, .state(StateLayout.stash))
         }
         emitJumpThroughTable()
+    }
+
+    /// A transfer to an address that is not canonical with 48 bits is left to the interpreter.
+    private mutating func emitCanonicalCheck(_ index: Int) {
+        emitter.move(Host.scratch1, Host.scratch0)
+        // The upper bits must be all alike: 0 or -1.
+        emitter.op(0xC1, 7, .register(Host.scratch1))
+        emitter.byte(47)
+        emitter.arithmetic(0, .register(Host.scratch1), 1)
+        emitter.arithmetic(7, .register(Host.scratch1), 1)
+        interpretSlowly(index, [emitter.jump(if: Emitter.ifAbove)])
     }
 
     // MARK: out of line
@@ -181,6 +200,10 @@ extension BlockTranslator {
                 emitter.constant(Host.scratch1, UInt32(offset))
                 emitter.jump(to: saving ? stubs.pollSaving : stubs.poll)
             case .lookup(let from): Emitter.link(from, to: stubs.lookup)
+            case .returned(let from, let site):
+                for place in from { emitter.linkHere(place) }
+                emitter.constant(Host.scratch1, UInt32(site))
+                emitter.jump(to: stubs.returned)
             }
         }
     }

@@ -58,6 +58,8 @@ struct BlockTranslator {
         case far(from: UnsafeMutablePointer<UInt8>, target: Int, flags: FlagPlace)
         /// Leaves for the address in `rip`.
         case lookup(from: UnsafeMutablePointer<UInt8>)
+        /// As `lookup` behind a return, whose target has not been looked at: tells the instruction.
+        case returned(from: [UnsafeMutablePointer<UInt8>], site: Int)
         case poll(from: UnsafeMutablePointer<UInt8>, offset: Int, restoresCounter: Bool, saving: Bool)
     }
 

@@ -11,6 +11,8 @@ enum ExitReason {
     static let lookup: UInt32 = 17
     /// Attention is wanted: the offset in the page where to go on.
     static let poll: UInt32 = 18
+    /// As `lookup`, by a return: the place of the instruction in the data area.
+    static let returned: UInt32 = 19
 }
 
 /// The code that all translations share: the way in, the ways out, and calls of the interpreter.
@@ -20,7 +22,7 @@ struct Stubs {
     /// Ways out; `scratch1` holds the site. Those named `saving` save the flags first.
     let chain: UnsafeMutablePointer<UInt8>, chainSaving: UnsafeMutablePointer<UInt8>
     let poll: UnsafeMutablePointer<UInt8>, pollSaving: UnsafeMutablePointer<UInt8>
-    let lookup: UnsafeMutablePointer<UInt8>
+    let lookup: UnsafeMutablePointer<UInt8>, returned: UnsafeMutablePointer<UInt8>
     /// Called by translated code: runs the instruction at the place in the data area that `scratch1` holds. The flags are
     /// saved before, and afterwards both saved and in RFLAGS.
     let interpret: UnsafeMutablePointer<UInt8>
@@ -51,6 +53,7 @@ struct Stubs {
         poll = way(&emitter, ExitReason.poll, saving: false)
         pollSaving = way(&emitter, ExitReason.poll, saving: true)
         lookup = way(&emitter, ExitReason.lookup, saving: false)
+        returned = way(&emitter, ExitReason.returned, saving: false)
         interpret = emitter.cursor
         Self.emitInterpret(&emitter, helper, leave: leave, saveVectors: saveVectors, loadVectors: loadVectors)
         end = emitter.cursor

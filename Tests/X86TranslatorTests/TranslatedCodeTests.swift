@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GuestMemory
+import Testing
+import X86CPU
+import X86Translator
+
+/// Code of more than one instruction: jumps, calls, flags over blocks, code that changes itself.
+@Suite struct TranslatedCodeTests {
+    /// Runs code on both tiers and expects the same registers and flags.
+    private func expectAgreement(
+        _ code: [UInt8], rcx: UInt64 = 0, comparesFlags: Bool = true
+    ) throws -> TranslatedMachine {
+        let translated = try TranslatedMachine(code)
+        let interpreted = try TranslatedMachine(code, translates: false)
+        for machine in [translated, interpreted] { machine.cpu[general: 1] = rcx }
+        #expect(translated.run() == interpreted.run())
+        for register in 0..<16 {
+            #expect(translated.cpu[general: register] == interpreted.cpu[general: register], "register \(register)")
+        }
+        if comparesFlags { #expect(translated.cpu.flagsImage == interpreted.cpu.flagsImage) }
+        #expect(translated.cpu.instructionPointer == interpreted.cpu.instructionPointer)
+        return translated
+    }
+
+    @Test func countsDown() throws {
+        // add rax, rcx; dec rcx; jnz
+        let machine = try expectAgreement([0x48, 0x01, 0xC8, 0x48, 0xFF, 0xC9, 0x75, 0xF8], rcx: 1000)
+        #expect(machine.cpu[general: 0] == 500_500)
+        #expect(machine.statistics.blocks > 0)
+    }
+
+    @Test func carriesFlagsOverBlocksAndMemory() throws {
+        // A sum of many words whose carry lives over DEC and a store: clc; 1: adc rax, rax; adc rax, -1;
+        // mov [rsp - 8], rax; dec rcx; jnz 1b; setc dl
+        _ = try expectAgreement(
+            [
+                0xF8, 0x48, 0x11, 0xC0, 0x48, 0x83, 0xD0, 0xFF, 0x48, 0x89, 0x44, 0x24, 0xF8, 0x48, 0xFF, 0xC9, 0x75,
+                0xEF, 0x0F, 0x92, 0xC2,
+            ], rcx: 77)
+    }
+
+    @Test func usesRegistersThatLieInMemory() throws {
+        // mov r9, 5; lea r10, [r9 + r9 * 2 + 7]; mov r11d, r10d; push r11; pop r9; xchg [rsp - 16], r10; add r9, r11;
+        // imul r11, r9; bswap r11; xadd r9, r10
+        _ = try expectAgreement([
+            0x49, 0xC7, 0xC1, 5, 0, 0, 0, 0x4F, 0x8D, 0x54, 0x49, 7, 0x45, 0x89, 0xD3, 0x41, 0x53, 0x41, 0x59, 0x4C,
+            0x87, 0x54, 0x24, 0xF0, 0x4D, 0x01, 0xD9, 0x4D, 0x0F, 0xAF, 0xD9, 0x49, 0x0F, 0xCB, 0x4D, 0x0F, 0xC1, 0xD1,
+        ])
+    }
+
+    @Test func callsAndReturns() throws {
+        // 1: call 2f; loop 1b; hlt; 2: add rax, 3; ret
+        let machine = try expectAgreement([0xE8, 3, 0, 0, 0, 0xE2, 0xF9, 0xF4, 0x48, 0x83, 0xC0, 3, 0xC3], rcx: 500)
+        #expect(machine.cpu[general: 0] == 1500)
+    }
+
+    @Test func seesCodeThatChangesItself() throws {
+        // 1: mov eax, 1 (whose immediate grows); add ebx, eax; inc dword [rip - 12]; dec rcx; jnz 1b
+        let code: [UInt8] = [
+            0xB8, 1, 0, 0, 0, 0x01, 0xC3, 0xFF, 0x05, 0xF4, 0xFF, 0xFF, 0xFF, 0x48, 0xFF, 0xC9, 0x75, 0xEE,
+        ]
+        let machine = try expectAgreement(code, rcx: 100)
+        #expect(machine.cpu[general: 3] == 5050)
+        #expect(machine.statistics.drops > 0)
+    }
+
+    @Test func reportsTheFaultingInstruction() throws {
+        // add eax, 1; xor edx, edx; div rdx. What a division leaves of the flags is not defined.
+        let machine = try expectAgreement([0x83, 0xC0, 1, 0x31, 0xD2, 0x48, 0xF7, 0xF2], comparesFlags: false)
+        #expect(machine.cpu.instructionPointer == TranslatedMachine.origin + 5)
+    }
+
+    @Test func crossesPages() throws {
+        // Code up to the page's end and on: 4090 bytes of NOP, then add rax, 7 over the edge.
+        let code = [UInt8](repeating: 0x90, count: 4094) + [0x48, 0x83, 0xC0, 7, 0x48, 0x83, 0xC0, 1]
+        let machine = try expectAgreement(code)
+        #expect(machine.cpu[general: 0] == 8)
+    }
+
+    @Test func staysWithinItsMemory() throws {
+        // A block is rewritten again and again until the code area has been full more than once.
+        let machine = try TranslatedMachine([0x90], cacheBytes: 1 << 20)
+        for round in 0..<30_000 {
+            let value = UInt8(truncatingIfNeeded: round)
+            let place = TranslatedMachine.origin + UInt64(round % 512) * 4096
+            try machine.memory.write([0xB0, value, 0xF4], at: place)
+            machine.cpu.instructionPointer = place
+            machine.run()
+            #expect(machine.cpu[general: 0] & 0xFF == UInt64(value))
+        }
+        #expect(machine.statistics.flushes > 0)
+    }
+
+    @Test func vectorsStayTheGuests() throws {
+        // pcmpeqd xmm3, xmm3; movdqu [rsp - 16], xmm3; paddd xmm3, [rsp - 16 aligned]; movq rax, xmm3
+        let machine = try expectAgreement([
+            0x66, 0x0F, 0x76, 0xDB, 0xF3, 0x0F, 0x7F, 0x5C, 0x24, 0xF0, 0x66, 0x0F, 0xFE, 0x5C, 0x24, 0xF0, 0x66, 0x48,
+            0x0F, 0x7E, 0xD8,
+        ])
+        #expect(machine.cpu[general: 0] == 0xFFFF_FFFE_FFFF_FFFE)
+    }
+}
