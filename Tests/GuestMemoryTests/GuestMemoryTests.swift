@@ -70,4 +70,20 @@ import Testing
         #expect(try memory.read(at: 0x11, count: 4) == [4, 3, 2, 1])
         #expect(try memory.load(UInt16.self, at: 0x12) == 0x0203)
     }
+
+    @Test func movableRegionsKeepTheirContentAndYieldToOthers() throws {
+        let memory = try memory()
+        let screen = try memory.addMovableRegion(name: "vram", count: 0x2000)
+        let rom = memory.region(at: 0xF000)?.base
+        #expect(!memory.region(screen).isMapped)
+        memory.moveRegion(screen, to: 0x8000)
+        try memory.write([7, 8], at: 0x9FFE)
+        memory.moveRegion(screen, to: 0x10_0000)
+        #expect(memory.region(at: 0x8000) == nil)
+        #expect(try memory.read(at: 0x10_1FFE, count: 2) == [7, 8])
+        // ROM is there already: the region is nowhere.
+        memory.moveRegion(screen, to: 0xE000)
+        #expect(!memory.region(screen).isMapped && memory.region(at: 0xF000)?.base == rom)
+        #expect(memory.region(at: 0xE000) == nil)
+    }
 }

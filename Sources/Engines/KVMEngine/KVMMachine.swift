@@ -38,7 +38,7 @@ public final class KVMMachine: @unchecked Sendable {
             // Copied from this frame.
             try check(unsafe roost_ioctl_pointer(number, ROOST_KVM_CREATE_PIT2, &configuration), "make a timer")
         }
-        for (slot, region) in memory.regions.enumerated() {
+        for (slot, region) in memory.regions.enumerated() where region.isMapped {
             var map = unsafe kvm_userspace_memory_region(
                 slot: UInt32(slot), flags: region.isReadOnly ? UInt32(ROOST_KVM_MEM_READONLY) : 0,
                 guest_phys_addr: region.start, memory_size: region.count,
@@ -59,6 +59,7 @@ public final class KVMMachine: @unchecked Sendable {
             try check(status, "read an interrupt controller")
             return image
         }
+        memory.mapObserver = self
     }
 
     private func check(_ status: Int32, _ action: String) throws(KVMUnusable) {
@@ -116,7 +117,7 @@ public final class KVMMachine: @unchecked Sendable {
 
     /// Starts or stops logging of written pages.
     public func setDirtyLogging(_ on: Bool) throws(KVMUnusable) {
-        for (slot, region) in memory.regions.enumerated() where !region.isReadOnly {
+        for (slot, region) in memory.regions.enumerated() where !region.isReadOnly && region.isMapped {
             var map = unsafe kvm_userspace_memory_region(
                 slot: UInt32(slot), flags: on ? UInt32(ROOST_KVM_MEM_LOG_DIRTY_PAGES) : 0,
                 guest_phys_addr: region.start, memory_size: region.count,
@@ -129,7 +130,7 @@ public final class KVMMachine: @unchecked Sendable {
 
     /// Moves the kernel's log into the regions' page flags and clears it.
     public func collectDirtyPages() throws(KVMUnusable) {
-        for (slot, region) in memory.regions.enumerated() where !region.isReadOnly {
+        for (slot, region) in memory.regions.enumerated() where !region.isReadOnly && region.isMapped {
             let pages = Int(region.count / GuestMemory.pageSize)
             var bitmap = [UInt64](repeating: 0, count: (pages + 63) / 64)
             // One bit a page, rounded up to 64 bits: the size that the kernel writes.
@@ -150,6 +151,23 @@ public final class KVMMachine: @unchecked Sendable {
                 }
             }
         }
+    }
+}
+
+extension KVMMachine: MemoryMapObserver {
+    /// The kernel takes a slot away and makes it anew; it tells its processors by itself.
+    public func memoryRegionMoved(_ index: Int, of memory: GuestMemory) {
+        let region = memory.region(index: index)
+        var map = unsafe kvm_userspace_memory_region(
+            slot: UInt32(index), flags: region.isReadOnly ? UInt32(ROOST_KVM_MEM_READONLY) : 0, guest_phys_addr: 0,
+            memory_size: 0, userspace_addr: UInt64(UInt(bitPattern: region.base)))
+        // As in init. A slot that was not there cannot be taken away, which is as good.
+        _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SET_USER_MEMORY_REGION, &map)
+        guard region.isMapped else { return }
+        map.guest_phys_addr = region.start
+        map.memory_size = region.count
+        // As in init. Where the kernel refuses the place, accesses go to the device's registers behind it.
+        _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SET_USER_MEMORY_REGION, &map)
     }
 }
 

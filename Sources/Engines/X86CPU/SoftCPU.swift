@@ -31,6 +31,7 @@ public final class SoftCPU: @unchecked Sendable {
         ) throws(Errno) {
             codePages = try CodePages(memory)
             memory.codePageObserver = codePages
+            memory.mapObserver = codePages
             self.memory = memory
             self.ports = ports
             self.devices = devices

@@ -23,10 +23,16 @@ public protocol CodePageObserver: AnyObject, Sendable {
     func codePageWritten(_ page: UInt64)
 }
 
+/// Told when a movable region appears, moves or disappears: an engine that keeps a map of its own.
+public protocol MemoryMapObserver: AnyObject, Sendable {
+    /// The region with this index in `GuestMemory.regions` is now where it says. The machine lock is held.
+    func memoryRegionMoved(_ index: Int, of memory: GuestMemory)
+}
+
 /// The machine's RAM and ROM by guest-physical address.
 ///
-/// The map is built while the machine is assembled and does not change afterwards. No reference into guest memory is
-/// ever formed: contents are copied in and out, or reached through a raw pointer that the caller bounds by the count
+/// Regions are added while the machine is assembled; afterwards only movable ones change their place. No reference
+/// into guest memory is ever formed: contents are copied in and out, or reached through a raw pointer that the caller bounds by the count
 /// it asked for. The guest changes memory at any time, so a value that was checked must be the value that is used:
 /// load once, then check, then use the loaded copy.
 @safe
@@ -47,8 +53,8 @@ public final class GuestMemory: @unchecked Sendable {
     /// One range of guest-physical memory backed by host memory.
     @safe
     public struct Region: @unchecked Sendable {
-        /// First guest-physical address, a multiple of the page size.
-        public let start: UInt64
+        /// First guest-physical address, a multiple of the page size; see `isMapped`.
+        public fileprivate(set) var start: UInt64
         /// Length in bytes, a multiple of the page size.
         public let count: UInt64
         /// "pc.ram", "pc.bios"...
@@ -62,10 +68,15 @@ public final class GuestMemory: @unchecked Sendable {
 
         /// The address after the last byte.
         @inlinable public var end: UInt64 { start &+ count }
+        /// Somewhere in the guest's memory; else `start` is an address that no guest reaches.
+        @inlinable public var isMapped: Bool { end != 0 }
     }
 
-    /// All regions, by ascending start; they do not overlap.
-    public private(set) var regions: [Region] = []
+    /// All regions: those with a fixed place by ascending start, then the movable ones. No two that are mapped overlap.
+    /// An index stays valid once the machine is assembled.
+    public var regions: [Region] { (0..<tableCount).map { region(index: $0) } }
+    // As they were when they were added; `table` says where they are.
+    private var added: [Region] = []
     /// The regions again as a plain table for lookups without reference counting.
     @usableFromInline private(set) var table: UnsafeMutablePointer<Region>
     @usableFromInline private(set) var tableCount = 0
@@ -73,6 +84,10 @@ public final class GuestMemory: @unchecked Sendable {
     private var owned: [OwnedMapping] = []
     /// Set once by the software CPU before the machine runs.
     public weak var codePageObserver: (any CodePageObserver)?
+    /// Set once by the engine before the machine runs.
+    public weak var mapObserver: (any MemoryMapObserver)?
+    private var fixedCount = 0
+    private var movableCount = 0
 
     private final class OwnedMapping {
         let mapping: MemoryMapping
@@ -85,7 +100,7 @@ public final class GuestMemory: @unchecked Sendable {
     deinit { unsafe table.deallocate() }
 
     /// Total bytes that guest writes can change.
-    public var writableByteCount: UInt64 { regions.reduce(0) { $1.isReadOnly ? $0 : $0 + $1.count } }
+    public var writableByteCount: UInt64 { added.reduce(0) { $1.isReadOnly ? $0 : $0 + $1.count } }
 
     /// Adds zeroed memory that costs host memory only where it is touched.
     /// - Parameters:
@@ -99,8 +114,76 @@ public final class GuestMemory: @unchecked Sendable {
     ) throws(Errno) {
         let mask = Self.pageSize - 1
         precondition(start & mask == 0 && count & mask == 0 && count > 0 && start <= UInt64.max - count)
-        precondition(regions.count < Self.maximumRegions)
-        precondition(!regions.contains { start < $0.end && $0.start < start + count })
+        precondition(!overlaps(start: start, count: count, but: nil))
+        let region = try makeRegion(name: name, start: start, count: count, isReadOnly: isReadOnly)
+        let place = added[..<fixedCount].firstIndex { $0.start > start } ?? fixedCount
+        added.insert(region, at: place)
+        fixedCount += 1
+        updateTable()
+    }
+
+    /// Adds zeroed memory that is nowhere until `moveRegion` puts it somewhere.
+    /// - Throws: the host's error when it cannot map that much.
+    /// - Precondition: a size in whole pages, fewer than 64 regions, and the machine does not run yet.
+    /// - Returns: what `moveRegion` and `region(_:)` take.
+    public func addMovableRegion(name: String, count: UInt64, isReadOnly: Bool = false) throws(Errno) -> MovableRegion {
+        precondition(count & (Self.pageSize - 1) == 0 && count > 0)
+        added.append(try makeRegion(name: name, start: 0 &- count, count: count, isReadOnly: isReadOnly))
+        updateTable()
+        movableCount += 1
+        return MovableRegion(number: movableCount - 1)
+    }
+
+    /// Names a movable region.
+    public struct MovableRegion: Sendable, Equatable {
+        let number: Int
+    }
+
+    /// The region as it is now.
+    public func region(_ movable: MovableRegion) -> Region { region(index: fixedCount + movable.number) }
+
+    /// A region by its place in `regions`.
+    public func region(index: Int) -> Region {
+        precondition(index < tableCount)
+        // tableCount entries are initialised; only the start of one ever changes, in one store.
+        return unsafe table[index]
+    }
+
+    /// Puts a movable region at an address, or nowhere. The machine lock is held, or the machine does not run yet.
+    ///
+    /// Processors that run see it before their next instruction block. What the region holds stays as it is.
+    /// - Parameter start: a multiple of 4096; nil for nowhere. Where other memory is already, it is nowhere as well.
+    public func moveRegion(_ movable: MovableRegion, to start: UInt64?) {
+        let index = fixedCount + movable.number
+        let old = region(index: index)
+        let count = old.count
+        var place = 0 &- count
+        if let start, start & (Self.pageSize - 1) == 0, start <= UInt64.max - count,
+            !overlaps(start: start, count: count, but: index)
+        {
+            place = start
+        }
+        guard place != old.start else { return }
+        // The entry exists, and readers take the start in one load.
+        unsafe table[index].start = place
+        mapObserver?.memoryRegionMoved(index, of: self)
+    }
+
+    private func overlaps(start: UInt64, count: UInt64, but excluded: Int?) -> Bool {
+        regions.enumerated().contains { index, region in
+            index != excluded && region.isMapped && start < region.end && region.start < start + count
+        }
+    }
+
+    private func updateTable() {
+        for (index, region) in added.enumerated() { unsafe (table + index).initialize(to: region) }
+        tableCount = added.count
+    }
+
+    private func makeRegion(
+        name: String, start: UInt64, count: UInt64, isReadOnly: Bool
+    ) throws(Errno) -> Region {
+        precondition(added.count < Self.maximumRegions)
         guard count <= UInt64(Int.max) else { throw .noMemory }
         let memory = try backing.map(count: Int(count))
         let flags = try MemoryMapping.anonymous(count: Int(count / Self.pageSize))
@@ -110,10 +193,7 @@ public final class GuestMemory: @unchecked Sendable {
             pageFlags: flags.base.assumingMemoryBound(to: UInt8.self))
         owned.append(OwnedMapping(memory))
         owned.append(OwnedMapping(flags))
-        regions.append(region)
-        regions.sort { $0.start < $1.start }
-        for (index, region) in regions.enumerated() { unsafe (table + index).initialize(to: region) }
-        tableCount = regions.count
+        return region
     }
 
     /// The region that holds an address; nil for a hole or a device.

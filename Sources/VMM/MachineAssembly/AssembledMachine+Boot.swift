@@ -10,14 +10,7 @@ internal import PCIBus
 extension AssembledMachine {
     /// How the machine starts: a kernel of -kernel; nil where firmware is to start it.
     func makeBoot(_ board: PCBoard) throws(UserError) -> DirectBoot? {
-        guard let path = spec.boot.kernel else {
-            if let bios = spec.boot.bios {
-                throw UserError("-bios \(bios) is not supported yet", remedy: "use -kernel")
-            }
-            throw UserError(
-                "there is nothing to start: booting from disks by firmware is not supported yet",
-                remedy: "give a kernel with -kernel")
-        }
+        guard let path = spec.boot.kernel else { return nil }
         let kernel: BootFile
         do throws(BootError) { kernel = try BootFile(path: path) } catch { throw UserError(error.description) }
         let layout = board.options.memory
@@ -27,13 +20,14 @@ extension AssembledMachine {
             kernel: kernel, initrd: spec.boot.initrd, commandLine: spec.boot.commandLine ?? "", memoryMap: map)
         let hasACPI = spec.board.acpi.resolved(true)
         return DirectBoot(
-            request: request, acpi: hasACPI ? ACPITables(description(board)) : nil, smbios: smbios(board),
+            request: request, acpi: hasACPI ? ACPITables(description(board)) : nil,
+            smbios: smbios(board, forFirmware: false),
             memory: guestMemory)
     }
 
     private var kind: MachineDescription.Board { spec.board.kind == .q35 ? .q35 : .pc }
 
-    private func description(_ board: PCBoard) -> MachineDescription {
+    func description(_ board: PCBoard) -> MachineDescription {
         var machine = MachineDescription(
             board: kind, processors: (0..<spec.topology.count).map { UInt32($0) },
             lowMemoryEnd: board.options.memory.low, highMemoryEnd: board.options.memory.highEnd)
@@ -46,7 +40,7 @@ extension AssembledMachine {
         return machine
     }
 
-    private func smbios(_ board: PCBoard) -> SMBIOSTables {
+    func smbios(_ board: PCBoard, forFirmware: Bool) -> SMBIOSTables {
         let layout = board.options.memory
         let fourGiB: UInt64 = 1 << 32
         var ranges: [Range<UInt64>] = [0..<layout.low]
@@ -55,7 +49,7 @@ extension AssembledMachine {
             board: kind, sockets: spec.topology.sockets, coresPerSocket: spec.topology.cores * spec.topology.dies,
             threadsPerCore: spec.topology.threads, processorSignature: 0, processorFeatures: 0, memory: ranges)
         // Without firmware there is nobody else to write the table of the firmware itself.
-        description.firmware = SMBIOSDescription.Firmware(vendor: "Roost", version: "1")
+        if !forFirmware { description.firmware = SMBIOSDescription.Firmware(vendor: "Roost", version: "1") }
         if !spec.identity.uuid.isNull { description.uuid = spec.identity.uuid.bytes }
         let system = spec.firmware.smbios[1] ?? [:]
         if let value = system["manufacturer"] { description.manufacturer = value }

@@ -57,6 +57,12 @@ final class AssembledMachine: @unchecked Sendable {
     /// Monitors, QMP and the debugger's stub.
     var control: ControlServer?
     private var boot: DirectBoot?
+    /// The ROM that starts the machine; nil where a kernel starts without one.
+    private var firmware: FirmwareImage?
+    /// Where firmware and option ROMs are looked for.
+    let firmwareFiles: FirmwareFiles
+    /// Devices with a bootindex, by the names that firmware knows them by.
+    var bootEntries: [(index: Int, path: String)] = []
     private var requests: Requests?
 
     /// Builds the machine.
@@ -73,6 +79,7 @@ final class AssembledMachine: @unchecked Sendable {
         portSpace = AddressSpace(machineLock: lock)
         space = AddressSpace(machineLock: lock)
         executor = MachineExecutor(lock: lock) { [loop] work in loop.post(work) }
+        firmwareFiles = FirmwareFiles(extra: spec.process.dataDirectories)
         storage = StorageParts(messages: messages)
         networks = NetworkParts(loop: loop)
         try addDescriptorSets()
@@ -169,6 +176,11 @@ final class AssembledMachine: @unchecked Sendable {
                 "cannot map \(spec.memory.bytes >> 20) MiB of memory for the guest", because: error,
                 remedy: "give the machine less with -m")
         }
+        if spec.boot.kernel == nil || spec.boot.bios != nil {
+            let image = try FirmwareImage(name: spec.boot.bios, files: firmwareFiles)
+            try image.add(to: guestMemory)
+            firmware = image
+        }
         let requests = Requests(runner: runner)
         self.requests = requests
         let engine = try makeEngine(memory: guestMemory)
@@ -186,6 +198,7 @@ final class AssembledMachine: @unchecked Sendable {
         self.board = board
         try plugIn(board, requests: requests)
         try engine.finish()
+        try fillFirmwareConfig(board)
         boot = try makeBoot(board)
         finish(board, engine)
         try boot?.prepare()
@@ -196,8 +209,11 @@ final class AssembledMachine: @unchecked Sendable {
         let isDirect = boot != nil
         runner.loadBootImage = { [unowned self] in
             board.resetBus()
-            guard isDirect else { return }
             do throws(UserError) {
+                guard isDirect else {
+                    try firmware?.shadow(into: guestMemory)
+                    return
+                }
                 try board.configureAsFirmware()
                 engine.configureAsFirmware(lowMemoryEnd: board.options.memory.low)
                 if let loaded = try boot?.load() { engine.processors[0].registers = loaded.registers }

@@ -26,6 +26,8 @@ extension ArgumentReader {
     private mutating func resolveBoard() throws(UserError) {
         let machinePlace = machine.place
         var list = machine.list
+        // Without a window, firmware talks to the serial port.
+        if isNographic, list.peek("graphics") == nil { spec.board.graphics = false }
         let accelNames = list.take("accel")
         do throws(UserError) {
             try BoardReader.machine(&list, &spec)

@@ -11,9 +11,10 @@ internal import HostSystem
 /// that touches no marked bytes costs no more than that; one that does clears the page's marks and tells all processors
 /// to drop their blocks of the page. Marks are made before the bytes are read, and a processor that had the page in its
 /// write TLB answers a new mark with a change of its own, since it may have written in between.
-final class CodePages: CodePageObserver, @unchecked Sendable {
+final class CodePages: CodePageObserver, MemoryMapObserver, @unchecked Sendable {
     private struct Marks {
-        let firstPage: UInt64
+        // Changed only with the machine lock held, in one store.
+        var firstPage: UInt64
         let pageCount: UInt64
         let flags: UnsafeMutablePointer<UInt8>
         let words: UnsafeMutablePointer<UInt64>
@@ -22,8 +23,8 @@ final class CodePages: CodePageObserver, @unchecked Sendable {
     /// Log2 of the bytes of one mark.
     private static let granuleShift: UInt64 = 6
 
-    // Immutable after init; the words themselves are changed atomically.
-    private let marks: [Marks]
+    // As many as regions, in their order; the words themselves are changed atomically.
+    private let marks: UnsafeMutableBufferPointer<Marks>
     private var owned: [OwnedWords] = []
     // Guards `processors`, which changes only while the machine is assembled.
     private let lock = Lock()
@@ -46,8 +47,11 @@ final class CodePages: CodePageObserver, @unchecked Sendable {
                     words: mapping.base.assumingMemoryBound(to: UInt64.self)))
             owned.append(OwnedWords(mapping))
         }
-        self.marks = marks
+        self.marks = .allocate(capacity: marks.count)
+        _ = self.marks.initialize(from: marks)
     }
+
+    deinit { marks.deallocate() }
 
     /// A processor that is told of changes until `remove`.
     func add(_ cpu: SoftCPU) { lock.withLock { processors.append(.passUnretained(cpu)) } }
@@ -94,6 +98,22 @@ final class CodePages: CodePageObserver, @unchecked Sendable {
         roost_fence()
         guard roost_atomic_load64(word) & Self.mask(offset: offset, count: count) != 0 else { return }
         rewritten(page: page, by: cpu)
+    }
+
+    /// Code at addresses that now lead elsewhere is decoded anew, and no processor keeps a translation to the old place.
+    func memoryRegionMoved(_ index: Int, of memory: GuestMemory) {
+        let region = memory.region(index: index)
+        marks[index].firstPage = region.start / GuestMemory.pageSize
+        let pages = Int(region.count / GuestMemory.pageSize)
+        let hasCode = (0..<pages).contains {
+            region.pageFlags[$0] & GuestMemory.PageFlags.code.rawValue != 0
+        }
+        lock.withLock {
+            tellOthers(than: nil) { processor in
+                if hasCode { processor.postAllCodeChanged() }
+                processor.forgetTranslations()
+            }
+        }
     }
 
     /// A device or the loader wrote somewhere in the page.

@@ -63,6 +63,15 @@ struct MMUState {
         for index in 0..<TLBContext.size { (empty + index).initialize(to: .invalid(at: index)) }
     }
 
+    /// Follows the regions that moved: each is known by its host memory, which stays.
+    func followRegions(of memory: GuestMemory) {
+        for region in memory.regions {
+            for index in 0..<rangeCount where ranges[index].host == region.base {
+                ranges[index].start = region.start
+            }
+        }
+    }
+
     func deallocate() {
         for index in 0..<contextCount { contexts[index].deallocate() }
         contexts.deallocate()

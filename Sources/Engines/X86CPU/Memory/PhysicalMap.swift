@@ -106,7 +106,14 @@ extension UnsafeMutablePointer where Pointee == CPUState {
 
     private func writeDevice(_ physical: UInt64, size: Int, value: UInt64) {
         let devices = cpu.environment.devices
-        if size.nonzeroBitCount == 1 { return devices.write(physical, size: size, value: value) }
-        for byte in 0..<UInt64(size) { devices.write(physical &+ byte, size: 1, value: value >> (byte * 8) & 0xFF) }
+        if size.nonzeroBitCount == 1 {
+            devices.write(physical, size: size, value: value)
+        } else {
+            for byte in 0..<UInt64(size) {
+                devices.write(physical &+ byte, size: 1, value: value >> (byte * 8) & 0xFF)
+            }
+        }
+        // A flash chip's next read, maybe in this very block, must not find the memory that the write took away.
+        if pointee.attention & Attention.reconfigured != 0 { cpu.applyReconfiguration() }
     }
 }

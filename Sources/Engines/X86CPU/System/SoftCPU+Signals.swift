@@ -76,7 +76,7 @@ extension SoftCPU: CPUSignals {
         raiseAttention(Attention.reconfigured)
     }
 
-    /// Forgets which pages may be written without a look, after dirty flags were cleared. Callable on any thread; takes
+    /// Forgets which pages may be written without a look, after dirty flags were cleared or memory regions moved. Callable on any thread; takes
     /// effect before the processor's next block.
     public func forgetTranslations() { raiseAttention(Attention.reconfigured) }
 
@@ -85,6 +85,7 @@ extension SoftCPU: CPUSignals {
         let line: UInt64 = 1 << 20
         state.pointee.mmu.pointee.addressMask =
             roost_atomic_load32(word(\.isLine20Masked)) != 0 ? ~line : .max
+        state.pointee.mmu.pointee.followRegions(of: environment.memory)
         state.flushAllTranslations()
     }
 }

@@ -141,7 +141,7 @@ enum InfoTable {
         HumanCommand("mtree", "[-f]", "show memory tree") { call in
             _ = call.takeFlag("f")
             let machine = call.machine
-            let regions = machine.memory.regions.map {
+            let regions = machine.memory.regions.filter(\.isMapped).map {
                 (base: $0.start, count: $0.count, name: $0.name, kind: $0.isReadOnly ? "rom" : "ram", priority: 0)
             }
             let lock = machine.runner.lock
