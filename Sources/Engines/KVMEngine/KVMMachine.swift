@@ -162,12 +162,12 @@ extension KVMMachine: MemoryMapObserver {
             slot: UInt32(index), flags: region.isReadOnly ? UInt32(ROOST_KVM_MEM_READONLY) : 0, guest_phys_addr: 0,
             memory_size: 0, userspace_addr: UInt64(UInt(bitPattern: region.base)))
         // As in init. A slot that was not there cannot be taken away, which is as good.
-        _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SET_USER_MEMORY_REGION, &map)
+        _ = unsafe roost_ioctl_pointer(file, ROOST_KVM_SET_USER_MEMORY_REGION, &map)
         guard region.isMapped else { return }
         map.guest_phys_addr = region.start
         map.memory_size = region.count
         // As in init. Where the kernel refuses the place, accesses go to the device's registers behind it.
-        _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SET_USER_MEMORY_REGION, &map)
+        _ = unsafe roost_ioctl_pointer(file, ROOST_KVM_SET_USER_MEMORY_REGION, &map)
     }
 }
 
