@@ -131,6 +131,7 @@ let modules: [Target] = [
         "UserNetwork", in: "Networking", ["PacketPorts", "CSlirp", "HostIO", "HostSystem", "Diagnostics", "CLinux"]),
     // Presentation
     module("CharacterStreams", in: "Presentation", ["CLinux", "HostSystem", "HostIO", "Diagnostics"]),
+    module("DisplaySurfaces", in: "Presentation", ["HostSystem", "Compression"]),
     // Devices
     module("InterruptControllers", in: "Devices", ["MachineModel", "CPUInterface", "HostSystem", "Diagnostics"]),
     module("PCIBus", in: "Devices", ["MachineModel", "GuestMemory", "ByteCoding", "Diagnostics"]),
@@ -152,6 +153,9 @@ let modules: [Target] = [
             "HostSystem",
             "Diagnostics", "CLinux",
         ]),
+    module(
+        "DiskControllers", in: "Devices",
+        ["MachineModel", "GuestMemory", "PCIBus", "BlockLayer", "ByteCoding", "HostIO", "HostSystem"]),
     // VMM
     module(
         "MachineRuntime", in: "VMM",
@@ -168,7 +172,8 @@ let modules: [Target] = [
             "CLinux",
             "MachineSpec", "MachineRuntime", "X86CPU", "X86Translator", "KVMEngine", "InterruptControllers", "PCIBus",
             "PCChipset",
-            "FirmwareTables", "BootLoading", "Virtio", "VirtioDevices", "DiskImages", "BlockLayer", "UserNetwork",
+            "FirmwareTables", "BootLoading", "Virtio", "VirtioDevices", "DiskControllers", "DiskImages", "BlockLayer",
+            "UserNetwork",
             "PacketPorts", "CharacterStreams", "GuestMemory", "MachineModel", "CPUInterface", "HostIO", "HostSystem",
             "Diagnostics", "JSONCoding", "ControlServer", "ControlProtocol",
         ]),
@@ -321,6 +326,7 @@ var testTargets: [Target] = [
             "RawImage", "PacketPorts",
             "CharacterStreams", "Diagnostics",
         ]),
+    tests("DiskControllers", ["BlockLayer", "GuestMemory", "HostSystem", "MachineModel", "PCIBus"]),
     tests("PacketPorts", ["HostIO", "HostSystem", "Diagnostics", "CLinux"]),
     tests("UserNetwork", ["PacketPorts", "HostIO", "HostSystem", "Diagnostics", "CLinux"]),
 ]

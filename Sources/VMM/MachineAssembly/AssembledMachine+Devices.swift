@@ -75,6 +75,7 @@ extension AssembledMachine {
                     let function = PCIExpressRootPort(
                         identifier: device.identifier, port: port.port, chassis: port.chassis, upstream: board.bus)
                     try add(function, device, board)
+                case .pc(let part): try addPart(part, device, board)
                 case .virtioBlock, .virtioNetwork, .virtioSerial, .virtioRandom, .virtioBalloon:
                     let (model, transport) = try makeVirtio(device)
                     if let serial = model as? VirtioSerialDevice { serialBus = serial }

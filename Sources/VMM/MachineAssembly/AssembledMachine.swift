@@ -52,6 +52,10 @@ final class AssembledMachine: @unchecked Sendable {
     var disks: [(drive: String, ioThread: String?, device: VirtioBlockDevice)] = []
     /// What the guest's processors show; nil without any.
     var processorModel: CPUModel?
+    /// Drives on the board's controllers.
+    var drives: [AssembledDrive] = []
+    /// Threads for their requests, made with the first.
+    var diskWorkers: WorkerPool?
     /// Objects that nothing else keeps.
     var kept: [AnyObject] = []
     /// Monitors, QMP and the debugger's stub.

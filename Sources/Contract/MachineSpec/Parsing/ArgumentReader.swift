@@ -52,16 +52,18 @@ struct ArgumentReader {
             if try readProcess(use) { return }
             switch use.name {
             case "readconfig": try readConfiguration(use, readFile)
-            case "": throw refusedDisk()
+            case "": drives.append(placed(try diskImage(use.value, index: 0), use))
             default: throw UserError("not supported")
             }
         } catch { throw error.at(use.place) }
     }
 
-    private func refusedDisk() -> UserError {
-        UserError(
-            "there is no IDE controller for a disk image",
-            remedy: "write -drive file=NAME,format=raw,if=virtio")
+    /// A file as the IDE drive with this index.
+    private func diskImage(_ path: String, index: Int, isCDROM: Bool = false) throws(UserError) -> OptionList {
+        OptionList([
+            OptionList.Entry(key: "file", value: path), OptionList.Entry(key: "index", value: String(index)),
+            OptionList.Entry(key: "media", value: isCDROM ? "cdrom" : "disk"),
+        ])
     }
 
     private func list(_ text: String, implied: String? = nil) throws(UserError) -> OptionList {
@@ -171,7 +173,10 @@ struct ArgumentReader {
             }
             spec.blockNodes.append(node)
         case "snapshot": spec.isSnapshot = true
-        case "hda", "cdrom": throw refusedDisk()
+        case "hda", "hdb", "hdc", "hdd":
+            let letters = ["hda", "hdb", "hdc", "hdd"]
+            drives.append(placed(try diskImage(use.value, index: letters.firstIndex(of: use.name) ?? 0), use))
+        case "cdrom": drives.append(placed(try diskImage(use.value, index: 2, isCDROM: true), use))
         case "pflash": throw UserError("flash devices are not available", remedy: "give the firmware with -bios FILE")
         case "netdev": networks.append(placed(try list(use.value, implied: "type"), use))
         case "nic": networkCards.append(placed(try list(use.value, implied: "type"), use))

@@ -97,6 +97,8 @@ struct DeviceReader {
             return .panicNotifier(port: try ioPort("ioport", or: 0x505), events: UInt8(events))
         case .panicPCI: return .panicNotifierPCI(events: UInt8(try list.takeInteger("events", in: 0...3) ?? 3))
         case .rootPort: return .pcieRootPort(try rootPort())
+        case .pc(let family):
+            return .pc(try PCDeviceReader(family: family, typeName: type.name).read(&list, bus: bus))
         }
     }
 

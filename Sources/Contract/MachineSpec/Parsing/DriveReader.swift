@@ -14,12 +14,28 @@ enum DriveReader {
     ]
 
     /// One -drive.
-    /// - Parameter number: counts the drives, for those without identifier.
-    static func drive(_ options: OptionList, number: Int) throws(UserError) -> DriveSpec {
+    /// - Parameters:
+    ///   - number: counts the drives, for those without identifier.
+    ///   - unitsPerBus: drives on one IDE channel or SATA port.
+    static func drive(_ options: OptionList, number: Int, unitsPerBus: Int = 2) throws(UserError) -> DriveSpec {
         var list = options
         let interface = try interface(&list)
-        let index = try list.takeInteger("index", in: 0...255) ?? number
+        let given = try list.takeInteger("index", in: 0...255)
+        let index = given ?? number
+        let isIDE = interface == .ide
+        let isCDROM = list.peek("media") == "cdrom"
+        let bus = try list.takeInteger("bus", in: 0...(isIDE ? 5 : 0))
+        let unit = try list.takeInteger("unit", in: 0...(isIDE ? unitsPerBus - 1 : 0))
+        if given != nil, bus != nil || unit != nil {
+            throw UserError("index cannot be used with bus and unit")
+        }
         var drive = DriveSpec(identifier: "\(interface.rawValue)\(index)")
+        if isIDE {
+            let place = bus == nil && unit == nil ? index : (bus ?? 0) * unitsPerBus + (unit ?? 0)
+            drive.bus = place / unitsPerBus
+            drive.unit = place % unitsPerBus
+            drive.identifier = "ide\(drive.bus)-\(isCDROM ? "cd" : "hd")\(drive.unit)"
+        }
         if let identifier = list.take("id") { drive.identifier = try OptionValue.identifier(identifier) }
         drive.interface = interface
         drive.file = list.take("file").flatMap { $0.isEmpty ? nil : $0 }
@@ -32,8 +48,6 @@ enum DriveReader {
         try modes(&drive, &list)
         try list.refuse("copy-on-read", except: ["off"], because: "copying on read is not available")
         for key in throttles { try list.refuse(key, except: ["0"], because: "limits of I/O are not available") }
-        try list.refuse("bus", except: ["0"], because: "virtio disks have no bus number")
-        try list.refuse("unit", except: ["0"], because: "virtio disks have no unit number")
         guard drive.file != nil || list.entries.contains(where: { $0.key.hasPrefix("file.") }) || drive.isCDROM else {
             if let left = list.entries.first {
                 throw UserError("Must specify either driver or file", because: "'\(left.key)' alone names no disk")
@@ -47,13 +61,14 @@ enum DriveReader {
 
     private static func interface(_ list: inout OptionList) throws(UserError) -> DriveSpec.Interface {
         let text = list.take("if") ?? "ide"
-        let remedy = "add if=virtio, or if=none,id=NAME and -device virtio-blk-pci,drive=NAME"
         switch text {
         case "none": return .none
         case "virtio": return .virtio
-        case "ide": throw UserError("there is no IDE controller for a drive without if=", remedy: remedy)
+        case "ide": return .ide
         case "scsi", "floppy", "sd", "mtd", "xen":
-            throw UserError("there is no controller for if=\(text)", remedy: remedy)
+            throw UserError(
+                "there is no controller for if=\(text)",
+                remedy: "add if=virtio, or if=none,id=NAME and -device virtio-blk-pci,drive=NAME")
         case "pflash":
             throw UserError("flash devices are not available", remedy: "give the firmware with -bios FILE")
         default:

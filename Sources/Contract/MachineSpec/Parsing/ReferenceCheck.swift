@@ -101,6 +101,7 @@ struct ReferenceCheck {
             }
         case .isaSerial(let serial):
             if let stream = serial.characterDevice { try use(stream, by: "a serial port") }
+        case .pc(.drive(let drive)): try check(drive, device)
         case .isaDebugConsole(_, _, let stream): try use(stream, by: device.typeName)
         default: break
         }
@@ -119,6 +120,19 @@ struct ReferenceCheck {
             guard spec.objects.contains(where: { $0.identifier == thread && $0.kind == .ioThread }) else {
                 throw UserError("Device '\(thread)' not found", remedy: "add -object iothread,id=\(thread)")
             }
+        }
+    }
+
+    private mutating func check(_ drive: DriveDeviceSpec, _ device: DeviceSpec) throws(UserError) {
+        let kind = spec.board.kind
+        guard kind == .pc || kind == .q35 else { throw UserError("No 'IDE' bus found for device '\(device.typeName)'") }
+        let buses = kind == .pc ? 2 : 6
+        if let bus = drive.bus, bus >= buses { throw UserError("Bus 'ide.\(bus)' not found") }
+        guard let name = drive.drive else { return }
+        let names = spec.drives.map(\.identifier) + spec.blockNodes.map(\.name)
+        guard names.contains(name) else { throw notFound(device, "drive", name, names) }
+        guard usedDrives.insert(name).inserted || drive.shareReadWrite else {
+            throw UserError("Drive '\(name)' is already in use by another block device")
         }
     }
 

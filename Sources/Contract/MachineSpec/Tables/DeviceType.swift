@@ -22,6 +22,7 @@ public struct DeviceType: Equatable, Sendable {
         case block, network, serial, random, balloon
         case console, serialPort
         case isaSerial, isaDebugExit, isaDebugConsole, pcTest, pciTest, panicISA, panicPCI, rootPort
+        case pc(PCDeviceFamily)
     }
     public var name: String
     public var alias: String?
@@ -76,6 +77,7 @@ public struct DeviceType: Equatable, Sendable {
             DeviceType(name: "pvpanic", bus: "ISA", category: "Misc devices", family: .panicISA),
             DeviceType(name: "pvpanic-pci", bus: "PCI", category: "Misc devices", family: .panicPCI),
         ] + virtio("virtio-balloon", "Misc devices", .balloon) + virtio("virtio-rng", "Misc devices", .random)
+        + PCDeviceReader.types
 
     private static func virtio(_ stem: String, _ category: String, _ family: Family) -> [DeviceType] {
         [
@@ -137,6 +139,7 @@ public struct DeviceType: Equatable, Sendable {
                 DeviceProperty("rx_queue_size", "uint16", "256"), DeviceProperty("tx_queue_size", "uint16", "256"),
                 DeviceProperty("mq", "bool", "false", "only off"),
             ] + DeviceReader.networkFeatures.map { DeviceProperty($0, "bool", "true", "on/off") }
+        case .pc(let family): PCDeviceReader.properties(family)
         case .serial: [DeviceProperty("max_ports", "uint32", "31")]
         case .random:
             [

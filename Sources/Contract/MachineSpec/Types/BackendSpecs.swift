@@ -58,6 +58,9 @@ public struct DriveSpec: Equatable, Sendable {
     public var writeError = ErrorAction.noSpace
     public var readError = ErrorAction.report
     public var serial: String?
+    /// The channel or port of an IDE or SATA controller, and the place there.
+    public var bus = 0
+    public var unit = 0
     public init(identifier: String) { self.identifier = identifier }
 }
 

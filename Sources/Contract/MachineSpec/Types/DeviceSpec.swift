@@ -48,6 +48,7 @@ public struct DeviceSpec: Equatable, Sendable {
         case panicNotifierPCI(events: UInt8)
         /// A PCI Express port with one slot; the chassis number and port.
         case pcieRootPort(PCIeRootPortSpec)
+        case pc(PCDeviceSpec)
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Diagnostics
+internal import DiskControllers
 internal import FirmwareTables
 internal import GuestMemory
 internal import HostSystem
@@ -38,6 +39,9 @@ final class PCBoard {
     private let pc: (host: I440FXHostBridge, south: PIIX3Bridge, power: PIIX4PowerManagement)?
     private let configuration: PCIConfigPorts
     private let engine: any BoardEngine
+    /// The disk controllers that the chipset has: IDE channels on pc, SATA ports on q35.
+    let ide: PIIXIDEController?
+    let sata: AHCIController?
     /// In APIC mode, the I/O APIC pins that comparators of the HPET may use.
     private static let timerRoutes: (q35: UInt32, pc: UInt32) = (0xFF_0104, 0x4)
     private static let isaInterrupts = (timer: 0, keyboard: 1, clock: 8, power: 9, mouse: 12)
@@ -67,6 +71,20 @@ final class PCBoard {
                     try PIIX4PowerManagement(bus: bus)
                 )
                 q35 = nil
+            }
+        } catch { throw UserError(error.description) }
+
+        do throws(PCIBusError) {
+            if isQ35 {
+                let controller = AHCIController(memory: memory)
+                controller.isMultifunction = true
+                try bus.add(controller, at: PCIAddress(packed: 0xFA))
+                (sata, ide) = (controller, nil)
+            } else {
+                let controller = PIIXIDEController(
+                    memory: memory, ports: ports, interrupts: PIIXIDEController.places.map { line($0.interrupt) })
+                try bus.add(controller, at: PCIAddress(packed: 0x09))
+                (sata, ide) = (nil, controller)
             }
         } catch { throw UserError(error.description) }
 
@@ -135,6 +153,7 @@ final class PCBoard {
         q35?.south.configureAsFirmware(powerManagementBase: base)
         q35?.host.enableECAM()
         pc?.south.configureAsFirmware()
+        ide?.configureAsFirmware()
         pc?.power.configureAsFirmware(powerManagementBase: base)
         let assignment: PCIResourceAssignment =
             options.kind == .q35

@@ -22,7 +22,8 @@ struct StorageParts {
             let opened = try openNode(node)
             nodes.append((node.name, opened))
         }
-        for drive in spec.drives where drive.interface == .none || drive.interface == .virtio {
+        let interfaces: [DriveSpec.Interface] = [.none, .virtio, .ide, .pflash]
+        for drive in spec.drives where interfaces.contains(drive.interface) {
             guard let file = drive.file else { continue }
             nodes.append((drive.identifier, try openDrive(drive, file, snapshot: spec.isSnapshot || drive.isSnapshot)))
         }

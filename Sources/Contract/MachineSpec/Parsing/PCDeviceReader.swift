@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CommandLineKit
+internal import Diagnostics
+
+/// The kinds of devices that `PCDeviceReader` reads.
+enum PCDeviceFamily: Equatable, Sendable {
+    case disk, cdrom
+}
+
+/// Reads the properties of a PC's devices.
+struct PCDeviceReader {
+    let family: PCDeviceFamily
+    let typeName: String
+
+    static let types: [DeviceType] = [
+        DeviceType(
+            name: "ide-cd", bus: "IDE", category: "Storage devices", summary: "virtual IDE CD-ROM",
+            family: .pc(.cdrom)),
+        DeviceType(
+            name: "ide-hd", bus: "IDE", category: "Storage devices", summary: "virtual IDE disk", family: .pc(.disk)),
+    ]
+
+    static func properties(_ family: PCDeviceFamily) -> [DeviceProperty] {
+        switch family {
+        case .disk, .cdrom:
+            [
+                DeviceProperty("drive", "str", nil, "Node name or ID of a block device to use as a backend"),
+                DeviceProperty("unit", "uint32", "4294967295"), DeviceProperty("serial", "str"),
+                DeviceProperty("model", "str"), DeviceProperty("ver", "str"), DeviceProperty("wwn", "uint64", "0"),
+                DeviceProperty("rotation_rate", "uint16", "0"), DeviceProperty("bootindex", "int32"),
+                DeviceProperty("logical_block_size", "size", "0", "only 512"),
+                DeviceProperty("physical_block_size", "size", "0", "A power of two between 512 B and 2 MiB"),
+                DeviceProperty("write-cache", "OnOffAuto", "\"auto\"", "on/off/auto"),
+                DeviceProperty("share-rw", "bool", "false"),
+                DeviceProperty("werror", "BlockdevOnError", "\"auto\"", "report/ignore/enospc/stop/auto"),
+                DeviceProperty("rerror", "BlockdevOnError", "\"auto\"", "report/ignore/stop/auto"),
+            ]
+        }
+    }
+
+    func read(_ list: inout OptionList, bus: String?) throws(UserError) -> PCDeviceSpec {
+        switch family {
+        case .disk, .cdrom: .drive(try drive(&list, bus: bus))
+        }
+    }
+
+    private func drive(_ list: inout OptionList, bus: String?) throws(UserError) -> DriveDeviceSpec {
+        var drive = DriveDeviceSpec(isCDROM: family == .cdrom)
+        drive.drive = list.take("drive")
+        guard drive.drive != nil || drive.isCDROM else { throw UserError("No drive specified") }
+        if let bus {
+            guard bus.hasPrefix("ide."), let number = Int(bus.dropFirst("ide.".utf8.count)) else {
+                throw UserError("Bus '\(bus)' not found", remedy: "use bus=ide.0")
+            }
+            drive.bus = number
+        }
+        let none = 0xFFFF_FFFF
+        if let unit = try list.takeInteger("unit", in: 0...none), unit != none {
+            guard unit < 2 else { throw UserError("Can't create IDE unit \(unit), bus supports only 2 units") }
+            drive.unit = unit
+        }
+        drive.serial = list.take("serial")
+        drive.modelName = list.take("model")
+        drive.version = list.take("ver")
+        if let name = try list.takeInteger("wwn", in: 0...Int.max), name != 0 { drive.worldWideName = UInt64(name) }
+        drive.rotationRate = UInt16(try list.takeInteger("rotation_rate", in: 0...0xFFFF) ?? 0)
+        drive.bootIndex = try list.takeInteger("bootindex", in: -1...Int(Int32.max)).flatMap { $0 < 0 ? nil : $0 }
+        if let size = try list.takeSize("logical_block_size"), size != 0, size != 512 {
+            throw UserError("logical_block_size must be 512 for IDE")
+        }
+        if let size = try list.takeSize("physical_block_size"), size != 0 {
+            guard (512...2 << 20).contains(size), size & (size - 1) == 0 else {
+                throw UserError("physical_block_size must be a power of two between 512 B and 2 MiB")
+            }
+            drive.physicalBlockSize = Int(size)
+        }
+        if let text = list.take("write-cache"), text != "auto" {
+            drive.writeCache = try OptionValue.bool(text, for: "write-cache") ? .on : .off
+        }
+        drive.shareReadWrite = try list.takeBool("share-rw") ?? false
+        drive.writeError = try action(&list, "werror", ["report", "ignore", "enospc", "stop"])
+        drive.readError = try action(&list, "rerror", ["report", "ignore", "stop"])
+        return drive
+    }
+
+    private func action(
+        _ list: inout OptionList, _ key: String, _ words: [String]
+    ) throws(UserError) -> DriveSpec.ErrorAction? {
+        guard let text = list.take(key), text != "auto" else { return nil }
+        guard words.contains(text), let action = DriveSpec.ErrorAction(rawValue: text) else {
+            throw OptionValue.refusal(of: text, for: key, among: words + ["auto"])
+        }
+        return action
+    }
+}

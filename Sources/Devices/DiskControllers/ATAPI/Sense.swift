@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Why a SCSI command failed (SPC-4, 4.5).
+public struct Sense: Equatable, Sendable {
+    public var key: UInt8
+    public var code: UInt8
+    public var qualifier: UInt8
+
+    /// A sense key with additional sense code and qualifier.
+    public init(_ key: UInt8, _ code: UInt8, _ qualifier: UInt8 = 0) {
+        self.key = key
+        self.code = code
+        self.qualifier = qualifier
+    }
+
+    public static let none = Sense(0, 0)
+    public static let noMedium = Sense(2, 0x3A)
+    public static let trayOpen = Sense(2, 0x3A, 0x02)
+    public static let becomingReady = Sense(2, 0x04, 0x01)
+    public static let readError = Sense(3, 0x11)
+    public static let writeError = Sense(3, 0x0C)
+    public static let invalidCommand = Sense(5, 0x20)
+    public static let outOfRange = Sense(5, 0x21)
+    public static let invalidField = Sense(5, 0x24)
+    public static let savingNotSupported = Sense(5, 0x39)
+    public static let removalPrevented = Sense(5, 0x53, 0x02)
+    public static let mediumChanged = Sense(6, 0x28)
+    public static let powerOn = Sense(6, 0x29)
+    public static let writeProtected = Sense(7, 0x27)
+
+    /// Fixed-format sense data, 18 bytes.
+    public var data: [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: 18)
+        bytes[0] = 0x70
+        bytes[2] = key
+        bytes[7] = 10
+        bytes[12] = code
+        bytes[13] = qualifier
+        return bytes
+    }
+}
+
+/// What a device does for a SCSI command.
+public enum SCSIReply: Equatable, Sendable {
+    /// Done, without data.
+    case done
+    /// These bytes go to the host.
+    case data([UInt8])
+    /// A range of the medium in bytes goes to the host.
+    case read(offset: Int64, count: Int)
+    /// As many bytes come from the host and go to the medium.
+    case write(offset: Int64, count: Int, isForced: Bool)
+    /// As many bytes come from the host, for `receive`.
+    case parameters(count: Int)
+    /// Everything written becomes durable.
+    case flush
+    case failed(Sense)
+}
+
+/// Fields of command descriptor blocks; beyond the end they read as 0.
+struct CommandBlock {
+    let bytes: [UInt8]
+
+    subscript(index: Int) -> UInt8 { index < bytes.count ? bytes[index] : 0 }
+    func word(_ index: Int) -> Int { Int(self[index]) << 8 | Int(self[index + 1]) }
+    func triple(_ index: Int) -> Int { Int(self[index]) << 16 | word(index + 1) }
+    func long(_ index: Int) -> UInt64 { UInt64(word(index)) << 16 | UInt64(word(index + 2)) }
+}
+
+/// Big-endian replies.
+struct ReplyBuilder {
+    var bytes: [UInt8] = []
+    mutating func append(_ values: UInt8...) { bytes += values }
+    mutating func append(word: Int) {
+        bytes += [UInt8(truncatingIfNeeded: word >> 8), UInt8(truncatingIfNeeded: word)]
+    }
+    mutating func append(long: UInt64) {
+        append(word: Int(truncatingIfNeeded: long >> 16 & 0xFFFF))
+        append(word: Int(truncatingIfNeeded: long & 0xFFFF))
+    }
+    mutating func append(text: String, count: Int) {
+        let characters = Array(text.utf8.prefix(count))
+        bytes += characters + [UInt8](repeating: 0x20, count: count - characters.count)
+    }
+    mutating func zeros(_ count: Int) { bytes += [UInt8](repeating: 0, count: count) }
+    func limited(to count: Int) -> [UInt8] { Array(bytes.prefix(max(0, count))) }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import BlockLayer
+import DiskControllers
+import GuestMemory
+import HostSystem
+import MachineModel
+import PCIBus
+import Testing
+
+/// A PIIX3's IDE function on a bus.
+private final class Controller {
+    let lock = Lock()
+    let memory = GuestMemory()
+    let ports: AddressSpace
+    let disk = numberedDisk(sectors: 512)
+    let function: PIIXIDEController
+
+    final class NoMessages: MessageInterruptSink {
+        func deliver(address: UInt64, data: UInt32) {}
+    }
+
+    init() throws {
+        try memory.addRegion(name: "ram", start: 0, count: 0x10_0000)
+        ports = AddressSpace(machineLock: lock)
+        let bus = PCIBus(
+            name: "pci.0", ports: ports, memory: AddressSpace(machineLock: lock), messages: NoMessages())
+        function = PIIXIDEController(
+            memory: memory, ports: ports, interrupts: [.unconnected(), .unconnected()])
+        try bus.add(function)
+        function.channels[0].attach(
+            ATADrive(disk: makeMedium(disk, memory), identity: DriveIdentity(model: "disk", number: 1)), at: 0)
+        function.reset()
+        function.writeConfig(offset: 0x20, size: 4, value: 0xC000)
+        function.writeConfig(offset: 4, size: 2, value: 5)
+    }
+
+    func command(_ code: UInt64, sector: UInt64, count: UInt64) {
+        for (port, value) in [(0x1F6, 0xE0), (0x1F2, count), (0x1F3, sector), (0x1F4, 0), (0x1F5, 0), (0x1F7, code)]
+            as [(UInt64, UInt64)]
+        {
+            ports.write(port, size: 1, value: value)
+        }
+    }
+
+    func table(_ regions: [(UInt32, UInt32)]) throws {
+        for (index, region) in regions.enumerated() {
+            try memory.store(region.0, at: 0x1000 + UInt64(index * 8))
+            try memory.store(region.1, at: 0x1004 + UInt64(index * 8))
+        }
+        ports.write(0xC004, size: 4, value: 0x1000)
+    }
+}
+
+@Suite struct BusMasterTests {
+    @Test func readsIntoScatteredMemory() throws {
+        let guest = try Controller()
+        try guest.table([(0x2000, 512), (0x5000, 0x8000_0000 | 1024)])
+        guest.command(0xC8, sector: 7, count: 3)
+        #expect(guest.ports.read(0xC002, size: 1) & 5 == 0)
+        guest.ports.write(0xC000, size: 1, value: 9)
+        #expect(guest.ports.read(0xC002, size: 1) & 7 == 4)
+        #expect(guest.ports.read(0x1F7, size: 1) == 0x50)
+        #expect(try guest.memory.load(UInt8.self, at: 0x21FF) == 7)
+        #expect(try guest.memory.load(UInt8.self, at: 0x5000) == 8)
+        #expect(try guest.memory.load(UInt8.self, at: 0x53FF) == 9)
+        guest.ports.write(0xC002, size: 1, value: 4)
+        #expect(guest.ports.read(0xC002, size: 1) & 7 == 0)
+    }
+
+    @Test func writesAndStopsAtAShortTable() throws {
+        let guest = try Controller()
+        try guest.memory.write([UInt8](repeating: 0xEE, count: 1024), at: 0x3000)
+        try guest.table([(0x3000, 0x8000_0000 | 1024)])
+        guest.ports.write(0xC000, size: 1, value: 1)
+        guest.command(0xCA, sector: 20, count: 4)
+        #expect(guest.disk.content[20 * 512] == 0xEE && guest.disk.content[22 * 512] == 22)
+        // The table was too short for four sectors: no interrupt comes.
+        #expect(guest.ports.read(0xC002, size: 1) & 5 == 0)
+    }
+
+    @Test func rubbishInRegistersAndTablesDoesNoHarm() throws {
+        let guest = try Controller()
+        var random = SystemRandomNumberGenerator()
+        let ports: [UInt64] = Array(0x1F0...0x1F7) + Array(0xC000...0xC007) + [0x3F6, 0x170, 0x177, 0xC00A]
+        let commands: [UInt64] = [0x20, 0x24, 0x25, 0x30, 0x35, 0xC4, 0xC6, 0xC8, 0xCA, 0xEC, 0xEF, 0x06, 0xE7, 0xA0]
+        for _ in 0..<20_000 {
+            let port = ports.randomElement(using: &random)!
+            var value = UInt64.random(in: 0...UInt64(UInt32.max), using: &random)
+            if port == 0x1F7, Bool.random(using: &random) { value = commands.randomElement(using: &random)! }
+            let size = [1, 2, 4].randomElement(using: &random)!
+            if Bool.random(using: &random) {
+                guest.ports.write(port, size: size, value: value)
+            } else {
+                _ = guest.ports.read(port, size: size)
+            }
+            if Int.random(in: 0..<50, using: &random) == 0 {
+                try guest.memory.store(value | value << 32, at: 0x1000)
+            }
+        }
+        guest.function.reset()
+        guest.function.writeConfig(offset: 0x20, size: 4, value: 0xC000)
+        guest.function.writeConfig(offset: 4, size: 2, value: 5)
+        guest.ports.write(0x3F6, size: 1, value: 0)
+        guest.command(0xEC, sector: 0, count: 1)
+        #expect(guest.ports.read(0x1F7, size: 1) == 0x58)
+    }
+}
