@@ -115,7 +115,8 @@ public final class GuestMemory: @unchecked Sendable {
         let mask = Self.pageSize - 1
         precondition(start & mask == 0 && count & mask == 0 && count > 0 && start <= UInt64.max - count)
         precondition(!overlaps(start: start, count: count, but: nil))
-        let region = try makeRegion(name: name, start: start, count: count, isReadOnly: isReadOnly)
+        let region = try makeRegion(
+            name: name, start: start, count: count, isReadOnly: isReadOnly, backing: backing)
         let place = added[..<fixedCount].firstIndex { $0.start > start } ?? fixedCount
         added.insert(region, at: place)
         fixedCount += 1
@@ -128,7 +129,9 @@ public final class GuestMemory: @unchecked Sendable {
     /// - Returns: what `moveRegion` and `region(_:)` take.
     public func addMovableRegion(name: String, count: UInt64, isReadOnly: Bool = false) throws(Errno) -> MovableRegion {
         precondition(count & (Self.pageSize - 1) == 0 && count > 0)
-        added.append(try makeRegion(name: name, start: 0 &- count, count: count, isReadOnly: isReadOnly))
+        let region = try makeRegion(
+            name: name, start: 0 &- count, count: count, isReadOnly: isReadOnly, backing: MemoryBacking())
+        added.append(region)
         updateTable()
         movableCount += 1
         return MovableRegion(number: movableCount - 1)
@@ -181,7 +184,7 @@ public final class GuestMemory: @unchecked Sendable {
     }
 
     private func makeRegion(
-        name: String, start: UInt64, count: UInt64, isReadOnly: Bool
+        name: String, start: UInt64, count: UInt64, isReadOnly: Bool, backing: MemoryBacking
     ) throws(Errno) -> Region {
         precondition(added.count < Self.maximumRegions)
         guard count <= UInt64(Int.max) else { throw .noMemory }
