@@ -156,6 +156,8 @@ let modules: [Target] = [
     module(
         "DiskControllers", in: "Devices",
         ["MachineModel", "GuestMemory", "PCIBus", "BlockLayer", "ByteCoding", "HostIO", "HostSystem"]),
+    module(
+        "DisplayAdapters", in: "Devices", ["MachineModel", "GuestMemory", "PCIBus", "DisplaySurfaces"]),
     // VMM
     module(
         "MachineRuntime", in: "VMM",
@@ -164,7 +166,7 @@ let modules: [Target] = [
         "ControlServer", in: "VMM",
         [
             "ControlProtocol", "MachineRuntime", "MachineModel", "GuestMemory", "CharacterStreams", "JSONCoding",
-            "CPUInterface", "Diagnostics", "HostIO", "HostSystem", "CommandLineKit", "MachineSpec",
+            "CPUInterface", "Diagnostics", "HostIO", "HostSystem", "CommandLineKit", "MachineSpec", "DisplaySurfaces",
         ]),
     module(
         "MachineAssembly", in: "VMM",
@@ -172,7 +174,8 @@ let modules: [Target] = [
             "CLinux",
             "MachineSpec", "MachineRuntime", "X86CPU", "X86Translator", "KVMEngine", "InterruptControllers", "PCIBus",
             "PCChipset",
-            "FirmwareTables", "BootLoading", "Virtio", "VirtioDevices", "DiskControllers", "DiskImages", "BlockLayer",
+            "FirmwareTables", "BootLoading", "Virtio", "VirtioDevices", "DiskControllers", "DisplayAdapters",
+            "DisplaySurfaces", "DiskImages", "BlockLayer",
             "UserNetwork",
             "PacketPorts", "CharacterStreams", "GuestMemory", "MachineModel", "CPUInterface", "HostIO", "HostSystem",
             "Diagnostics", "JSONCoding", "ControlServer", "ControlProtocol",
@@ -326,6 +329,8 @@ var testTargets: [Target] = [
             "RawImage", "PacketPorts",
             "CharacterStreams", "Diagnostics",
         ]),
+    tests("DisplayAdapters", ["DisplaySurfaces", "GuestMemory", "HostSystem", "MachineModel", "PCIBus"]),
+    tests("DisplaySurfaces", ["HostSystem"]),
     tests("DiskControllers", ["BlockLayer", "GuestMemory", "HostSystem", "MachineModel", "PCIBus"]),
     tests("PacketPorts", ["HostIO", "HostSystem", "Diagnostics", "CLinux"]),
     tests("UserNetwork", ["PacketPorts", "HostIO", "HostSystem", "Diagnostics", "CLinux"]),

@@ -52,6 +52,7 @@ extension PCIDevice {
 
     /// Follows the command register and the base address registers.
     func updateMappings() {
+        updateROM()
         guard let bus else { return }
         var changed = false
         for index in baseAddresses.indices {
@@ -79,6 +80,7 @@ extension PCIDevice {
 
     /// Takes all windows out of the address spaces.
     func unmapAll() {
+        unmapROM()
         guard let bus else { return }
         for index in baseAddresses.indices {
             guard var bar = baseAddresses[index] else { continue }

@@ -25,6 +25,8 @@ open class PCIDevice: Device, @unchecked Sendable {
     public internal(set) var msix: MSIXCapability?
     /// Message-signalled interrupts without a table, once added.
     public internal(set) var msi: MSICapability?
+    /// The option ROM, once added.
+    var rom: PCIExpansionROM?
     var nextCapability = PCIRegister.headerEnd
     /// The level that the device model drives.
     var interruptLevel = false
@@ -86,6 +88,7 @@ open class PCIDevice: Device, @unchecked Sendable {
         let touched = offset..<max(offset, offset &+ size)
         if touched.overlaps(PCIRegister.command..<PCIRegister.command + 2)
             || touched.overlaps(PCIRegister.baseAddress..<PCIRegister.baseAddress + 24)
+            || touched.overlaps(PCIRegister.expansionROM..<PCIRegister.expansionROM + 4)
         {
             updateMappings()
             updateInterrupt()

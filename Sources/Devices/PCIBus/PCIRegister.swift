@@ -14,6 +14,7 @@ public enum PCIRegister {
     public static let baseAddress = 0x10
     public static let subsystemVendor = 0x2C
     public static let subsystem = 0x2E
+    public static let expansionROM = 0x30
     public static let capabilities = 0x34
     public static let interruptLine = 0x3C
     public static let interruptPin = 0x3D

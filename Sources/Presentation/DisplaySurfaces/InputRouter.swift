@@ -44,6 +44,8 @@ public final class InputRouter: @unchecked Sendable {
     // Guarded by the machine lock, since devices come and go by hot plug.
     private var keyboards: [any KeyboardSink] = []
     private var pointers: [any PointerSink] = []
+    // Of the event loop's thread.
+    private var lastPosition = (x: 0, y: 0)
 
     /// A router without devices.
     public init(machineLock: Lock) { self.machineLock = machineLock }
@@ -101,6 +103,13 @@ public final class InputRouter: @unchecked Sendable {
         machineLock.withLock {
             if let pointer = pointers.last, pointer.isAbsolute { pointer.moveTo(x: clamp(x), y: clamp(y)) }
         }
+    }
+
+    /// One or both coordinates of a position, 0...0x7FFF; the other stays as it was last.
+    public func moveAxis(x: Int?, y: Int?) {
+        if let x { lastPosition.x = x }
+        if let y { lastPosition.y = y }
+        moveTo(x: lastPosition.x, y: lastPosition.y)
     }
 
     /// A button goes down or up.

@@ -31,6 +31,7 @@ extension AssembledMachine {
         var machine = MachineDescription(
             board: kind, processors: (0..<spec.topology.count).map { UInt32($0) },
             lowMemoryEnd: board.options.memory.low, highMemoryEnd: board.options.memory.highEnd)
+        machine.hasVGA = spec.devices.contains { if case .pc(.vga) = $0.model { true } else { false } }
         machine.hasHPET = spec.board.hpet
         machine.hasKeyboardController = spec.board.i8042
         machine.firmwareConfigPort = 0x510

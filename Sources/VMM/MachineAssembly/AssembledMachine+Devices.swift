@@ -95,7 +95,7 @@ extension AssembledMachine {
         }
     }
 
-    private func add(_ function: PCIDevice, _ device: DeviceSpec, _ board: PCBoard) throws(UserError) {
+    func add(_ function: PCIDevice, _ device: DeviceSpec, _ board: PCBoard) throws(UserError) {
         function.identifier = device.identifier
         function.isMultifunction = device.placement.isMultifunction
         let place = device.placement.slot.flatMap { PCIAddress(slot: $0, function: device.placement.function) }
@@ -134,7 +134,13 @@ extension AssembledMachine {
         let function = VirtioPCIDevice(
             model, name: device.typeName, identifier: device.identifier, memory: guestMemory, executor: executor,
             options: options)
+        if case .virtioNetwork = device.model, spec.boot.kernel == nil,
+            let file = device.placement.romFile, let rom = try optionROM(file, device)
+        {
+            function.addROM(rom)
+        }
         try add(function, device, board)
+        noteBootIndex(of: device, at: function.address)
     }
 
     private func makeVirtio(_ device: DeviceSpec) throws(UserError) -> (any VirtioDevice, VirtioTransportSpec) {

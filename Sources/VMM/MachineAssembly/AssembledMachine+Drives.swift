@@ -34,6 +34,8 @@ extension AssembledMachine {
     func addPart(_ part: PCDeviceSpec, _ device: DeviceSpec, _ board: PCBoard) throws(UserError) {
         switch part {
         case .drive(let drive): try addDrive(drive, device, board)
+        case .vga(let vga): try addVGA(vga, device, board)
+        case .ramFramebuffer: addRAMFramebuffer(board)
         }
     }
 
@@ -59,7 +61,9 @@ extension AssembledMachine {
         board.ide?.channels[place.bus].attach(drive, at: place.unit)
         board.sata?.attach(drive, at: place.bus)
         let name = device.identifier ?? "ide\(place.bus)-\(spec.isCDROM ? "cd" : "hd")\(place.unit)"
-        drives.append(AssembledDrive(name: name, spec: spec, drive: drive, backend: spec.drive ?? name))
+        let assembled = AssembledDrive(name: name, spec: spec, drive: drive, backend: spec.drive ?? name)
+        drives.append(assembled)
+        watchTray(of: assembled)
         if let index = spec.bootIndex {
             let controller = board.ide == nil ? "pci8086,2922@1f,2" : "ide@1,1"
             bootEntries.append((index, "/pci@i0cf8/\(controller)/drive@\(place.bus)/disk@\(place.unit)"))

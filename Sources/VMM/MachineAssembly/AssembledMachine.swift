@@ -8,6 +8,8 @@ internal import CharacterStreams
 internal import ControlServer
 internal import CPUInterface
 internal import Diagnostics
+internal import DiskControllers
+internal import DisplaySurfaces
 internal import GuestMemory
 internal import HostIO
 internal import HostSystem
@@ -54,6 +56,15 @@ final class AssembledMachine: @unchecked Sendable {
     var processorModel: CPUModel?
     /// Drives on the board's controllers.
     var drives: [AssembledDrive] = []
+    /// Screens of the display adapters, and what people type and point at.
+    var consoles: [DisplayConsole] = []
+    private(set) lazy var input = InputRouter(machineLock: lock)
+    /// Memory of display adapters that were not made yet.
+    var videoMemory: [GuestMemory.MovableRegion] = []
+    /// Timers of `later`.
+    var pendingTimers: [LoopTimer] = []
+    /// Flash chips, which take the ROM's place.
+    private var flash: FlashParts?
     /// Threads for their requests, made with the first.
     var diskWorkers: WorkerPool?
     /// Objects that nothing else keeps.
@@ -68,6 +79,7 @@ final class AssembledMachine: @unchecked Sendable {
     /// Devices with a bootindex, by the names that firmware knows them by.
     var bootEntries: [(index: Int, path: String)] = []
     private var requests: Requests?
+    private var isFirstStart = true
 
     /// Builds the machine.
     /// - Parameters:
@@ -107,6 +119,7 @@ final class AssembledMachine: @unchecked Sendable {
     private func close() {
         // First the threads that use the disks.
         for disk in disks { disk.device.close() }
+        for drive in drives { drive.drive.medium.waitForWorkers() }
         storage.closeAll(messages)
         networks.closeAll()
         characters.closeAll()
@@ -145,6 +158,10 @@ final class AssembledMachine: @unchecked Sendable {
             clock.wallClockSource =
                 spec.clock.source == .host ? .host(offset: start &- clock.wallClock) : .machine(start: start)
         }
+        runner.observe { [weak self] event in
+            guard let self, case .resumed = event else { return }
+            lock.withLock { for drive in self.drives { drive.drive.medium.resumeStopped() } }
+        }
         runner.beforeReset = { [unowned self] in logProcessors() }
         guard Log.shared.isEnabled(.unimplemented) else { return }
         for (space, name) in [(portSpace, "port"), (space, "address")] {
@@ -180,11 +197,14 @@ final class AssembledMachine: @unchecked Sendable {
                 "cannot map \(spec.memory.bytes >> 20) MiB of memory for the guest", because: error,
                 remedy: "give the machine less with -m")
         }
-        if spec.boot.kernel == nil || spec.boot.bios != nil {
+        let chips = try FlashParts(spec, storage: storage, memory: guestMemory) { [messages] in messages.warning($0) }
+        if !chips.chips.isEmpty { flash = chips }
+        if flash == nil, spec.boot.kernel == nil || spec.boot.bios != nil {
             let image = try FirmwareImage(name: spec.boot.bios, files: firmwareFiles)
             try image.add(to: guestMemory)
             firmware = image
         }
+        try addVideoMemory()
         let requests = Requests(runner: runner)
         self.requests = requests
         let engine = try makeEngine(memory: guestMemory)
@@ -192,6 +212,7 @@ final class AssembledMachine: @unchecked Sendable {
         engine.map(ports: portSpace, devices: space)
         for processor in engine.processors { runner.add(processor: processor) }
         var options = PCBoard.Options(kind: kind, memory: layout)
+        options.bootOrder = Self.bootDevices(spec.boot.once ?? spec.boot.order)
         options.hasHPET = spec.board.hpet
         options.hasKeyboardController = spec.board.i8042
         options.processorCount = spec.topology.count
@@ -200,6 +221,8 @@ final class AssembledMachine: @unchecked Sendable {
             options, engine: engine, ports: portSpace, space: space, memory: guestMemory, clock: clock,
             requests: requests)
         self.board = board
+        for chip in flash?.chips ?? [] { chip.map(in: space) }
+        addInput(board)
         try plugIn(board, requests: requests)
         try engine.finish()
         try fillFirmwareConfig(board)
@@ -209,13 +232,22 @@ final class AssembledMachine: @unchecked Sendable {
     }
 
     private func finish(_ board: PCBoard, _ engine: any BoardEngine) {
-        runner.devices = engine.devices + board.devices + serialPorts
+        runner.devices =
+            engine.devices + board.devices + serialPorts
+            + (flash?.chips ?? []).map { $0 as any Device }
         let isDirect = boot != nil
         runner.loadBootImage = { [unowned self] in
             board.resetBus()
+            // once= is for the first start: by the next reset, the usual order is in the clock's memory.
+            if isFirstStart {
+                isFirstStart = false
+            } else if spec.boot.once != nil {
+                board.clockChip.setBootOrder(Self.bootDevices(spec.boot.order))
+            }
             do throws(UserError) {
                 guard isDirect else {
                     try firmware?.shadow(into: guestMemory)
+                    try flash?.shadow(into: guestMemory)
                     return
                 }
                 try board.configureAsFirmware()

@@ -9,6 +9,7 @@ extension ArgumentReader {
         try resolveBoard()
         try resolveIdentity()
         try resolveCharacterDevices()
+        addVideoCard()
         try resolveDrives()
         try resolveNetworks()
         try resolveDevices()
@@ -240,6 +241,15 @@ extension ArgumentReader {
             } catch { throw error.at(entry.place) }
         }
         try addDefaultCDROM()
+    }
+
+    /// The card of -vga.
+    private mutating func addVideoCard() {
+        guard spec.board.kind == .pc || spec.board.kind == .q35 else { return }
+        let names = ["VGA", "ramfb"]
+        let hasOwn = devices.contains { names.contains($0.value.peek("driver") ?? "") }
+        guard videoCard == "std", !hasOwn else { return }
+        spec.devices.append(DeviceSpec(typeName: "VGA", identifier: nil, model: .pc(.vga(VGASpec()))))
     }
 
     private mutating func addIDEDrive(_ drive: DriveSpec) throws(UserError) {

@@ -38,6 +38,8 @@ struct ArgumentReader {
     var isNographic = false
     var hasDefaults = true
     var hasNoNetwork = false
+    /// The word of -vga.
+    var videoCard: String?
     private var depth = 0
     private static let deepestConfiguration = 8
 
@@ -113,7 +115,12 @@ struct ArgumentReader {
             spec.identity.uuid = uuid
         case "nodefaults": hasDefaults = false
         case "nographic": isNographic = true
-        case "display", "vnc", "vga", "parallel":
+        case "vga":
+            guard ["std", "none"].contains(use.value) else {
+                throw UserError("'\(use.value)' is not available", remedy: "use -vga std or none")
+            }
+            videoCard = use.value
+        case "display", "vnc", "parallel":
             guard use.value == "none" || (use.name == "parallel" && use.value == "null") else {
                 let missing = use.name == "parallel" ? "there is no parallel port" : "there is no display"
                 throw UserError("'\(use.value)' is not available", because: missing, remedy: "use none")
@@ -177,7 +184,12 @@ struct ArgumentReader {
             let letters = ["hda", "hdb", "hdc", "hdd"]
             drives.append(placed(try diskImage(use.value, index: letters.firstIndex(of: use.name) ?? 0), use))
         case "cdrom": drives.append(placed(try diskImage(use.value, index: 2, isCDROM: true), use))
-        case "pflash": throw UserError("flash devices are not available", remedy: "give the firmware with -bios FILE")
+        case "pflash":
+            drives.append(
+                placed(
+                    OptionList([
+                        OptionList.Entry(key: "file", value: use.value), OptionList.Entry(key: "if", value: "pflash"),
+                    ]), use))
         case "netdev": networks.append(placed(try list(use.value, implied: "type"), use))
         case "nic": networkCards.append(placed(try list(use.value, implied: "type"), use))
         case "net":

@@ -41,8 +41,8 @@ struct DeviceReader {
         placement.bus = list.take("bus")
         guard type.bus == "PCI" else { return placement }
         placement.isMultifunction = try list.takeBool("multifunction") ?? false
-        try list.refuse("romfile", except: [""], because: "there are no option ROMs")
-        try list.refuse("rombar", except: ["0", "1"], because: "there are no option ROMs")
+        placement.romFile = list.take("romfile")
+        placement.hasROM = try list.takeInteger("rombar", in: 0...1) != 0
         guard let text = list.take("addr"), text != "-1" else { return placement }
         let parts = text.split(separator: ".", omittingEmptySubsequences: false).map { part in
             Int(part.hasPrefix("0x") || part.hasPrefix("0X") ? part.dropFirst(2) : part, radix: 16)

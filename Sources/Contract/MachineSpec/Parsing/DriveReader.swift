@@ -25,11 +25,16 @@ enum DriveReader {
         let isIDE = interface == .ide
         let isCDROM = list.peek("media") == "cdrom"
         let bus = try list.takeInteger("bus", in: 0...(isIDE ? 5 : 0))
-        let unit = try list.takeInteger("unit", in: 0...(isIDE ? unitsPerBus - 1 : 0))
+        let unit = try list.takeInteger("unit", in: 0...(isIDE ? unitsPerBus - 1 : interface == .pflash ? 1 : 0))
         if given != nil, bus != nil || unit != nil {
             throw UserError("index cannot be used with bus and unit")
         }
         var drive = DriveSpec(identifier: "\(interface.rawValue)\(index)")
+        if interface == .pflash {
+            drive.unit = unit ?? index
+            guard drive.unit < 2 else { throw UserError("there are two flash chips, unit=0 and unit=1") }
+            drive.identifier = "pflash\(drive.unit)"
+        }
         if isIDE {
             let place = bus == nil && unit == nil ? index : (bus ?? 0) * unitsPerBus + (unit ?? 0)
             drive.bus = place / unitsPerBus
@@ -69,8 +74,7 @@ enum DriveReader {
             throw UserError(
                 "there is no controller for if=\(text)",
                 remedy: "add if=virtio, or if=none,id=NAME and -device virtio-blk-pci,drive=NAME")
-        case "pflash":
-            throw UserError("flash devices are not available", remedy: "give the firmware with -bios FILE")
+        case "pflash": return .pflash
         default:
             throw UserError(
                 "unsupported bus type '\(text)'", remedy: Suggestion.sentence(for: text, among: interfaces))

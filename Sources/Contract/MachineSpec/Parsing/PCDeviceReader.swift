@@ -5,7 +5,7 @@ internal import Diagnostics
 
 /// The kinds of devices that `PCDeviceReader` reads.
 enum PCDeviceFamily: Equatable, Sendable {
-    case disk, cdrom
+    case disk, cdrom, vga, secondaryVGA, ramFramebuffer
 }
 
 /// Reads the properties of a PC's devices.
@@ -14,6 +14,11 @@ struct PCDeviceReader {
     let typeName: String
 
     static let types: [DeviceType] = [
+        DeviceType(name: "VGA", bus: "PCI", category: "Display devices", family: .pc(.vga)),
+        DeviceType(
+            name: "ramfb", bus: "System", category: "Display devices", summary: "ram framebuffer standalone device",
+            family: .pc(.ramFramebuffer)),
+        DeviceType(name: "secondary-vga", bus: "PCI", category: "Display devices", family: .pc(.secondaryVGA)),
         DeviceType(
             name: "ide-cd", bus: "IDE", category: "Storage devices", summary: "virtual IDE CD-ROM",
             family: .pc(.cdrom)),
@@ -23,6 +28,12 @@ struct PCDeviceReader {
 
     static func properties(_ family: PCDeviceFamily) -> [DeviceProperty] {
         switch family {
+        case .ramFramebuffer: []
+        case .vga, .secondaryVGA:
+            [
+                DeviceProperty("vgamem_mb", "uint32", "16"), DeviceProperty("xres", "uint32", "0"),
+                DeviceProperty("yres", "uint32", "0"), DeviceProperty("edid", "bool", "true", "only on"),
+            ]
         case .disk, .cdrom:
             [
                 DeviceProperty("drive", "str", nil, "Node name or ID of a block device to use as a backend"),
@@ -42,6 +53,8 @@ struct PCDeviceReader {
     func read(_ list: inout OptionList, bus: String?) throws(UserError) -> PCDeviceSpec {
         switch family {
         case .disk, .cdrom: .drive(try drive(&list, bus: bus))
+        case .vga, .secondaryVGA: .vga(try vga(&list))
+        case .ramFramebuffer: .ramFramebuffer
         }
     }
 
@@ -82,6 +95,20 @@ struct PCDeviceReader {
         drive.writeError = try action(&list, "werror", ["report", "ignore", "enospc", "stop"])
         drive.readError = try action(&list, "rerror", ["report", "ignore", "stop"])
         return drive
+    }
+
+    private func vga(_ list: inout OptionList) throws(UserError) -> VGASpec {
+        var vga = VGASpec()
+        vga.isSecondary = family == .secondaryVGA
+        if let size = try list.takeInteger("vgamem_mb", in: 1...256) {
+            guard size & (size - 1) == 0 else { throw UserError("vgamem_mb must be a power of two") }
+            vga.memoryBytes = UInt64(size) << 20
+        }
+        let width = try list.takeInteger("xres", in: 0...4095) ?? 0
+        let height = try list.takeInteger("yres", in: 0...4095) ?? 0
+        if width > 0, height > 0 { vga.preferredSize = VGASpec.Size(width: width, height: height) }
+        try list.refuse("edid", except: ["on", "true", "yes"], because: "the monitor always identifies itself")
+        return vga
     }
 
     private func action(

@@ -95,7 +95,7 @@ public struct DeviceType: Equatable, Sendable {
     private static let pci = [
         DeviceProperty("addr", "int32", "-1", "Slot and optional function number, example: 06.0 or 06"),
         DeviceProperty("multifunction", "bool", "false", "on/off"),
-        DeviceProperty("romfile", "str", nil, "only empty: there are no option ROMs"),
+        DeviceProperty("romfile", "str"), DeviceProperty("rombar", "uint32", "1"),
     ]
     private static let virtio = [
         DeviceProperty("event_idx", "bool", "true", "on/off"),

@@ -73,7 +73,7 @@ public enum VMMFlags {
         Flag("hdc", argument: "file", section: block, "use 'file' as hard disk 2 image"),
         Flag("hdd", argument: "file", section: block, "use 'file' as hard disk 3 image"),
         Flag("cdrom", argument: "file", section: block, "use 'file' as CD-ROM image"),
-        Flag("pflash", argument: "file", section: block, "refused: use -bios"),
+        Flag("pflash", argument: "file", section: block, "use 'file' as a parallel flash image"),
         Flag("display", argument: "none", section: display, "select display back end"),
         Flag("nographic", section: display, "no graphical output, serial port and monitor on this terminal"),
         Flag("vnc", argument: "none", section: display, "no VNC server"),

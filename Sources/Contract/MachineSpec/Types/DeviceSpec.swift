@@ -24,6 +24,10 @@ public struct DeviceSpec: Equatable, Sendable {
         /// 0...7.
         public var function = 0
         public var isMultifunction = false
+        /// `romfile=`: an option ROM; empty for none, nil for the device's own.
+        public var romFile: String?
+        /// `rombar=0` leaves the ROM out.
+        public var hasROM = true
         public init() {}
     }
 

@@ -4,6 +4,25 @@
 public enum PCDeviceSpec: Equatable, Sendable {
     /// ide-hd, ide-cd: a drive on the board's IDE or SATA controller.
     case drive(DriveDeviceSpec)
+    /// VGA, secondary-vga.
+    case vga(VGASpec)
+    case ramFramebuffer
+}
+
+/// `-device VGA`, `-vga std`.
+public struct VGASpec: Equatable, Sendable {
+    /// Without the ISA ports and windows of a VGA, and without ROM.
+    public var isSecondary = false
+    /// Bytes of video memory, a power of two.
+    public var memoryBytes: UInt64 = 16 << 20
+    /// What EDID calls the best size; nil for the card's own choice.
+    public var preferredSize: Size?
+    public struct Size: Equatable, Sendable {
+        public var width: Int
+        public var height: Int
+        public init(width: Int, height: Int) { (self.width, self.height) = (width, height) }
+    }
+    public init() {}
 }
 
 /// `-device ide-hd`, `-device ide-cd`, and what `-drive if=ide` and `-cdrom` make.

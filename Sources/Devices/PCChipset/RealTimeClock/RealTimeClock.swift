@@ -60,7 +60,7 @@ public final class RealTimeClock: Device {
     let clock: any MachineClock
     private let interrupt: InterruptLine
     private var timer: (any MachineTimer)?
-    private let configuration: CMOSConfiguration
+    private var configuration: CMOSConfiguration
     /// Set by the HPET's legacy replacement: the chip then drives no interrupt. The machine lock is held.
     public var isInterruptSuppressed = false {
         didSet { if isInterruptSuppressed != oldValue { driveInterrupt() } }
@@ -70,6 +70,12 @@ public final class RealTimeClock: Device {
     private static let updateLength: Int64 = 244_141
     /// The crystal, in hertz.
     private static let crystal: UInt64 = 32_768
+
+    /// Changes what firmware tries first, from its next start on. The machine lock is held.
+    public func setBootOrder(_ order: [CMOSConfiguration.BootDevice]) {
+        configuration.bootOrder = order
+        configuration.fill(&current.memory)
+    }
 
     /// - Parameters:
     ///   - interrupt: ISA interrupt 8.

@@ -89,7 +89,8 @@ struct QMPCommandDefinition: Sendable {
 /// All commands.
 enum QMPCommandTable {
     static let all: [QMPCommandDefinition] =
-        protocolCommands + machineCommands + processorCommands + blockCommands + characterCommands + objectCommands
+        protocolCommands + machineCommands + displayCommands + mediaCommands + processorCommands + blockCommands
+        + characterCommands + objectCommands
         + deviceCommands + descriptorCommands + probingCommands
 
     static let byName: [String: QMPCommandDefinition] = Dictionary(
@@ -107,5 +108,6 @@ enum QMPCommandTable {
                 ("reason", "str"),
             ]
         ), ("BALLOON_CHANGE", [("actual", "int")]), ("VSERPORT_CHANGE", [("id", "str"), ("open", "bool")]),
+        ("DEVICE_TRAY_MOVED", [("device", "str"), ("id", "str"), ("tray-open", "bool")]),
     ]
 }

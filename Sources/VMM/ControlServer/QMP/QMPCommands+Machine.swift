@@ -33,7 +33,6 @@ extension QMPCommandTable {
         },
         QMPCommandDefinition("query-migrate") { _, _ in [:] },
         QMPCommandDefinition("query-vnc") { _, _ in ["enabled": false] },
-        QMPCommandDefinition("query-mice") { _, _ in [] },
         QMPCommandDefinition("query-jobs") { _, _ in [] },
         QMPCommandDefinition("stop") { context, _ in
             context.machine.runner.pause(.paused)

@@ -4,6 +4,7 @@ public import CharacterStreams
 public import ControlProtocol
 public import CPUInterface
 public import Diagnostics
+public import DisplaySurfaces
 public import GuestMemory
 public import MachineModel
 public import MachineRuntime
@@ -39,6 +40,34 @@ public protocol BlockReporting: ControlledMachine {
 /// A machine with PCI buses.
 public protocol PCIReporting: ControlledMachine {
     func pciReports() -> [PCIFunctionReport]
+}
+
+/// What goes into a drive.
+public enum MediumChoice: Equatable, Sendable {
+    case none
+    /// A block node by name.
+    case node(String)
+    case file(String, format: String?)
+}
+
+/// A machine with drives whose media can be changed. Names are those of devices or of their drives.
+public protocol MediaControlling: ControlledMachine {
+    func hasRemovableMedium(_ name: String) -> Bool
+    /// - Throws: the guest has locked the tray; it is told that somebody wants it open.
+    func openTray(_ name: String, force: Bool) throws(UserError)
+    func closeTray(_ name: String) throws(UserError)
+    /// - Throws: the tray is closed, or the medium cannot be opened.
+    func setMedium(_ name: String, to medium: MediumChoice) throws(UserError)
+}
+
+/// A machine with screens and input devices.
+public protocol DisplayControlling: ControlledMachine {
+    /// The screens; the first one is what `screendump` shows.
+    var displays: [DisplayConsole] { get }
+    /// Where keys and movements go.
+    var inputRouter: InputRouter { get }
+    /// Runs something later on the event loop's thread.
+    func later(milliseconds: UInt64, _ work: @escaping () -> Void)
 }
 
 /// A machine with networks.

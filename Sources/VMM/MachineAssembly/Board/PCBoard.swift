@@ -33,6 +33,8 @@ final class PCBoard {
     let powerManagement: PowerManagement
     let firmwareConfig: FirmwareConfig
     let keyboardController: KeyboardController?
+    let keyboard: PS2Keyboard?
+    let mouse: PS2Mouse?
     /// In the order of reset.
     private(set) var devices: [any Device] = []
     private let q35: (host: Q35HostBridge, south: ICH9Bridge)?
@@ -129,14 +131,17 @@ final class PCBoard {
             devices.append(hpet)
         }
         if options.hasKeyboardController {
+            let keyboard = PS2Keyboard(), mouse = PS2Mouse()
+            (self.keyboard, self.mouse) = (keyboard, mouse)
             let controller = KeyboardController(
                 keyboardInterrupt: line(Self.isaInterrupts.keyboard),
                 auxiliaryInterrupt: line(Self.isaInterrupts.mouse),
-                keyboard: PS2Keyboard(), auxiliary: PS2Mouse(), requests: requests)
+                keyboard: keyboard, auxiliary: mouse, requests: requests)
             controller.map(in: ports)
             keyboardController = controller
             devices.append(controller)
         } else {
+            (keyboard, mouse) = (nil, nil)
             keyboardController = nil
         }
     }

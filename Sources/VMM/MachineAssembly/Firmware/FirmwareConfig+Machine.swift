@@ -5,6 +5,7 @@ internal import FirmwareTables
 internal import GuestMemory
 internal import MachineSpec
 internal import PCChipset
+internal import PCIBus
 
 extension AssembledMachine {
     private static let fourGiB: UInt64 = 1 << 32
@@ -37,6 +38,34 @@ extension AssembledMachine {
             guard config.addFile(entry.name, bytes) else {
                 throw UserError("-fw_cfg name=\(entry.name)", because: "there are too many entries")
             }
+        }
+    }
+
+    /// The letters of -boot order= as firmware has them in CMOS memory; disk, floppy and CD-ROM by default.
+    static func bootDevices(_ letters: String?) -> [CMOSConfiguration.BootDevice] {
+        (letters ?? "cad").compactMap { letter in
+            switch letter {
+            case "a": .floppy
+            case "c": .disk
+            case "d": .cdrom
+            case "n": .network
+            default: nil
+            }
+        }
+    }
+
+    /// Notes a device with a bootindex under the name that firmware gives it.
+    func noteBootIndex(of device: DeviceSpec, at address: PCIAddress) {
+        let slot = String(address.slot, radix: 16)
+        let place = address.function == 0 ? slot : "\(slot),\(address.function)"
+        switch device.model {
+        case .virtioBlock(_, let block):
+            if let index = block.bootIndex { bootEntries.append((index, "/pci@i0cf8/scsi@\(place)/disk@0,0")) }
+        case .virtioNetwork(_, let card):
+            if let index = card.bootIndex {
+                bootEntries.append((index, "/pci@i0cf8/ethernet@\(place)/ethernet-phy@0"))
+            }
+        default: break
         }
     }
 

@@ -37,6 +37,15 @@ struct StorageParts {
         return found.node
     }
 
+    /// Opens an image that is put into a drive, for reading.
+    mutating func openMedium(_ path: String, format: String?, as name: String) throws(UserError) -> any BlockNode {
+        do throws(BlockError) {
+            let node = try graph.open(path, format: format, options: BlockOptions(), flags: OpenFlags())
+            nodes.append((name, node))
+            return node
+        } catch { throw UserError("Could not open '\(path)': \(error)") }
+    }
+
     /// Flushes and closes, and says what could not be written.
     func closeAll(_ messages: Console) {
         for entry in nodes {

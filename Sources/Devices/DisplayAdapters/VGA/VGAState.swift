@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The registers of a VGA with Bochs's extension: everything that a saved machine keeps beside the memory.
+public struct VGAState: Equatable, Sendable {
+    public var miscellaneous: UInt8 = 0
+    public var sequencerIndex: UInt8 = 0
+    public var sequencer = [UInt8](repeating: 0, count: 8)
+    public var graphicsIndex: UInt8 = 0
+    public var graphics = [UInt8](repeating: 0, count: 16)
+    public var attributeIndex: UInt8 = 0
+    public var attribute = [UInt8](repeating: 0, count: 32)
+    /// The next write to 0x3C0 is data.
+    public var attributeTakesData = false
+    public var controllerIndex: UInt8 = 0
+    public var controller = [UInt8](repeating: 0, count: 256)
+    public var featureControl: UInt8 = 0
+    /// Input status 1 at its last reading: its retrace bits change each time.
+    public var inputStatus: UInt8 = 0
+    /// 256 times red, green, blue of 6 or 8 bits.
+    public var palette = [UInt8](repeating: 0, count: 768)
+    public var paletteMask: UInt8 = 0xFF
+    public var paletteReads: UInt8 = 0
+    public var paletteWrites: UInt8 = 0
+    public var paletteComponent = 0
+    /// 0 for writing, 3 for reading: what 0x3C7 reads as.
+    public var paletteMode: UInt8 = 0
+    /// The last three bytes written to the palette.
+    public var paletteCache: [UInt8] = [0, 0, 0]
+    /// The four bytes of the last read in planar modes.
+    public var latch: UInt32 = 0
+    public var extensionIndex: UInt16 = 0
+    public var bochs = [UInt16](repeating: 0, count: BochsRegister.count)
+    /// Where 64 KiB windows of Bochs modes begin in memory.
+    public var bankOffset = 0
+
+    /// Power-on.
+    public init() { bochs[BochsRegister.identity] = BochsRegister.version }
+
+    /// A Bochs mode is on.
+    var isExtended: Bool { bochs[BochsRegister.enable] & BochsRegister.enabled != 0 }
+}
+
+/// Registers of Bochs's display interface, by index.
+public enum BochsRegister {
+    static let identity = 0, width = 1, height = 2, depth = 3, enable = 4, bank = 5
+    static let virtualWidth = 6, virtualHeight = 7, xOffset = 8, yOffset = 9, memory = 10
+    /// How many there are.
+    public static let count = 11
+    static let version: UInt16 = 0xB0C5, oldestVersion: UInt16 = 0xB0C0
+    static let enabled: UInt16 = 0x01, capabilities: UInt16 = 0x02, eightBitPalette: UInt16 = 0x20
+    static let linear: UInt16 = 0x40, keepsMemory: UInt16 = 0x80
+    static let largestWidth: UInt16 = 16000, largestHeight: UInt16 = 12000, largestDepth: UInt16 = 32
+}
