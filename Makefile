@@ -4,7 +4,8 @@
 SWIFT ?= swift
 BUILD := .build/release
 
-.PHONY: build run test test-kvm lint format clean bench-boot bench-virtio fuzz-cpu fuzz-virtio dependencies test-dependencies
+.PHONY: build run test test-kvm lint format clean bench-boot bench-img bench-virtio fuzz-cpu fuzz-virtio \
+	dependencies test-dependencies
 
 build: dependencies
 	$(SWIFT) build -c release
@@ -37,6 +38,10 @@ format:
 # Kernel to shell on the software CPU beside QEMU's TCG, in turn, as ratios of time.
 bench-boot: test-dependencies build
 	Benchmarks/boot
+
+# Times roost-img against the installed qemu-img on the same files.
+bench-img: build
+	Benchmarks/bench-img.sh
 
 # What a virtio request costs on the device's side.
 bench-virtio: build

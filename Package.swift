@@ -320,6 +320,7 @@ var testTargets: [Target] = [
     tests("VDIImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
     tests("VHDImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
     tests("RawImage", ["BlockLayer", "StorageTestKit"]),
+    tests("DiskImages", ["StorageTestKit"]),
     tests("QCOW2Image", ["BlockLayer", "RawImage", "StorageTestKit", "HostSystem"]),
     tests("Virtio", ["VirtqueueDriver", "HostSystem", "GuestMemory", "MachineModel", "PCIBus"]),
     tests(

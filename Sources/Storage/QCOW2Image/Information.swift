@@ -71,9 +71,10 @@ extension QCOW2Node: DescribedNode, HostStorageNode {
         var count: Int64 = 0
         var cluster: Int64 = 0
         while cluster < end, count < threshold {
-            // A cluster whose count cannot be read is told by the check, not by the map.
-            if let value = try? refcounts.count(of: cluster), value > 0 { count += 1 }
-            cluster += 1
+            // Counts that cannot be read are told by the check, not by the map.
+            guard let stretch = try? refcounts.stretch(from: cluster, limit: end) else { break }
+            for stored in stretch where stored > 0 { count += 1 }
+            cluster += Int64(stretch.count)
         }
         return count >= threshold
     }

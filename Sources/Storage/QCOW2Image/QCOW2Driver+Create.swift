@@ -68,13 +68,13 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
         let graph = request.graph
         let file = try graph.openBelow(request.filename)
         do {
-            try Self.format(file, header)
+            try Self.format(file, header, size: size)
             try file.close()
         } catch {
             try? file.close()
             throw error
         }
-        try finish(request, size: size, mode)
+        if mode != .off || header.hasDataFile { try finish(request, size: size, mode) }
     }
 
     private func createBelow(_ request: CreateRequest, _ filename: String) throws(BlockError) {
@@ -103,7 +103,7 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
         let node = try request.graph.open(request.filename, format: "qcow2", options: options, flags: flags)
         guard let node = node as? QCOW2Node else { throw BlockError(.corrupt, "The new image is not qcow2") }
         do {
-            try node.resize(to: size, preallocation: mode, exact: false)
+            try node.preallocate(mode, from: 0, to: size)
             if node.geometry.hasDataFile, let data = node.data as? any ResizableNode, data.length < size {
                 try data.resize(to: size, preallocation: .off, exact: false)
             }
@@ -246,30 +246,34 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
         }
     }
 
-    /// Writes the tables of an empty image of size 0: header, refcount table, refcount block; the header last.
-    static func format(_ file: any BlockNode, _ given: Header) throws(BlockError) {
+    /// Writes the tables of an empty image: L1, refcounts, refcount table, and after they are durable the header.
+    static func format(_ file: any BlockNode, _ given: Header, size: Int64) throws(BlockError) {
         var header = given
-        let size = header.clusterSize
-        header.refcountTableOffset = Int64(size)
-        header.refcountTableClusters = 1
-        header.l1Offset = Int64(3 * size)
-        let table = AlignedBuffer(zeroed: size)
-        table.region.storeBigEndian(UInt64(2 * size), at: 0)
-        let block = AlignedBuffer(zeroed: size)
-        for index in 0..<3 { RefcountCoding.set(block.region, index, 1, order: header.refcountOrder) }
-        try file.write(block.region, at: Int64(2 * size))
-        try file.write(table.region, at: Int64(size))
+        header.size = size
+        header.l1Size = Int(header.l1EntriesNeeded(for: size))
+        let geometry = Geometry(header)
+        let cluster = header.clusterSize
+        let l1Clusters = Int(geometry.clusters(Int64(header.l1Size) * 8))
+        let layout = RefcountLayout(
+            counts: [UInt16](repeating: 1, count: 1), geometry: geometry, order: header.refcountOrder,
+            following: l1Clusters)
+        header.refcountTableOffset = layout.tableOffset
+        header.refcountTableClusters = layout.tableClusters
+        header.l1Offset = layout.end
+        try layout.write(to: file, geometry: geometry)
+        if header.l1Size > 0 {
+            try file.writeZeroes(at: header.l1Offset, count: Int64(header.l1Size) * 8, flags: [])
+        }
         try file.flush()
         let bytes = try header.serialize()
-        try file.write(bytes + [UInt8](repeating: 0, count: size - bytes.count), at: 0)
-        try file.flush()
+        try file.write(bytes + [UInt8](repeating: 0, count: cluster - bytes.count), at: 0)
     }
 }
 
 extension QCOW2Driver {
     /// Writes the tables of an empty image to any node, which tests look over the shoulder of.
     package static func formatForTests(_ file: any BlockNode, _ options: CreateOptions) throws(BlockError) {
-        try format(file, try QCOW2Driver().makeHeader(options))
+        try format(file, try QCOW2Driver().makeHeader(options), size: 0)
     }
 }
 

@@ -50,6 +50,9 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
     var reserved = ReservedClusters()
     /// The end of the last compressed cluster, where the next one may go.
     var compressedEnd: Int64 = 0
+    /// Something that a flush promises to keep was written since the last one. Lowered counts alone do not matter: what
+    /// a crash loses of them is leaked clusters.
+    var isUnflushed = false
     /// A contradiction was found while writing; nothing more is written.
     var isBroken = false
     var isClosed = false

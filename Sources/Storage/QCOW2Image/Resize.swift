@@ -101,6 +101,7 @@ extension QCOW2Node: ResizableNode {
         try flushMetadata()
         let clusters = Int(geometry.clusters(Int64(entries) * 8))
         let new = try allocateMetadata(clusters, .activeL1)
+        isUnflushed = true
         let bytes = AlignedBuffer(zeroed: clusters * geometry.clusterSize)
         for (index, entry) in l1.enumerated() { bytes.region.storeBigEndian(entry, at: index * 8) }
         try file.write(bytes.region, at: new)
@@ -171,6 +172,7 @@ extension QCOW2Node: ResizableNode {
         while guest < end {
             try lock.withLock { () throws(BlockError) in
                 try relieve()
+                isUnflushed = true
                 try makeL2Writable(guest)
                 let tableEnd = min((guest / geometry.l2Coverage + 1) * geometry.l2Coverage, end)
                 while guest < tableEnd {

@@ -35,6 +35,7 @@ extension QCOW2Node: CheckableNode {
     }
 
     private func finishRepair(_ result: CheckResult) throws(BlockError) {
+        isUnflushed = true
         try settle()
         guard result.corruptions == 0, result.checkErrors == 0 else { return }
         let marks = Format.Incompatible.corrupt | Format.Incompatible.dirty
@@ -131,33 +132,47 @@ extension QCOW2Node: CheckableNode {
     /// Compares counted references with stored counts.
     private func compare(_ counter: inout ReferenceCounter, _ repair: RepairOptions) throws(BlockError) {
         var highest: Int64 = -1
-        for index in counter.counts.indices {
-            let cluster = Int64(index)
-            let found = UInt64(counter.counts[index])
-            let stored: UInt64
+        var start: Int64 = 0
+        let end = Int64(counter.counts.count)
+        while start < end {
+            let stretch: [UInt16]
             do {
-                stored = try refcounts.count(of: cluster)
+                stretch = try refcounts.stretch(from: start, limit: end)
             } catch {
-                counter.report("Can't get refcount for cluster \(index): \(error.errno)")
+                counter.report("Can't get refcount for cluster \(start): \(error.errno)")
                 counter.result.checkErrors += 1
+                counter.differs = true
+                start += 1
                 continue
             }
-            if found > 0 || stored > 0 { highest = cluster }
-            if stored == found || (found == UInt64(UInt16.max) && stored > found) { continue }
-            let isLeak = stored > found
-            let repairs = repair.contains(isLeak ? .leaks : .errors)
-            let word = repairs ? "Repairing" : isLeak ? "Leaked" : "ERROR"
-            counter.report("\(word) cluster \(index) refcount=\(stored) reference=\(found)")
-            if repairs {
-                try refcounts.setCount(found, of: cluster)
-                if isLeak { counter.result.leaksFixed += 1 } else { counter.result.corruptionsFixed += 1 }
-            } else if isLeak {
-                counter.result.leaks += 1
-            } else {
-                counter.result.corruptions += 1
+            for (index, stored) in stretch.enumerated() {
+                let cluster = start + Int64(index)
+                let found = counter.counts[Int(cluster)]
+                if found > 0 || stored > 0 { highest = cluster }
+                if stored == found { continue }
+                try tell(&counter, repair, cluster, found: UInt64(found), stored: UInt64(stored))
             }
+            start += Int64(stretch.count)
         }
         counter.result.imageEndOffset = (highest + 1) << Int64(geometry.clusterBits)
+    }
+
+    private func tell(
+        _ counter: inout ReferenceCounter, _ repair: RepairOptions, _ cluster: Int64, found: UInt64, stored: UInt64
+    ) throws(BlockError) {
+        let isLeak = stored > found
+        let repairs = repair.contains(isLeak ? .leaks : .errors)
+        let word = repairs ? "Repairing" : isLeak ? "Leaked" : "ERROR"
+        counter.differs = true
+        counter.report("\(word) cluster \(cluster) refcount=\(stored) reference=\(found)")
+        if repairs {
+            try refcounts.setCount(found, of: cluster)
+            if isLeak { counter.result.leaksFixed += 1 } else { counter.result.corruptionsFixed += 1 }
+        } else if isLeak {
+            counter.result.leaks += 1
+        } else {
+            counter.result.corruptions += 1
+        }
     }
 
     /// The flags of the active tables say whether a count is 1.
@@ -193,23 +208,29 @@ extension QCOW2Node: CheckableNode {
     ) throws(BlockError) {
         for start in stride(from: 0, to: geometry.clusterSize, by: l2.sliceSize) {
             let place = try l2.slice(at: offset + Int64(start))
+            let region = l2.region(place.slot)
             for position in stride(from: 0, to: l2.sliceSize, by: geometry.entrySize) {
-                let entry: UInt64 = l2.region(place.slot).bigEndian(at: position)
+                let entry: UInt64 = region.bigEndian(at: position)
                 guard entry & L2Entry.compressed == 0, entry & L2Entry.offsetMask != 0 else { continue }
-                let host = Int64(entry & L2Entry.offsetMask)
+                let cluster = Int64(entry & L2Entry.offsetMask) >> Int64(geometry.clusterBits)
+                let isCopied = entry & L2Entry.copied != 0
+                // After comparing (and repairing, which both flags below include) the references are the counts.
+                if cluster < counter.counts.count, !counter.differs, (counter.counts[Int(cluster)] == 1) == isCopied {
+                    continue
+                }
                 let count: UInt64
                 do {
-                    count = try refcounts.count(of: host >> Int64(geometry.clusterBits))
+                    count = try refcounts.count(of: cluster)
                 } catch {
                     // The comparison of counts has told this.
                     continue
                 }
-                guard (count == 1) != (entry & L2Entry.copied != 0) else { continue }
+                guard (count == 1) != isCopied else { continue }
                 counter.report(
                     "\(word) OFLAG_COPIED data cluster: l2_entry=\(String(entry, radix: 16)) refcount=\(count)")
                 note(&counter, repairs)
                 if repairs {
-                    l2.region(place.slot).storeBigEndian(
+                    region.storeBigEndian(
                         entry & ~L2Entry.copied | (count == 1 ? L2Entry.copied : 0), at: position)
                     l2.markDirty(place.slot)
                 }
@@ -239,8 +260,13 @@ struct RefcountLayout {
     private let counts: [UInt16]
     private let order: Int
 
-    /// - Parameter firstFree: the first cluster that may be taken; by default the one behind the last in use.
-    init(counts given: [UInt16], geometry: Geometry, order: Int, firstFree: Int64? = nil) {
+    /// Where the structure ends, in bytes.
+    let end: Int64
+
+    /// - Parameters:
+    ///   - firstFree: the first cluster that may be taken; by default the one behind the last in use.
+    ///   - following: clusters behind the structure that are counted as in use.
+    init(counts given: [UInt16], geometry: Geometry, order: Int, firstFree: Int64? = nil, following: Int = 0) {
         var used = given
         if firstFree == nil { while used.last == 0 { used.removeLast() } }
         let perBlock = (geometry.clusterSize * 8) >> order
@@ -248,7 +274,7 @@ struct RefcountLayout {
         var blocks = 1
         var clusters = 1
         while true {
-            let total = used.count + blocks + clusters
+            let total = used.count + blocks + clusters + following
             let neededBlocks = (total + perBlock - 1) / perBlock
             let neededTable = (neededBlocks + perTable - 1) / perTable
             if neededBlocks == blocks, neededTable == clusters { break }
@@ -256,7 +282,8 @@ struct RefcountLayout {
             clusters = max(clusters, neededTable)
         }
         let base = Int64(used.count) << Int64(geometry.clusterBits)
-        used += repeatElement(1, count: blocks + clusters)
+        used += repeatElement(1, count: blocks + clusters + following)
+        end = base + Int64(blocks + clusters) << Int64(geometry.clusterBits)
         counts = used
         self.order = order
         table = (0..<blocks).map { UInt64(base + Int64($0) << Int64(geometry.clusterBits)) }

@@ -10,7 +10,11 @@ struct ReferenceCounter {
     let report: (String) -> Void
     /// The refcount structure itself is damaged and must be made anew.
     var needsRebuild = false
+    /// Some count is not what it should be, so that counts must be looked up rather than inferred.
+    var differs = false
     private let fileLength: Int64
+    /// Tables of more bytes than this are looked at in the host's file first: most of them may be a hole.
+    private static let largeTables: Int64 = 1 << 30
     private var nextOffset: Int64 = 0
 
     /// Images with more clusters than this are not checked: their tables of counts alone would take 512 MiB.
@@ -54,6 +58,7 @@ struct ReferenceCounter {
         add(offset, Int64(entries.count) * 8)
         let geometry = node.geometry
         let table = AlignedBuffer(count: geometry.clusterSize)
+        let isLarge = Int64(entries.count) * Int64(geometry.clusterSize) > Self.largeTables
         var seen: Set<Int64> = []
         for (index, entry) in entries.enumerated() where entry != 0 {
             if entry & L2Entry.reservedL1 != 0 {
@@ -69,7 +74,7 @@ struct ReferenceCounter {
             }
             // A table that many entries name is read once: its clusters are in contradiction anyway.
             guard seen.insert(l2Offset).inserted, l2Offset < fileLength else { continue }
-            if try isHole(l2Offset) { continue }
+            if isLarge, try isHole(l2Offset) { continue }
             do {
                 try node.file.read(table.region, at: l2Offset)
             } catch {
@@ -109,7 +114,13 @@ struct ReferenceCounter {
                 report("ERROR offset=\(hex(offset)): Cluster is not properly aligned; L2 entry corrupted.")
                 result.corruptions += 1
             }
-            if !geometry.hasDataFile { add(offset, size) }
+            if geometry.hasDataFile { continue }
+            let cluster = Int(offset >> Int64(geometry.clusterBits))
+            if offset & geometry.clusterMask == 0, offset + size <= fileLength, counts[cluster] < .max {
+                counts[cluster] += 1
+            } else {
+                add(offset, size)
+            }
         }
     }
 

@@ -75,6 +75,20 @@ final class RefcountStore {
         return RefcountCoding.get(cache.region(place.slot), place.index, order: geometry.refcountOrder)
     }
 
+    /// The counts of consecutive clusters, as many as one slice holds; those above 65535 count as that.
+    /// - Returns: at least one count.
+    func stretch(from start: Int64, limit: Int64) throws(BlockError) -> [UInt16] {
+        let perSlice = (cache.sliceSize * 8) >> geometry.refcountOrder
+        let within = Int(start) & (perSlice - 1)
+        let count = Int(min(Int64(perSlice - within), limit - start))
+        guard let place = try locate(start) else { return Array(repeating: 0, count: count) }
+        let region = cache.region(place.slot)
+        let order = geometry.refcountOrder
+        return (0..<count).map { index in
+            UInt16(clamping: RefcountCoding.get(region, place.index + index, order: order))
+        }
+    }
+
     /// Sets the count of a cluster whose block exists, or makes the block.
     func setCount(_ value: UInt64, of cluster: Int64) throws(BlockError) {
         guard value <= geometry.maximumRefcount else {

@@ -41,8 +41,18 @@ extension QCOW2Node {
 
     /// Makes everything durable, then lowers the counts of what was freed. Called with the lock held.
     func flushMetadata() throws(BlockError) {
-        try writeMetadata()
-        try barrier()
+        if isUnflushed || l2.dirtyCount > 0 || !changedL1.isEmpty || refcounts.isTableDirty {
+            try writeMetadata()
+            isUnflushed = false
+            do throws(BlockError) {
+                try barrier()
+            } catch {
+                isUnflushed = true
+                throw error
+            }
+        } else {
+            try refcounts.cache.writeBack()
+        }
         try releaseFreed()
     }
 
@@ -85,7 +95,7 @@ extension QCOW2Node {
     public func flush() throws(BlockError) {
         if isReadOnly { return }
         try lock.withLock { () throws(BlockError) in
-            if isBroken { return try file.flush() }
+            if isBroken { return try barrier() }
             try flushMetadata()
         }
     }

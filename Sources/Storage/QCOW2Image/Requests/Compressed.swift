@@ -49,6 +49,7 @@ extension QCOW2Node: CompressedWriting {
         }
         try lock.withLock { () throws(BlockError) in
             defer { tracker.end(ticket) }
+            isUnflushed = true
             let old = try l2Entry(offset) ?? (0, 0)
             try setL2Entry(offset, geometry.compressedEntry(offset: host, count: compressed.count))
             try freeOld(old.entry, discards: false)

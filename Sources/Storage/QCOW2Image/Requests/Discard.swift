@@ -89,6 +89,7 @@ extension QCOW2Node {
                     throw BlockError(.inputOutput, "\(location.filename): the image is marked as corrupt")
                 }
                 try relieve()
+                isUnflushed = true
                 while tracker.conflicts(guest..<geometry.roundUp(stretch), isExclusive: true) { tracker.wait() }
                 try noteDirty(guest, min(stretch, header.size) - guest)
                 while guest < stretch {

@@ -66,7 +66,12 @@ extension QCOW2Node {
         if flags.contains(.forceUnitAccess) || self.flags.cache.isWriteThrough { try flush() }
     }
 
-    private func end(_ ticket: UInt64) { lock.withLock { tracker.end(ticket) } }
+    private func end(_ ticket: UInt64) {
+        lock.withLock {
+            isUnflushed = true
+            tracker.end(ticket)
+        }
+    }
 
     /// Decides how the write goes on at a position, and notes it as under way.
     private func beginWrite(_ offset: Int64, _ count: Int64) throws(BlockError) -> (WritePlan, UInt64) {

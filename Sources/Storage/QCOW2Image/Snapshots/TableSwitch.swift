@@ -92,6 +92,8 @@ extension QCOW2Node {
         if oldSnapshots.1 > 0 { freeList.add(oldSnapshots.0, oldSnapshots.1 * size, discards: false) }
         if !change.keepsOldL1, oldL1.1 > 0 { freeList.add(oldL1.0, oldL1.1 * size, discards: false) }
         collectReserved()
+        // Nothing on disk refers to what was replaced any more, so it can be released without waiting.
+        isUnflushed = false
         try settle()
     }
 
