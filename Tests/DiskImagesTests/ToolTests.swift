@@ -13,8 +13,11 @@ final class Screen: Sendable {
     var content: String { text.withLock { $0 } }
 }
 
+/// Runs one command line in this process, under qemu-img's name.
+func tool(_ arguments: [String]) -> (status: Int32, text: String) { tool("qemu-img", arguments) }
+
 /// Runs one command line in this process.
-func tool(_ name: String = "qemu-img", _ arguments: [String]) -> (status: Int32, text: String) {
+func tool(_ name: String, _ arguments: [String]) -> (status: Int32, text: String) {
     let screen = Screen()
     let tool = ImageTool(name: name, output: { screen.put($0) }, errors: { screen.put($0) })
     let status = tool.run(arguments)
@@ -30,7 +33,9 @@ let hasQEMU = isInstalled("qemu-img") && isInstalled("qemu-io")
         #expect(tool(["nope"]).text.hasPrefix("qemu-img: Command not found: nope\n"))
         #expect(tool(["info", "-f"]).text.hasPrefix("qemu-img: missing argument for option '-f'\n"))
         #expect(tool(["info", "--nope", "x"]).text.hasPrefix("qemu-img: unrecognized option '--nope'\n"))
-        #expect(tool(["info", "--outp=xml", "x"]).text == "qemu-img: --output must be used with human or json as argument.\n")
+        #expect(
+            tool(["info", "--outp=xml", "x"]).text
+                == "qemu-img: --output must be used with human or json as argument.\n")
         #expect(tool(["check", "/nonexistent"]).status == 1)
     }
 
@@ -101,25 +106,34 @@ let hasQEMU = isInstalled("qemu-img") && isInstalled("qemu-io")
 
     /// The program as built, under the name of the original.
     private func runTool(in folder: String, _ command: String) -> (status: Int32, text: String) {
-        let binary = CommandLine.arguments[0].split(separator: "/").dropLast().joined(separator: "/")
-        let outcome = run("ln -sf /\(binary)/roost-img \(folder)/qemu-img; cd \(folder) && ./qemu-img \(command)")
+        let program = CommandLine.arguments[0]
+        let root = program.hasPrefix("/") ? "/" : "$PWD/"
+        let binary = program.split(separator: "/").dropLast().joined(separator: "/")
+        let outcome = run("ln -sf \(root)\(binary)/roost-img \(folder)/qemu-img; cd \(folder) && ./qemu-img \(command)")
         return (outcome.status, outcome.output)
     }
 
     /// The host's allocation differs from run to run.
     private func masked(_ text: String) -> String {
         text.split(separator: "\n", omittingEmptySubsequences: false)
-            .filter { !$0.contains("disk size") && !$0.contains("actual-size") && !$0.contains("Image end offset") && !$0.contains("image-end-offset") }
+            .filter {
+                !$0.contains("disk size") && !$0.contains("actual-size") && !$0.contains("Image end offset")
+                    && !$0.contains("image-end-offset")
+            }
             .joined(separator: "\n")
     }
 }
 
 @Suite(.enabled(if: hasQEMU, "needs Debian's qemu-utils")) struct ExchangeTests {
-    @Test(arguments: ["", "-c", "-o compat=0.10", "-o cluster_size=4k", "-c -o compression_type=zstd", "-o extended_l2=on", "-o preallocation=metadata", "-S 0"])
+    @Test(arguments: [
+        "", "-c", "-o compat=0.10", "-o cluster_size=4k", "-c -o compression_type=zstd", "-o extended_l2=on",
+        "-o preallocation=metadata", "-S 0",
+    ])
     func imagesGoBothWays(options: String) {
         let folder = Folder()
         let raw = folder.file("a.raw")
-        _ = run("qemu-img create -q \(raw) 20M && qemu-io -f raw -c 'write -P 1 1M 3M' -c 'write -P 7 10000k 777k' \(raw)")
+        _ = run(
+            "qemu-img create -q \(raw) 20M && qemu-io -f raw -c 'write -P 1 1M 3M' -c 'write -P 7 10000k 777k' \(raw)")
         let (mine, theirs, back) = (folder.file("mine"), folder.file("theirs"), folder.file("back"))
         let words = options.split(separator: " ").map(String.init)
         #expect(tool(["convert", "-O", "qcow2"] + words + [raw, mine]) == (0, ""))

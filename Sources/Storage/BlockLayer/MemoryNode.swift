@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Glibc
 internal import HostSystem
 
 /// A disk in memory, for tests and for content that is made rather than stored. It grows when written past its end.
@@ -41,9 +42,19 @@ public final class MemoryNode: ResizableNode, @unchecked Sendable {
         }
     }
 
+    /// The longest that it grows, as a file system has a longest file.
+    private static let longest: Int64 = 1 << 32
+
+    private func checkEnd(_ offset: Int64, _ count: Int64) throws(BlockError) {
+        guard offset >= 0, count >= 0, offset <= Self.longest - min(count, Self.longest) else {
+            throw BlockError(system: Errno(EFBIG), "Could not write '\(location.filename)' at \(offset)")
+        }
+    }
+
     /// Copies in, growing where needed.
     public func write(_ region: ByteRegion, at offset: Int64, flags: WriteFlags) throws(BlockError) {
         try checkWritable()
+        try checkEnd(offset, Int64(region.count))
         lock.withLock {
             let end = Int(offset) + region.count
             if end > bytes.count { bytes.append(contentsOf: repeatElement(0, count: end - bytes.count)) }
@@ -53,6 +64,7 @@ public final class MemoryNode: ResizableNode, @unchecked Sendable {
 
     /// Stores zero bytes.
     public func writeZeroes(at offset: Int64, count: Int64, flags: ZeroFlags) throws(BlockError) {
+        try checkEnd(offset, count)
         try write(AlignedBuffer(zeroed: Int(count)).region, at: offset, flags: [])
     }
 
@@ -74,6 +86,7 @@ public final class MemoryNode: ResizableNode, @unchecked Sendable {
     /// Cuts or appends zeroes.
     public func resize(to length: Int64, preallocation: Preallocation, exact: Bool) throws(BlockError) {
         try checkWritable()
+        try checkEnd(length, 0)
         lock.withLock {
             if Int(length) <= bytes.count {
                 bytes.removeLast(bytes.count - Int(length))

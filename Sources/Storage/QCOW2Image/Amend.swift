@@ -13,6 +13,12 @@ extension QCOW2Node: AmendableNode {
         let target = try AmendTarget(options, self)
         if target.version > header.version { try setVersion(3) }
         if let isLazy = target.isLazy { try setLazy(isLazy) }
+        if let name = target.dataFile {
+            try exclusively { () throws(BlockError) in
+                header.setExtension(Format.Extension.dataFile, name.isEmpty ? nil : Array(name.utf8))
+                try writeWholeHeader()
+            }
+        }
         if let size = target.size, size != length { try resize(to: size, preallocation: .off, exact: false) }
         if let isRaw = target.isRaw { try setRaw(isRaw) }
         if target.version < header.version { try downgrade() }
@@ -26,6 +32,11 @@ extension QCOW2Node: AmendableNode {
             header.headerLength = version >= 3 ? Format.version3HeaderLength : Format.version2HeaderLength
             header.setExtension(Format.Extension.featureNames, version >= 3 ? Header.featureNameTable : nil)
             try writeWholeHeader()
+            // Version 3 wants entries with the disk's size in them.
+            if version >= 3, snapshotList.contains(where: { $0.extraSize < Snapshot.requiredExtra }) {
+                try rewriteSnapshotTable()
+                try settle()
+            }
         }
     }
 
@@ -55,7 +66,11 @@ extension QCOW2Node: AmendableNode {
                 .notSupported, "Internal snapshots prevent downgrade of image",
                 advice: "Snapshot '\(first.information.name)' has a state that version 2 cannot describe")
         }
-        try expandZeroes()
+        do throws(BlockError) {
+            try expandZeroes()
+        } catch {
+            throw BlockError(system: error.errno, "Failed to turn zero into data clusters")
+        }
         try exclusively { () throws(BlockError) in
             try settle()
             header.compatible = 0
@@ -134,6 +149,7 @@ private struct AmendTarget {
     var version: UInt32
     var isLazy: Bool?
     var isRaw: Bool?
+    var dataFile: String?
     var size: Int64?
     var refcountOrder: Int
 
@@ -149,7 +165,11 @@ private struct AmendTarget {
         }
         if options.isSet("lazy_refcounts") { isLazy = options.bool("lazy_refcounts") }
         if options.isSet("data_file") {
-            throw BlockError(.invalidArgument, "data-file can only be set for images that use an external data file")
+            guard header.hasDataFile else {
+                throw BlockError(
+                    .invalidArgument, "data-file can only be set for images that use an external data file")
+            }
+            dataFile = options.string("data_file")
         }
         if options.isSet("data_file_raw") {
             isRaw = options.bool("data_file_raw")

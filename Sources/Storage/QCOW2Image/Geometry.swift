@@ -62,4 +62,6 @@ enum L2Entry {
     static let offsetMask: UInt64 = 0x00ff_ffff_ffff_fe00
     /// Bits that must be zero in L1 entries.
     static let reservedL1: UInt64 = 0x7f00_0000_0000_01ff
+    /// Bits that must be zero in L2 entries of clusters that are not compressed.
+    static let reservedL2: UInt64 = 0x3f00_0000_0000_01fe
 }

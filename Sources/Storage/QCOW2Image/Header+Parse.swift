@@ -49,7 +49,7 @@ extension Header {
         snapshotCount = Int(region.bigEndian(at: 60, as: UInt32.self))
         snapshotsOffset = region.bigEndian(at: 64)
         // What does not fit is refused as too big below.
-        size = Int64(exactly: rawSize) ?? .max
+        size = Int64(exactly: rawSize & ~511) ?? .max
     }
 
     private mutating func parseVersion3(_ region: ByteRegion, _ file: any BlockNode) throws(BlockError) {
@@ -125,13 +125,15 @@ extension Header {
             throw BlockError(.invalidArgument, "Unsupported encryption method \(cryptMethod)")
         }
         if hasExtendedL2, clusterBits < 14 {
-            throw BlockError(
-                .invalidArgument, "Invalid subcluster size: Extended L2 entries need clusters of at least 16 KiB")
+            throw BlockError(.invalidArgument, "Unsupported subcluster size: \(clusterSize / 32)")
         }
         if let format = extensionData(Format.Extension.backingFormat), format.count >= 16 {
             throw BlockError(.invalidArgument, "ERROR: ext_backing_format: len=\(format.count) too large (>=16)")
         }
-        if snapshotCount > Format.maximumSnapshots { throw BlockError(.outOfRange, "Snapshot table too large") }
+        if cryptMethod != 2, extensionData(Format.Extension.encryption) != nil {
+            throw BlockError(
+                .invalidArgument, "CRYPTO header extension only expected with LUKS encryption method")
+        }
     }
 
     /// The names in the image's own table for feature bits that are not known here.
@@ -166,7 +168,10 @@ extension Header {
         try checkTable(
             refcountTableOffset, Int64(refcountTableClusters) * Int64(clusterSize / 8), 8,
             Format.maximumRefcountTableSize, "Reference count table")
-        try checkTable(snapshotsOffset, Int64(snapshotCount), 40, Int64(Format.maximumSnapshots) * 40, "Snapshot table")
+        if !forChecking {
+            try checkTable(
+                snapshotsOffset, Int64(snapshotCount), 40, Int64(Format.maximumSnapshots) * 40, "Snapshot table")
+        }
         try checkTable(l1Offset, Int64(l1Size), 8, Format.maximumL1Size, "Active L1 table")
         let needed = l1EntriesNeeded(for: size)
         guard size < Int64.max - Int64(clusterSize), needed <= Format.maximumL1Size / 8 else {

@@ -14,6 +14,7 @@ enum Format {
     static let maximumSnapshots = 65536
     static let maximumBackingName = 1023
     static let maximumRefcountOrder = 6
+    static let largestEncryptionHeader: UInt64 = 64 << 20
 
     enum Extension {
         static let end: UInt32 = 0
@@ -104,6 +105,18 @@ struct Header: Equatable {
     }
 
     func extensionText(_ type: UInt32) -> String? { extensionData(type).map { String(decoding: $0, as: UTF8.self) } }
+
+    /// Where the header of the encryption lies in the file, when the extension that says so can be.
+    var encryptionHeader: Range<Int64>? {
+        guard cryptMethod == 2, let data = extensionData(Format.Extension.encryption), data.count == 16 else {
+            return nil
+        }
+        let (start, count) = data[...].withRegionOfCopy {
+            ($0.bigEndian(at: 0, as: UInt64.self), $0.bigEndian(at: 8, as: UInt64.self))
+        }
+        guard start <= UInt64(Int64.max) / 2, count <= Format.largestEncryptionHeader else { return nil }
+        return Int64(start)..<Int64(start + count)
+    }
 
     /// The fixed fields in their order, without names and extensions.
     var fixedFields: [UInt8] {

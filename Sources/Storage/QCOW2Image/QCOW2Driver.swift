@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import BlockLayer
+internal import HostSystem
 
 /// The `qcow2` format.
 public struct QCOW2Driver: ProbingDriver {
@@ -35,7 +36,8 @@ public struct QCOW2Driver: ProbingDriver {
         flags.isWritable = flags.isWritable && !file.isReadOnly
         var header = try Header.read(
             file, forChecking: flags.forChecking, isWritable: flags.isWritable && !flags.forChecking)
-        let l2Memory = try takeOptions(&request.options, header)
+        var overlaps = OverlapChecks()
+        let l2Memory = try takeOptions(&request.options, header, &overlaps)
         var own = BlockOptions()
         let data = try openData(&request, header, file, &own)
         let cipher = try openCipher(&request, header, file)
@@ -45,14 +47,16 @@ public struct QCOW2Driver: ProbingDriver {
         let node = try QCOW2Node(
             QCOW2Node.Parts(
                 file: file, data: data, header: header, flags: flags, backing: backing, cipher: cipher,
-                l2Memory: l2Memory, ownOptions: own, warn: request.graph.warn))
+                l2Memory: l2Memory, overlaps: overlaps, ownOptions: own, warn: request.graph.warn))
         try node.finishOpening()
         return node
     }
 
     /// Tuning: `l2-cache-size` and `cache-size` bound the memory for L2 tables; the others are checked for their form
     /// and need nothing here: refcounts are never lazy, overlaps are always checked, caches shrink by themselves.
-    private func takeOptions(_ options: inout BlockOptions, _ header: Header) throws(BlockError) -> Int {
+    private func takeOptions(
+        _ options: inout BlockOptions, _ header: Header, _ overlaps: inout OverlapChecks
+    ) throws(BlockError) -> Int {
         let lazy = try options.takeBool("lazy-refcounts")
         if lazy == true, header.version < 3 {
             throw BlockError(
@@ -77,15 +81,7 @@ public struct QCOW2Driver: ProbingDriver {
         for name in ["pass-discard-request", "pass-discard-snapshot", "pass-discard-other"] {
             _ = try options.takeBool(name)
         }
-        if let template = options.take("overlap-check") ?? options.take("overlap-check.template"),
-            !["none", "constant", "cached", "all"].contains(template)
-        {
-            throw BlockError(
-                .invalidArgument,
-                "Unsupported value '\(template)' for qcow2 option 'overlap-check'. Allowed are any of the following: none, constant, cached, all"
-            )
-        }
-        for key in options.takeSubtree("overlap-check").keys where key.isEmpty { return 0 }
+        overlaps = try OverlapChecks(&options)
         let needed = (header.size >> Int64(header.clusterBits)) * (header.hasExtendedL2 ? 16 : 8)
         let bound = l2Size ?? total ?? Self.largestL2Memory
         return Int(max(min(needed, bound), Self.smallestL2Memory))
@@ -133,21 +129,17 @@ public struct QCOW2Driver: ProbingDriver {
             throw BlockError(
                 .notSupported, "The image is encrypted (method \(header.cryptMethod)), which this build cannot open")
         }
-        var range: Range<Int64>?
+        let range = header.encryptionHeader
         if header.cryptMethod == 2 {
-            guard let data = header.extensionData(Format.Extension.encryption), data.count == 16 else {
-                throw BlockError(.corrupt, "CRYPTO header extension not found")
+            guard let range else {
+                throw BlockError(
+                    .invalidArgument, "Missing CRYPTO header for crypt method \(header.cryptMethod)")
             }
-            range = try data[...].withRegionOfCopy { region throws(BlockError) in
-                let start: UInt64 = region.bigEndian(at: 0)
-                let count: UInt64 = region.bigEndian(at: 8)
-                guard start <= UInt64(Int64.max) / 2, count <= 64 << 20, start & UInt64(header.clusterSize - 1) == 0
-                else {
-                    throw BlockError(
-                        .corrupt,
-                        "Encryption header offset '\(start)' is not a multiple of cluster size '\(header.clusterSize)'")
-                }
-                return Int64(start)..<Int64(start + count)
+            guard range.lowerBound & Int64(header.clusterSize - 1) == 0 else {
+                throw BlockError(
+                    .invalidArgument,
+                    "Encryption header offset '\(range.lowerBound)' is not a multiple of cluster size '\(header.clusterSize)'"
+                )
             }
         }
         let cipher = try ciphers.open(
@@ -161,21 +153,20 @@ public struct QCOW2Driver: ProbingDriver {
 extension QCOW2Node {
     /// Loads what is needed beyond L1, and repairs an image that was not closed cleanly.
     func finishOpening() throws(BlockError) {
-        if flags.forChecking {
-            // The check tells what is wrong with these tables.
-            do { try loadSnapshots() } catch { snapshotFailure = error }
-        } else {
-            try loadSnapshots()
-        }
-        collectReserved()
+        // A check reads this table itself, and tells what is wrong with it.
+        if !flags.forChecking { try loadSnapshots() }
         try loadBitmaps()
+        try loadProtected()
+        collectReserved()
         guard !isReadOnly else { return }
         if header.version >= 3 { try clearUnknownFeatures() }
         guard !flags.forChecking else { return }
         if header.incompatible & Format.Incompatible.dirty != 0 {
-            let result = try check(repair: [.leaks, .errors], report: { _ in })
-            guard result.corruptions == 0, result.checkErrors == 0 else {
-                throw BlockError(.corrupt, "Could not repair dirty image")
+            do throws(BlockError) {
+                let result = try check(repair: [.leaks, .errors], report: warn)
+                if result.checkErrors > 0 { throw BlockError(system: .inputOutput) }
+            } catch {
+                throw BlockError(system: error.errno, "Could not repair dirty image")
             }
         }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import BlockLayer
+internal import Glibc
 internal import HostSystem
 
 /// An opened qcow2 image, version 2 or 3.
@@ -37,12 +38,15 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
     let l2: TableCache
     let codec: ClusterCodec
     let cipher: (any ClusterCipher)?
+    let overlaps: OverlapChecks
     let warn: @Sendable (String) -> Void
 
     var header: Header
     var l1: [UInt64]
     var changedL1: Set<Int> = []
     var snapshotList: [Snapshot] = []
+    /// The bytes that the snapshot table takes up on disk.
+    var snapshotsSize: Int64 = 0
     var bitmapList: [Bitmap] = []
     var bitmapsChanged = false
     var backingNode: (any BlockNode)?
@@ -53,11 +57,13 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
     /// Something that a flush promises to keep was written since the last one. Lowered counts alone do not matter: what
     /// a crash loses of them is leaked clusters.
     var isUnflushed = false
-    /// A contradiction was found while writing; nothing more is written.
+    /// A contradiction was found while writing; nothing more is read or written.
     var isBroken = false
+    /// Why `isBroken`, or a contradiction that did no harm, was told.
+    var hasToldCorruption = false
+    /// L2 tables of snapshots, where the image was opened with all overlap checks.
+    var protectedInactiveL2: Set<UInt64> = []
     var isClosed = false
-    /// Why the snapshot table could not be read, when opened for checking.
-    var snapshotFailure: BlockError?
     /// The answer of `preallocatedHoles`.
     var holesKnown: Bool?
 
@@ -71,6 +77,7 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
         backingNode = parts.backing
         cipher = parts.cipher
         warn = parts.warn
+        overlaps = parts.overlaps
         tracker = RequestTracker(lock: lock)
         codec = ClusterCodec(kind: parts.header.compression, clusterSize: parts.header.clusterSize)
         refcounts = try RefcountStore(
@@ -78,10 +85,31 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
         l2 = TableCache(file: parts.file, clusterSize: geometry.clusterSize, memory: parts.l2Memory)
         l1 = try Self.readL1(parts.file, offset: parts.header.l1Offset, entries: parts.header.l1Size)
         location = Self.location(of: parts.file, options: parts.ownOptions)
+        if parts.flags.isWritable {
+            // What is written back to its place must have one.
+            let end = geometry.roundUp(parts.file.length)
+            guard l1.isEmpty || parts.header.l1Offset + Int64(l1.count) * 8 <= end else {
+                throw BlockError(.invalidArgument, "Active L1 table lies past the end of the image file")
+            }
+            let table = Int64(parts.header.refcountTableClusters) * Int64(geometry.clusterSize)
+            guard parts.flags.forChecking || parts.header.refcountTableOffset + table <= end else {
+                throw BlockError(.invalidArgument, "Reference count table lies past the end of the image file")
+            }
+        }
         refcounts.updateHeader = { [unowned self] (offset, clusters) throws(BlockError) in
             header.refcountTableOffset = offset
             header.refcountTableClusters = clusters
             try writeFixedHeader()
+        }
+        refcounts.vet = { [unowned self] (offset, clusters, purpose) throws(BlockError) in
+            try vetAllocation(offset, clusters, purpose)
+        }
+        refcounts.vetBlock = { [unowned self] (offset) throws(BlockError) in
+            try refuseDisputedTable(offset, .refcountBlock)
+        }
+        refcounts.corruption = { [unowned self] text in corruption(text) }
+        refcounts.reserve = { [unowned self] (offset, clusters) in
+            reserved.insert(cluster: offset >> Int64(geometry.clusterBits), count: Int64(clusters))
         }
         refcounts.release = { [unowned self] (offset, clusters) in
             freeList.add(offset, Int64(clusters) * Int64(geometry.clusterSize), discards: false)
@@ -97,6 +125,7 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
         let backing: (any BlockNode)?
         let cipher: (any ClusterCipher)?
         let l2Memory: Int
+        var overlaps = OverlapChecks()
         let ownOptions: BlockOptions
         let warn: @Sendable (String) -> Void
     }
@@ -155,28 +184,49 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
         try file.flush()
     }
 
-    /// A contradiction in the image: it is marked, so that the next opening for writing asks for a repair.
-    func corruption(_ text: String) -> BlockError {
-        let line = "qcow2: Marking image as corrupt: \(text); further corruption events will be suppressed"
-        if !isBroken {
-            isBroken = true
-            if isReadOnly {
-                warn("qcow2: Image is corrupt: \(text); further non-fatal corruption events will be suppressed")
-            } else {
-                warn(line)
-                markCorrupt()
-            }
+    /// A contradiction in the image: it is marked, so that the next opening for writing asks for a repair, and this node
+    /// serves nothing more. An image opened for reading goes on.
+    /// - Parameters:
+    ///   - isFatal: what was found makes further writes dangerous.
+    ///   - offset: where the write would have gone, for the event that tells a machine's monitor.
+    func corruption(_ text: String, isFatal: Bool = true, offset: Int64? = nil, count: Int64? = nil) -> BlockError {
+        let isFatal = isFatal && !isReadOnly
+        let isMarked = header.incompatible & Format.Incompatible.corrupt != 0
+        if !hasToldCorruption || (isFatal && !isMarked) {
+            warn(
+                isFatal
+                    ? "qcow2: Marking image as corrupt: \(text); further corruption events will be suppressed"
+                    : "qcow2: Image is corrupt: \(text); further non-fatal corruption events will be suppressed")
+            if isFatal { markCorrupt() }
+            hasToldCorruption = true
         }
-        return BlockError(.corrupt, "\(location.filename): \(text)", advice: "Look at it with: roost-img check")
+        // The line above is all that the original says; the number is what callers tell.
+        return BlockError(system: .inputOutput)
     }
 
     private func markCorrupt() {
-        guard header.version >= 3 else { return }
+        isBroken = true
         header.incompatible |= Format.Incompatible.corrupt
+        guard header.version >= 3 else { return }
         // The contradiction itself is what gets reported; that it could not be noted in the image comes second.
         do { try writeFixedHeader() } catch { warn("qcow2: the corrupt bit could not be written: \(error)") }
     }
+
+    /// Fails once the image was marked as corrupt. Called with the lock held.
+    func checkUsable() throws(BlockError) {
+        if isBroken { throw BlockError(system: .noMedium) }
+    }
 }
+
+extension Errno {
+    /// File too large.
+    static let fileTooLarge = Errno(EFBIG)
+    /// No medium found: what an image answers once it was found to be corrupt.
+    static let noMedium = Errno(ENOMEDIUM)
+}
+
+/// A number as messages have it: with 0x, but for zero.
+func hexadecimal(_ value: UInt64) -> String { value == 0 ? "0" : "0x" + String(value, radix: 16) }
 
 /// Enciphers clusters of an encrypted image.
 public protocol ClusterCipher: Sendable {

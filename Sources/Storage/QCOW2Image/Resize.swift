@@ -46,10 +46,31 @@ extension QCOW2Node: ResizableNode {
                 l1[index] = 0
                 changedL1.insert(index)
             }
+            do throws(BlockError) {
+                try checkBlocksAreCovered()
+            } catch {
+                throw BlockError(system: error.errno, "Failed to discard unused refblocks")
+            }
             try settle()
             header.size = newLength
             try writeFixedHeader()
             try cutFile()
+        }
+    }
+
+    /// Before the file is cut: refcount blocks that count nothing or lie nowhere must not be taken for what is behind.
+    private func checkBlocksAreCovered() throws(BlockError) {
+        for entry in refcounts.table where entry != 0 {
+            let cluster = entry >> UInt64(geometry.clusterBits)
+            let covering = cluster / UInt64(geometry.countsPerBlock)
+            guard covering < UInt64(refcounts.table.count), refcounts.table[Int(covering)] != 0 else {
+                throw corruption("Refblock at \(hexadecimal(entry)) is not covered by the refcount structures")
+            }
+            let block = refcounts.table[Int(covering)]
+            guard block & UInt64(geometry.clusterMask) == 0 else {
+                throw corruption(
+                    "Cannot get entry from refcount block cache: Offset \(hexadecimal(block)) is unaligned")
+            }
         }
     }
 
@@ -100,7 +121,7 @@ extension QCOW2Node: ResizableNode {
     func growL1(to entries: Int) throws(BlockError) {
         try flushMetadata()
         let clusters = Int(geometry.clusters(Int64(entries) * 8))
-        let new = try allocateMetadata(clusters, .activeL1)
+        let new = try allocateMetadata(clusters, .table)
         isUnflushed = true
         let bytes = AlignedBuffer(zeroed: clusters * geometry.clusterSize)
         for (index, entry) in l1.enumerated() { bytes.region.storeBigEndian(entry, at: index * 8) }

@@ -47,6 +47,13 @@ extension ImageTool {
         }
     }
 
+    /// Findings stand for themselves; that the snapshot table cannot be read is told like a failure of the program.
+    private static func checkLine(_ line: String, _ name: String) -> String {
+        let isFailure =
+            line.hasPrefix("ERROR failed to read the snapshot") || line.hasPrefix("ERROR snapshot table too")
+        return (isFailure ? "\(name): " : "") + line + "\n"
+    }
+
     private func check(
         _ node: any CheckableNode, _ filename: String, _ repair: RepairOptions, json: Bool, isQuiet: Bool,
         _ text: inout String
@@ -54,7 +61,7 @@ extension ImageTool {
         let errors = errors
         var result: CheckResult
         do {
-            result = try node.check(repair: repair) { errors($0 + "\n") }
+            result = try node.check(repair: repair) { [name] in errors(Self.checkLine($0, name)) }
         } catch {
             throw fail("Check failed: ", error)
         }
@@ -66,7 +73,7 @@ extension ImageTool {
                 )
             }
             do {
-                result = try node.check(repair: []) { errors($0 + "\n") }
+                result = try node.check(repair: []) { [name] in errors(Self.checkLine($0, name)) }
             } catch {
                 throw fail("Check failed: ", error)
             }

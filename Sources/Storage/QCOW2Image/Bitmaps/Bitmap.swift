@@ -6,6 +6,8 @@ internal import HostSystem
 /// A persistent dirty bitmap with its bits in memory (loaded when first needed). Guarded by the node's lock.
 struct Bitmap {
     var information: BitmapInformation
+    /// The name as it is on disk, which need not be text.
+    var rawName: [UInt8]
     /// Where the table is on disk; 0 for a bitmap that is not stored yet.
     var tableOffset: Int64 = 0
     var tableEntries = 0
@@ -13,8 +15,27 @@ struct Bitmap {
     var bits: [UInt64]?
     /// The bits differ from those on disk.
     var isChanged = false
-    /// Extra data of the directory entry, kept.
-    var extra: [UInt8] = []
+
+    init(information: BitmapInformation) {
+        self.information = information
+        rawName = Array(information.name.utf8)
+    }
+
+    /// The only type that there is.
+    static let dirtyTracking: UInt8 = 1
+    static let granularityBits: ClosedRange<UInt8> = 9...31
+    static let longestName = 1023
+    /// The longest bitmap in bytes.
+    static let largestSize: Int64 = 512 << 20
+    /// What all loaded bitmaps of an image may take up in bytes.
+    static let mostLoaded = 512 << 20
+
+    /// Whether an entry of a bitmap's table can be.
+    static func isValid(_ entry: UInt64, clusterMask: Int64) -> Bool {
+        guard entry & 0xff00_0000_0000_01fe == 0 else { return false }
+        let offset = entry & L2Entry.offsetMask
+        return offset == 0 || (entry & 1 == 0 && Int64(offset) & clusterMask == 0)
+    }
 
     enum Flag {
         static let inUse: UInt32 = 1
@@ -105,6 +126,12 @@ extension QCOW2Node {
     func loadBits(_ index: Int) throws(BlockError) {
         let bitmap = bitmapList[index]
         let words = Bitmap.words(header.size, granularity: bitmap.information.granularity)
+        let loaded = bitmapList.reduce(words) { $0 + ($1.bits?.count ?? 0) }
+        guard loaded <= Bitmap.mostLoaded / 8 else {
+            throw BlockError(
+                .outOfRange, "Bitmap '\(bitmap.information.name)' is too large to be loaded beside the others",
+                errno: .noMemory)
+        }
         var bits = [UInt64](repeating: 0, count: words)
         let perCluster = geometry.clusterSize / 8
         let table = AlignedBuffer(count: bitmap.tableEntries * 8)
@@ -118,8 +145,9 @@ extension QCOW2Node {
                 if value & 1 != 0 { for word in range { bits[word] = .max } }
                 continue
             }
-            guard offset & geometry.clusterMask == 0 else {
-                throw BlockError(.corrupt, "The table of bitmap '\(bitmap.information.name)' is damaged")
+            guard Bitmap.isValid(value, clusterMask: geometry.clusterMask) else {
+                throw BlockError(
+                    .corrupt, "The table of bitmap '\(bitmap.information.name)' is damaged", errno: .invalidArgument)
             }
             try file.read(cluster.region, at: offset)
             for word in range { bits[word] = cluster.region.littleEndian(at: (word - range.lowerBound) * 8) }

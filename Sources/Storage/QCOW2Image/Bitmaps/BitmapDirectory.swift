@@ -3,32 +3,37 @@
 internal import BlockLayer
 
 extension QCOW2Node {
-    private static var largestDirectory: UInt64 { 64 << 20 }
     private static var mostBitmaps: UInt32 { 65535 }
+    /// A directory of as many entries as are allowed, with the longest names.
+    private static var largestDirectory: UInt64 { UInt64(mostBitmaps) * 1056 }
 
     /// Reads the bitmap directory that the header extension points to.
     func loadBitmaps() throws(BlockError) {
         guard let data = header.extensionData(Format.Extension.bitmaps) else { return }
+        guard data.count == 24 else { throw BlockError(.invalidArgument, "bitmaps_ext: Invalid extension length") }
         guard header.autoClear & Format.AutoClear.bitmaps != 0 else {
-            if !isReadOnly {
-                warn(
-                    "WARNING: a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent\nSome clusters may be leaked, run 'qemu-img check -r' on the image file to fix."
-                )
-            }
+            warn(
+                header.version < 3
+                    ? "WARNING: This qcow2 v2 image contains bitmaps, but they may have been modified by a program without persistent bitmap support; so now they must all be considered inconsistent"
+                    : "WARNING: a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent\nSome clusters may be leaked, run 'qemu-img check -r' on the image file to fix."
+            )
+            // The next writing of the header leaves the names of what is no longer true out.
+            if !isReadOnly { header.setExtension(Format.Extension.bitmaps, nil) }
             return
         }
-        guard data.count == 24 else { throw BlockError(.invalidArgument, "bitmaps_ext: Invalid extension length") }
-        let (count, size, offset) = data[...].withRegionOfCopy { region in
+        let (count, reserved, size, offset) = data[...].withRegionOfCopy { region in
             (
-                region.bigEndian(at: 0, as: UInt32.self), region.bigEndian(at: 8, as: UInt64.self),
-                region.bigEndian(at: 16, as: UInt64.self)
+                region.bigEndian(at: 0, as: UInt32.self), region.bigEndian(at: 4, as: UInt32.self),
+                region.bigEndian(at: 8, as: UInt64.self), region.bigEndian(at: 16, as: UInt64.self)
             )
         }
-        guard count > 0, count <= Self.mostBitmaps else {
+        guard reserved == 0 else { throw BlockError(.invalidArgument, "bitmaps_ext: Reserved field is not zero") }
+        guard count <= Self.mostBitmaps else {
             throw BlockError(
                 .invalidArgument,
-                count == 0 ? "found bitmaps extension with zero bitmaps" : "bitmaps_ext: too many dirty bitmaps")
+                "bitmaps_ext: Image has \(count) bitmaps, exceeding the QEMU supported maximum of \(Self.mostBitmaps)")
         }
+        guard count > 0 else { throw BlockError(.invalidArgument, "found bitmaps extension with zero bitmaps") }
         guard offset & UInt64(geometry.clusterMask) == 0, offset <= UInt64(Int64.max) >> 1 else {
             throw BlockError(.invalidArgument, "bitmaps_ext: invalid bitmap directory offset")
         }
@@ -38,75 +43,97 @@ extension QCOW2Node {
                 "bitmaps_ext: bitmap directory size (\(size)) exceeds the maximum supported size (\(Self.largestDirectory))"
             )
         }
+        guard size > 0 else { throw BlockError(.invalidArgument, "Requested bitmap directory size is zero") }
         try parseDirectory(Int64(offset), Int(size), Int(count))
     }
 
     private func parseDirectory(_ offset: Int64, _ size: Int, _ count: Int) throws(BlockError) {
         let buffer = AlignedBuffer(count: size)
         try file.read(buffer.region, at: offset)
-        let region = buffer.region
         var position = 0
-        for _ in 0..<count {
-            guard position + 24 <= size else { throw BlockError(.corrupt, "Broken bitmap directory") }
-            let nameSize = Int(region.bigEndian(at: position + 18, as: UInt16.self))
-            let extraSize = Int(region.bigEndian(at: position + 20, as: UInt32.self))
-            let end = position + 24 + extraSize + nameSize
-            let flags: UInt32 = region.bigEndian(at: position + 12)
-            let granularityBits = region[position + 17]
-            guard end <= size, nameSize > 0, nameSize <= 1023, (9...31).contains(granularityBits) else {
-                throw BlockError(.corrupt, "Broken bitmap directory")
+        while position < size {
+            guard bitmapList.count < count else {
+                throw BlockError(.invalidArgument, "More bitmaps found than specified in header extension")
             }
-            let entries = Int(region.bigEndian(at: position + 8, as: UInt32.self))
-            let text = String(decoding: region.slice(position + 24 + extraSize, nameSize).bytes, as: UTF8.self)
-            guard flags & ~(Bitmap.Flag.auto | Bitmap.Flag.inUse) == 0 else {
-                throw BlockError(.invalidArgument, "Bitmap '\(text)' doesn't satisfy the constraints")
-            }
-            guard entries <= 0x8000000 / 8 else { throw BlockError(.corrupt, "A bitmap's table is too large") }
-            bitmapList.append(
-                Bitmap(
-                    information: BitmapInformation(
-                        name: String(decoding: region.slice(position + 24 + extraSize, nameSize).bytes, as: UTF8.self),
-                        granularity: 1 << Int64(granularityBits), isEnabled: flags & Bitmap.Flag.auto != 0,
-                        isInconsistent: flags & Bitmap.Flag.inUse != 0),
-                    tableOffset: region.bigEndian(at: position), tableEntries: entries,
-                    extra: region.slice(position + 24, extraSize).bytes))
-            position = (end + 7) & ~7
+            let (bitmap, end) = try parseEntry(buffer.region, position)
+            bitmapList.append(bitmap)
+            position = end
         }
+        guard bitmapList.count == count else {
+            throw BlockError(.invalidArgument, "Less bitmaps found than specified in header extension")
+        }
+    }
+
+    private func parseEntry(
+        _ region: ByteRegion, _ position: Int
+    ) throws(BlockError) -> (bitmap: Bitmap, end: Int) {
+        let broken = BlockError(.invalidArgument, "Broken bitmap directory")
+        let fixed = 24
+        guard position + fixed <= region.count else { throw broken }
+        let nameSize = Int(region.bigEndian(at: position + 18, as: UInt16.self))
+        let extraSize = Int(region.bigEndian(at: position + 20, as: UInt32.self))
+        let end = (position + fixed + extraSize + nameSize + 7) & ~7
+        guard end <= region.count else { throw broken }
+        guard extraSize == 0 else { throw BlockError(.invalidArgument, "Bitmap extra data is not supported") }
+        let flags: UInt32 = region.bigEndian(at: position + 12)
+        let rawName = region.slice(position + fixed, nameSize).bytes
+        let name = String(decoding: rawName, as: UTF8.self)
+        let tableOffset: Int64 = region.bigEndian(at: position)
+        let entries = Int(region.bigEndian(at: position + 8, as: UInt32.self))
+        let bits = region[position + 17]
+        let bytes = Int64(entries) << Int64(geometry.clusterBits)
+        let isInUse = flags & Bitmap.Flag.inUse != 0
+        guard entries > 0, tableOffset > 0, tableOffset & geometry.clusterMask == 0,
+            bytes <= Bitmap.largestSize, Bitmap.granularityBits.contains(bits),
+            flags & ~(Bitmap.Flag.inUse | Bitmap.Flag.auto) == 0, nameSize <= Bitmap.longestName,
+            region[position + 16] == Bitmap.dirtyTracking,
+            isInUse || header.size <= (bytes * 8) << Int64(bits)
+        else { throw BlockError(.invalidArgument, "Bitmap '\(name)' doesn't satisfy the constraints") }
+        var bitmap = Bitmap(
+            information: BitmapInformation(
+                name: name, granularity: 1 << Int64(bits), isEnabled: flags & Bitmap.Flag.auto != 0,
+                isInconsistent: isInUse))
+        bitmap.rawName = rawName
+        bitmap.tableOffset = tableOffset
+        bitmap.tableEntries = entries
+        return (bitmap, end)
     }
 
     private func directory(inUse: Bool) -> [UInt8] {
         var bytes: [UInt8] = []
         for bitmap in bitmapList {
-            let name = Array(bitmap.information.name.utf8)
-            let size = (24 + bitmap.extra.count + name.count + 7) & ~7
+            let name = bitmap.rawName
+            let size = (24 + name.count + 7) & ~7
             let buffer = AlignedBuffer(zeroed: size)
             var flags: UInt32 = bitmap.information.isEnabled ? Bitmap.Flag.auto : 0
             if inUse || bitmap.information.isInconsistent { flags |= Bitmap.Flag.inUse }
             buffer.region.storeBigEndian(bitmap.tableOffset, at: 0)
             buffer.region.storeBigEndian(UInt32(bitmap.tableEntries), at: 8)
             buffer.region.storeBigEndian(flags, at: 12)
-            buffer.region[16] = 1
+            buffer.region[16] = Bitmap.dirtyTracking
             buffer.region[17] = UInt8(bitmap.information.granularity.trailingZeroBitCount)
             buffer.region.storeBigEndian(UInt16(name.count), at: 18)
-            buffer.region.storeBigEndian(UInt32(bitmap.extra.count), at: 20)
-            buffer.region.from(24).copy(from: bitmap.extra)
-            buffer.region.from(24 + bitmap.extra.count).copy(from: name)
+            buffer.region.from(24).copy(from: name)
             bytes += buffer.region.bytes
         }
         return bytes
     }
 
-    private var oldDirectory: (offset: Int64, size: Int64)? {
+    /// Where the directory is, by the header's extension.
+    var bitmapDirectory: (offset: Int64, size: Int64)? {
         header.extensionData(Format.Extension.bitmaps).flatMap { data in
             guard data.count == 24 else { return nil }
-            return data[...].withRegionOfCopy { ($0.bigEndian(at: 16), $0.bigEndian(at: 8)) }
+            let (offset, size) = data[...].withRegionOfCopy {
+                ($0.bigEndian(at: 16, as: Int64.self), $0.bigEndian(at: 8, as: Int64.self))
+            }
+            return offset >= 0 && size >= 0 && size <= Int64(Self.largestDirectory) ? (offset, size) : nil
         }
     }
 
     /// Says in the image that the bitmaps on disk are behind. Called with the lock held.
     func markBitmapsInUse() throws(BlockError) {
         bitmapsChanged = true
-        guard oldDirectory != nil else { return }
+        guard bitmapDirectory != nil else { return }
         try writeDirectory(inUse: true)
     }
 
@@ -152,15 +179,18 @@ extension QCOW2Node {
         let table = AlignedBuffer(count: bitmap.tableEntries * 8)
         try file.read(table.region, at: bitmap.tableOffset)
         for entry in 0..<bitmap.tableEntries {
-            let offset = Int64(table.region.bigEndian(at: entry * 8, as: UInt64.self) & L2Entry.offsetMask)
-            if offset != 0 { freeList.add(offset, Int64(geometry.clusterSize), discards: false) }
+            let value: UInt64 = table.region.bigEndian(at: entry * 8)
+            let offset = Int64(value & L2Entry.offsetMask)
+            if offset != 0, Bitmap.isValid(value, clusterMask: geometry.clusterMask) {
+                freeList.add(offset, Int64(geometry.clusterSize), discards: false)
+            }
         }
         freeList.add(bitmap.tableOffset, Int64(bitmap.tableEntries) * 8, discards: false)
     }
 
     /// Writes the directory to a new place and makes the header name it.
     func writeDirectory(inUse: Bool) throws(BlockError) {
-        let old = oldDirectory
+        let old = bitmapDirectory
         if bitmapList.isEmpty {
             header.setExtension(Format.Extension.bitmaps, nil)
             header.autoClear &= ~Format.AutoClear.bitmaps

@@ -16,12 +16,37 @@ final class RefcountStore {
     private(set) var tableOffset: Int64
     private(set) var tableClusters: Int
     private var changedEntries: Set<Int> = []
+    /// Two entries of the table name the same cluster, or one names a cluster of other metadata.
+    var isDisputed = false
     /// No free cluster is below this one, as far as is known.
     private var freeHint: Int64 = 0
     /// Writes new places of the table into the header, durably.
     var updateHeader: (_ tableOffset: Int64, _ tableClusters: Int) throws(BlockError) -> Void = { _, _ in }
+    /// Fails when clusters that seem to be free hold metadata.
+    var vet: (_ offset: Int64, _ clusters: Int, _ purpose: Purpose) throws(BlockError) -> Void = { _, _, _ in }
+    /// Fails when a block is more than a block.
+    var vetBlock: (_ offset: Int64) throws(BlockError) -> Void = { _ in }
+    /// Marks the image as corrupt and makes the error for it.
+    var corruption: (_ text: String) -> BlockError = { BlockError(.corrupt, $0) }
+    /// Gets a block's cluster that is taken now.
+    var reserve: (_ offset: Int64, _ clusters: Int) -> Void = { _, _ in }
     /// Gets clusters of a table that was replaced.
     var release: (_ offset: Int64, _ clusters: Int) -> Void = { _, _ in }
+
+    /// What clusters are taken for; it decides the words when they turn out to be in use.
+    enum Purpose {
+        case data, compressed, l2Table, refcountBlock, table
+
+        /// What messages call the thing when it would go to the beginning of the file.
+        var nameAtZero: String? {
+            switch self {
+            case .compressed: "compressed cluster"
+            case .l2Table: "L2 table"
+            case .refcountBlock: "refcount block"
+            case .data, .table: nil
+            }
+        }
+    }
 
     init(file: any BlockNode, header: Header, geometry: Geometry, memory: Int) throws(BlockError) {
         self.file = file
@@ -51,10 +76,8 @@ final class RefcountStore {
         guard block < table.count else { return 0 }
         let entry = table[block]
         guard entry & 0x1ff == 0, entry <= UInt64(Int64.max), Int64(entry) & geometry.clusterMask == 0 else {
-            throw BlockError(
-                .corrupt,
-                "Refblock offset 0x\(String(entry, radix: 16)) unaligned (reftable index: 0x\(String(block, radix: 16)))"
-            )
+            throw corruption(
+                "Refblock offset \(hexadecimal(entry)) unaligned (reftable index: \(hexadecimal(UInt64(block))))")
         }
         return Int64(entry)
     }
@@ -96,6 +119,7 @@ final class RefcountStore {
                 .outOfRange, "A cluster's reference count would exceed its \(1 << geometry.refcountOrder) bits")
         }
         try ensureBlock(Int(cluster >> Int64(blockBits)))
+        if isDisputed { try vetBlock(try blockOffset(Int(cluster >> Int64(blockBits)))) }
         guard let place = try locate(cluster) else { return }
         RefcountCoding.set(cache.region(place.slot), place.index, value, order: geometry.refcountOrder)
         cache.markDirty(place.slot)
@@ -119,9 +143,12 @@ final class RefcountStore {
     /// Takes up to `wanted` free clusters in a row.
     /// - Parameter atLeast: fewer are not taken.
     /// - Returns: the host offset and how many; all with a count of 1.
-    func allocate(_ wanted: Int, atLeast: Int = 1) throws(BlockError) -> (offset: Int64, count: Int) {
+    func allocate(
+        _ wanted: Int, atLeast: Int = 1, for purpose: Purpose = .data
+    ) throws(BlockError) -> (offset: Int64, count: Int) {
         while true {
             let run = try findFree(wanted, atLeast: atLeast)
+            try vet(run.start << Int64(geometry.clusterBits), run.count, purpose)
             let first = Int(run.start >> Int64(blockBits))
             let last = Int((run.start + Int64(run.count) - 1) >> Int64(blockBits))
             var isComplete = true
@@ -142,12 +169,15 @@ final class RefcountStore {
     }
 
     /// Takes `count` clusters in a row.
-    func allocateRow(_ count: Int) throws(BlockError) -> Int64 { try allocate(count, atLeast: count).offset }
+    func allocateRow(_ count: Int, for purpose: Purpose = .table) throws(BlockError) -> Int64 {
+        try allocate(count, atLeast: count, for: purpose).offset
+    }
 
     /// Takes specific clusters if they are all free.
     func allocate(at offset: Int64, clusters: Int) throws(BlockError) -> Bool {
         let first = offset >> Int64(geometry.clusterBits)
         for cluster in first..<first + Int64(clusters) where try count(of: cluster) != 0 { return false }
+        try vet(offset, clusters, .compressed)
         for cluster in first..<first + Int64(clusters) {
             try ensureBlock(Int(cluster >> Int64(blockBits)))
             // A block that had to be made may have taken the place.
@@ -210,6 +240,7 @@ final class RefcountStore {
         if block >= table.count { return try growTable(covering: block) }
         guard try blockOffset(block) == 0 else { return }
         let place = try findFree(1, atLeast: 1).start
+        try vet(place << Int64(geometry.clusterBits), 1, .refcountBlock)
         let own = Int(place >> Int64(blockBits))
         if own != block {
             // The place belongs to another block, which must exist first.
@@ -224,6 +255,7 @@ final class RefcountStore {
         try file.writeTableOfZeroes(at: offset, count: geometry.clusterSize)
         table[block] = UInt64(offset)
         changedEntries.insert(block)
+        reserve(offset, 1)
         if own == block { try setCount(1, of: place) }
         freeHint = max(freeHint, place + 1)
     }
@@ -263,6 +295,8 @@ final class RefcountStore {
         let bytes = AlignedBuffer(count: grown.count * 8)
         for index in grown.indices { bytes.region.storeBigEndian(grown[index], at: index * 8) }
         let newOffset = base + Int64(blocks) * size
+        try vet(base, blocks + clusters, .refcountBlock)
+        reserve(base, blocks + clusters)
         cache.forget(base, count: Int64(blocks) * size)
         try file.write(counts.region, at: base)
         try file.write(bytes.region, at: newOffset)

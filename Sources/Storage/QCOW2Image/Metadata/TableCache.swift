@@ -120,6 +120,18 @@ final class TableCache {
         lastOffset = -1
     }
 
+    /// Forgets everything, changed or not.
+    func forgetAll() {
+        for slot in slots.indices {
+            slots[slot].offset = -1
+            slots[slot].isDirty = false
+            slots[slot].isRecent = false
+        }
+        index = [:]
+        dirtyCount = 0
+        lastOffset = -1
+    }
+
     /// Writes all changed slices, neighbours together.
     func writeBack() throws(BlockError) {
         guard dirtyCount > 0 else { return }

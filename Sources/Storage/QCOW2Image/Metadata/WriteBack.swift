@@ -95,7 +95,7 @@ extension QCOW2Node {
     public func flush() throws(BlockError) {
         if isReadOnly { return }
         try lock.withLock { () throws(BlockError) in
-            if isBroken { return try barrier() }
+            try checkUsable()
             try flushMetadata()
         }
     }
@@ -118,6 +118,7 @@ extension QCOW2Node {
 
     /// Writes everything back and releases everything freed. Called with the lock held and no request under way.
     func settle() throws(BlockError) {
+        try checkUsable()
         try flushMetadata()
         // The second time is for what rested while reads were under way; the third for tables freed by the second.
         for _ in 0..<3 where !freeList.isEmpty || refcounts.isDirty { try flushMetadata() }

@@ -11,7 +11,11 @@ extension QCOW2Node {
         let guest = geometry.clusterStart(offset)
         let old = try oldEntries(guest, count: Int(geometry.clusters(offset + count - guest)))
         if let host = reusableHost(old[0]) {
-            try checkHost(host, guest: guest)
+            guard host & geometry.clusterMask == 0 else {
+                throw corruption(
+                    "Preallocated zero cluster offset \(hexadecimal(UInt64(host))) unaligned (guest offset: \(hexadecimal(UInt64(guest))))"
+                )
+            }
             try refuseMetadata(host, Int64(geometry.clusterSize))
             return makePlan(offset, count, guest, host, Array(old.prefix(1)), isNew: false, isFresh: false)
         }
@@ -21,7 +25,6 @@ extension QCOW2Node {
                 offset, count, guest, guest, Array(old.prefix(wanted)), isNew: false, isFresh: guest >= data.length)
         }
         let taken = try refcounts.allocate(wanted)
-        try refuseMetadata(taken.offset, Int64(taken.count) * Int64(geometry.clusterSize))
         let isFresh = taken.offset >= file.length && cipher == nil
         return makePlan(
             offset, count, guest, taken.offset, Array(old.prefix(taken.count)), isNew: true, isFresh: isFresh)
@@ -186,7 +189,9 @@ extension QCOW2Node {
             return
         }
         guard host & geometry.clusterMask == 0 else {
-            throw corruption("Cannot free unaligned cluster 0x\(String(host, radix: 16))")
+            // Nothing refers to it any more, and what is around it stays as it is.
+            _ = corruption("Cannot free unaligned cluster \(hexadecimal(UInt64(host)))", isFatal: false)
+            return
         }
         freeList.add(host, Int64(geometry.clusterSize), discards: discards)
     }

@@ -104,7 +104,7 @@ extension QCOW2Node: CompressedWriting {
                 }
             }
         }
-        compressedEnd = try refcounts.allocateRow(1)
+        compressedEnd = try refcounts.allocateRow(1, for: .compressed)
         return takeBytes(needed)
     }
 

@@ -85,9 +85,7 @@ extension QCOW2Node {
             // A stretch at a time, so that other requests get their turn.
             let stretch = min(range.upperBound, (guest / geometry.l2Coverage + 1) * geometry.l2Coverage)
             try lock.withLock { () throws(BlockError) in
-                guard !isBroken else {
-                    throw BlockError(.inputOutput, "\(location.filename): the image is marked as corrupt")
-                }
+                try checkUsable()
                 try relieve()
                 isUnflushed = true
                 while tracker.conflicts(guest..<geometry.roundUp(stretch), isExclusive: true) { tracker.wait() }

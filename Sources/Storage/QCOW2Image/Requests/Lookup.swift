@@ -40,7 +40,7 @@ extension QCOW2Node {
         if offset == 0 { return nil }
         guard offset & geometry.clusterMask == 0 else {
             throw corruption(
-                "L2 table offset 0x\(String(offset, radix: 16)) unaligned (L1 index: 0x\(String(index, radix: 16)))")
+                "L2 table offset \(hexadecimal(UInt64(offset))) unaligned (L1 index: \(hexadecimal(UInt64(index))))")
         }
         return offset
     }
@@ -102,13 +102,15 @@ extension QCOW2Node {
 
     func checkHost(_ host: Int64, guest: Int64) throws(BlockError) {
         if host & geometry.clusterMask != 0 {
+            let index = geometry.l1Index(guest)
+            let table = index < l1.count ? l1[index] & L2Entry.offsetMask : 0
             throw corruption(
-                "Cluster allocation offset 0x\(String(host, radix: 16)) unaligned (guest offset: 0x\(String(guest, radix: 16)))"
+                "Cluster allocation offset \(hexadecimal(UInt64(host))) unaligned (L2 offset: \(hexadecimal(table)), L2 index: \(hexadecimal(UInt64(geometry.l2Index(guest)))))"
             )
         }
         if geometry.hasDataFile, host != guest {
             throw corruption(
-                "External data file host cluster offset 0x\(String(host, radix: 16)) does not match guest cluster offset: 0x\(String(guest, radix: 16))"
+                "External data file host cluster offset \(hexadecimal(UInt64(host))) does not match guest cluster offset: \(hexadecimal(UInt64(guest))), L2 index: \(hexadecimal(UInt64(geometry.l2Index(guest)))))"
             )
         }
     }
@@ -177,9 +179,12 @@ extension QCOW2Node {
         let index = geometry.l1Index(offset)
         guard index < l1.count else { throw BlockError(.outOfRange, "The request lies outside the L1 table") }
         let old = try l2TableOffset(index)
-        if old != nil, l1[index] & L2Entry.copied != 0 { return }
+        if let old, l1[index] & L2Entry.copied != 0 {
+            if !reserved.disputed.isEmpty { try refuseDisputedTable(old, .activeL2) }
+            return
+        }
         let size = geometry.clusterSize
-        let new = try allocateMetadata(1, .activeL2)
+        let new = try allocateMetadata(1, .l2Table)
         l2.forget(new, count: Int64(size))
         if let old {
             // The shared table is clean in the cache: it was written back when it became shared.
@@ -196,15 +201,9 @@ extension QCOW2Node {
     }
 
     /// Takes clusters in a row for metadata.
-    func allocateMetadata(_ clusters: Int, _ kind: ReservedClusters.Kind) throws(BlockError) -> Int64 {
-        let offset = try refcounts.allocateRow(clusters)
-        let first = offset >> Int64(geometry.clusterBits)
-        if let held = reserved.first(in: first...first + Int64(clusters) - 1) {
-            throw corruption(
-                "Preventing invalid allocation of \(kind.rawValue) at offset \(offset) (overlaps with \(held.rawValue))"
-            )
-        }
-        reserved.insert(kind, cluster: first, count: Int64(clusters))
+    func allocateMetadata(_ clusters: Int, _ purpose: RefcountStore.Purpose) throws(BlockError) -> Int64 {
+        let offset = try refcounts.allocateRow(clusters, for: purpose)
+        reserved.insert(cluster: offset >> Int64(geometry.clusterBits), count: Int64(clusters))
         return offset
     }
 }

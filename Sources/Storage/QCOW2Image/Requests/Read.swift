@@ -63,6 +63,7 @@ extension QCOW2Node {
 
     /// Called with the lock held.
     func checkRequest(_ offset: Int64, _ count: Int64) throws(BlockError) {
+        try checkUsable()
         guard offset >= 0, offset <= header.size, count <= header.size - offset else {
             throw BlockError(
                 .outOfRange,

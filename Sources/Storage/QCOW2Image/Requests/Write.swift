@@ -77,9 +77,6 @@ extension QCOW2Node {
     private func beginWrite(_ offset: Int64, _ count: Int64) throws(BlockError) -> (WritePlan, UInt64) {
         try lock.withLock { () throws(BlockError) in
             try checkRequest(offset, count)
-            guard !isBroken else {
-                throw BlockError(.inputOutput, "\(location.filename): the image is marked as corrupt")
-            }
             try relieve()
             while true {
                 let extent = try inPlaceExtent(offset, count)
@@ -132,15 +129,17 @@ extension QCOW2Node {
         guard covered > 0 else { return nil }
         extent.count = min(extent.count, covered)
         try refuseMetadata(extent.host, extent.count)
+        try refuseUncounted(extent.host, extent.count)
         return extent
     }
 
-    /// Fails when guest data would go over metadata.
-    func refuseMetadata(_ host: Int64, _ count: Int64) throws(BlockError) {
-        guard !geometry.hasDataFile else { return }
+    /// Fails when a write in place would make the file longer over clusters that nobody has allocated.
+    private func refuseUncounted(_ host: Int64, _ count: Int64) throws(BlockError) {
+        guard !geometry.hasDataFile, host + count > file.length else { return }
         let bits = Int64(geometry.clusterBits)
-        if let kind = reserved.first(in: host >> bits...(host + count - 1) >> bits) {
-            throw corruption("Preventing invalid write on metadata (overlaps with \(kind.rawValue))")
+        for cluster in host >> bits...(host + count - 1) >> bits where try refcounts.count(of: cluster) == 0 {
+            throw corruption(
+                "Data cluster offset \(hexadecimal(UInt64(host))) lies past the end of the file and is not allocated")
         }
     }
 

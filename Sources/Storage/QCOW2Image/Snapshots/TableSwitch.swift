@@ -72,8 +72,8 @@ extension QCOW2Node {
             try writeTable(newL1, at: next.l1Offset, clusters: l1Clusters)
         }
         next.size = change.size
-        let oldSnapshots = (header.snapshotsOffset, geometry.clusters(Int64(snapshotTableSize(snapshotList))))
-        try writeSnapshotTable(change.snapshots, into: &next)
+        let oldSnapshots = (header.snapshotsOffset, geometry.clusters(snapshotsSize))
+        let newSize = try writeSnapshotTable(change.snapshots, into: &next)
         let oldTable = (refcounts.tableOffset, refcounts.tableClusters)
         let (table, oldBlocks) = try rebuildRefcounts(change, into: &next)
         try settleTables()
@@ -85,12 +85,14 @@ extension QCOW2Node {
         compressedEnd = 0
         l1 = newL1
         snapshotList = change.snapshots
+        snapshotsSize = newSize
         refcounts.replace(table: table, offset: next.refcountTableOffset, clusters: next.refcountTableClusters)
         let size = Int64(geometry.clusterSize)
         freeList.add(oldTable.0, Int64(oldTable.1) * size, discards: false)
         for block in oldBlocks { freeList.add(block, size, discards: false) }
         if oldSnapshots.1 > 0 { freeList.add(oldSnapshots.0, oldSnapshots.1 * size, discards: false) }
         if !change.keepsOldL1, oldL1.1 > 0 { freeList.add(oldL1.0, oldL1.1 * size, discards: false) }
+        try loadProtected()
         collectReserved()
         // Nothing on disk refers to what was replaced any more, so it can be released without waiting.
         isUnflushed = false
@@ -98,7 +100,7 @@ extension QCOW2Node {
     }
 
     /// Counts of allocations made so far and new tables become durable.
-    private func settleTables() throws(BlockError) {
+    func settleTables() throws(BlockError) {
         try refcounts.cache.writeBack()
         if refcounts.isTableDirty {
             try file.flush()
@@ -113,18 +115,18 @@ extension QCOW2Node {
         try file.write(buffer.region, at: offset)
     }
 
-    func snapshotTableSize(_ snapshots: [Snapshot]) -> Int { snapshots.reduce(0) { $0 + $1.bytes.count } }
-
-    private func writeSnapshotTable(_ snapshots: [Snapshot], into next: inout Header) throws(BlockError) {
+    /// Writes the entries to free clusters and says how many bytes they are.
+    func writeSnapshotTable(_ snapshots: [Snapshot], into next: inout Header) throws(BlockError) -> Int64 {
         guard snapshots.count <= Format.maximumSnapshots else {
             throw BlockError(.outOfRange, "An image holds at most \(Format.maximumSnapshots) snapshots", errno: nil)
         }
         next.snapshotCount = snapshots.count
         next.snapshotsOffset = 0
-        guard !snapshots.isEmpty else { return }
+        guard !snapshots.isEmpty else { return 0 }
         let bytes = snapshots.flatMap(\.bytes)
         next.snapshotsOffset = try refcounts.allocateRow(Int(geometry.clusters(Int64(bytes.count))))
         try file.write(bytes, at: next.snapshotsOffset)
+        return Int64(bytes.count)
     }
 
     /// The active disk's L1 table with right flags; L2 tables whose flags change are written anew.
