@@ -4,7 +4,7 @@
 SWIFT ?= swift
 BUILD := .build/release
 
-.PHONY: build run test test-kvm lint format clean bench-boot bench-img bench-virtio fuzz-cpu fuzz-virtio \
+.PHONY: build run test test-kvm lint format clean bench-boot bench-img bench-virtio fuzz-cpu fuzz-images fuzz-virtio \
 	dependencies test-dependencies
 
 build: dependencies
@@ -55,6 +55,11 @@ fuzz-virtio: build
 fuzz-cpu:
 	$(SWIFT) build -c release --product fuzz-cpu
 	SWIFT_BACKTRACE=enable=no $(BUILD)/fuzz-cpu $(FUZZ_FLAGS)
+
+# Damaged images of every format: SEED=n ROUNDS=n FORMAT=qcow2.
+fuzz-images:
+	$(SWIFT) build -c release --product fuzz-images
+	SWIFT_BACKTRACE=enable=no $(BUILD)/fuzz-images $(or $(SEED),1) $(or $(ROUNDS),1000000) $(FORMAT)
 
 clean:
 	rm -rf .build .cache

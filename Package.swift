@@ -123,7 +123,7 @@ let modules: [Target] = [
         [
             "BlockLayer", "RawImage", "QCOW2Image", "VDIImage", "VHDImage", "VMDKImage", "LUKSImage", "VHDXImage",
             "BochsImage", "CloopImage", "DMGImage", "ParallelsImage", "QEDImage", "BlockFilters", "NBDProtocol",
-            "JSONCoding", "HostSystem", "HostIO", "Diagnostics", "TransportSecurity",
+            "JSONCoding", "HostSystem", "HostIO", "Cryptography", "Diagnostics", "TransportSecurity",
         ]),
     // Networking
     module("PacketPorts", in: "Networking", ["HostSystem", "HostIO", "Diagnostics", "CLinux"]),
@@ -239,6 +239,9 @@ let testSupport: [Target] = [
         name: "StorageTestKit", dependencies: ["BlockLayer", "HostSystem"], path: "Tests/Support/StorageTestKit",
         swiftSettings: strict),
     .target(
+        name: "ImageFuzzing", dependencies: ["BlockLayer", "DiskImages", "StorageTestKit"],
+        path: "Tests/Support/ImageFuzzing", swiftSettings: strict),
+    .target(
         name: "FormatTestKit", dependencies: ["BlockLayer", "StorageTestKit"], path: "Tests/Support/FormatTestKit",
         swiftSettings: strict),
 ]
@@ -258,6 +261,9 @@ let benchmarks: [Target] = [
             "HostIO", "HostSystem",
         ],
         path: "Benchmarks/virtio-benchmark", swiftSettings: strict),
+    .executableTarget(
+        name: "fuzz-images", dependencies: ["ImageFuzzing", "StorageTestKit", "HostSystem"],
+        path: "Fuzz/fuzz-images", swiftSettings: strict),
     .executableTarget(
         name: "fuzz-virtio",
         dependencies: [
@@ -320,7 +326,7 @@ var testTargets: [Target] = [
     tests("VDIImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
     tests("VHDImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
     tests("RawImage", ["BlockLayer", "StorageTestKit"]),
-    tests("DiskImages", ["StorageTestKit"]),
+    tests("DiskImages", ["StorageTestKit", "ImageFuzzing", "BlockLayer"]),
     tests("QCOW2Image", ["BlockLayer", "RawImage", "StorageTestKit", "HostSystem"]),
     tests("Virtio", ["VirtqueueDriver", "HostSystem", "GuestMemory", "MachineModel", "PCIBus"]),
     tests(

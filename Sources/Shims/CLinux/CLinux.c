@@ -26,6 +26,11 @@ const int roost_spawn_new_session = POSIX_SPAWN_SETSID;
 
 int roost_fallocate(int fd, int mode, int64_t offset, int64_t length) { return fallocate(fd, mode, offset, length); }
 
+ssize_t roost_copy_range(int from, int64_t from_offset, int to, int64_t to_offset, size_t count) {
+    off64_t source = from_offset, target = to_offset;
+    return copy_file_range(from, &source, to, &target, count, 0);
+}
+
 int roost_fork(void) { return fork(); }
 
 long roost_receive(int fd, void *buffer, size_t length, int *descriptors, int *descriptors_count) {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CLinux
+internal import HostSystem
+
 // What only some nodes can do: one small protocol each. A caller asks with `as?` and says so when the answer is no.
 
 /// How storage is reserved when an image is made or grown.
@@ -283,6 +286,22 @@ public protocol DirectlyMappedNode: BlockNode {
 
 /// A range of an open file of the host.
 public struct DirectMapping: Sendable {
+    /// Lets the host copy bytes to another file (or share them with it), without their passing through this process.
+    /// - Returns: false when the host cannot do it for these files, or could not do all of it.
+    public func copy(to target: DirectMapping, count: Int) -> Bool {
+        var done = 0
+        while done < count {
+            let position = Int64(done)
+            let result = try? retrying {
+                roost_copy_range(
+                    descriptor, offset + position, target.descriptor, target.offset + position, count - done)
+            }
+            guard let result, result > 0 else { return false }
+            done += Int(result)
+        }
+        return true
+    }
+
     /// The open file; it stays open as long as the node.
     public let descriptor: Int32
     /// The offset in bytes in that file.

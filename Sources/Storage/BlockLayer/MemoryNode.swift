@@ -21,7 +21,11 @@ public final class MemoryNode: ResizableNode, @unchecked Sendable {
     public var children: [NodeChild] { [] }
 
     /// A disk with this content.
-    public init(_ bytes: [UInt8] = [], name: String = "memory", isReadOnly: Bool = false) {
+    /// - Parameter longest: bytes that it does not grow beyond.
+    public init(
+        _ bytes: [UInt8] = [], name: String = "memory", isReadOnly: Bool = false, longest: Int64 = 1 << 32
+    ) {
+        self.longest = longest
         self.bytes = bytes
         self.isReadOnly = isReadOnly
         location = NodeLocation(filename: name)
@@ -43,10 +47,10 @@ public final class MemoryNode: ResizableNode, @unchecked Sendable {
     }
 
     /// The longest that it grows, as a file system has a longest file.
-    private static let longest: Int64 = 1 << 32
+    private let longest: Int64
 
     private func checkEnd(_ offset: Int64, _ count: Int64) throws(BlockError) {
-        guard offset >= 0, count >= 0, offset <= Self.longest - min(count, Self.longest) else {
+        guard offset >= 0, count >= 0, offset <= longest - min(count, longest) else {
             throw BlockError(system: Errno(EFBIG), "Could not write '\(location.filename)' at \(offset)")
         }
     }

@@ -120,7 +120,8 @@ public final class LUKSVolume: @unchecked Sendable {
     /// - Returns: the slot's number.
     @discardableResult
     public func unlock(passphrase: [UInt8]) throws(BlockError) -> Int {
-        var budget = UInt64(LUKSHeader.mostIterations) * 2
+        // Long digests take twice the time; an image must not keep a program busy for longer than some seconds.
+        var budget = UInt64(LUKSHeader.mostIterations) / (algorithms.hash.count > 32 ? 2 : 1)
         for (index, slot) in lock.withLock({ header }).slots.enumerated() where slot.isActive {
             let needed = UInt64(slot.iterations) + UInt64(lock.withLock { header.iterations })
             guard slot.iterations > 0, needed <= budget else {

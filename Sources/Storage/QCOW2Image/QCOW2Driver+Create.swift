@@ -61,6 +61,7 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
         // The tables must not be needed to read a raw data file, so they say that everything is there.
         if mode == .off, request.options.bool("data_file_raw") { mode = .metadata }
         try Self.checkCombination(request.options, header, mode)
+        let encryption = try NewEncryption(request.options, ciphers, request.graph.secrets)
         try createBelow(request, request.filename)
         if let name = request.options.string("data_file") {
             try createBelow(request, name)
@@ -68,7 +69,7 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
         let graph = request.graph
         let file = try graph.openBelow(request.filename)
         do {
-            try Self.format(file, header, size: size)
+            try Self.format(file, header, size: size, encryption)
             try file.close()
         } catch {
             try? file.close()
@@ -99,6 +100,9 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
             let driver = try request.graph.protocolDriver(for: data)
             options.add(try driver.parse(filename: data), under: "data-file")
             options["data-file.driver"] = .string(driver.name)
+        }
+        if let secret = request.options.string("encrypt.key-secret") {
+            options["encrypt.key-secret"] = .string(secret)
         }
         let node = try request.graph.open(request.filename, format: "qcow2", options: options, flags: flags)
         guard let node = node as? QCOW2Node else { throw BlockError(.corrupt, "The new image is not qcow2") }
@@ -211,10 +215,6 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
             }
             header.incompatible |= Format.Incompatible.compression
         }
-        let format = options.string("encrypt.format") ?? (options.bool("encryption") ? "aes" : nil)
-        if let format {
-            throw BlockError(.notSupported, "Creating encrypted images (\(format)) is not supported by this build")
-        }
     }
 
     private static func setWidth(_ header: inout Header, _ options: CreateOptions) throws(BlockError) {
@@ -246,23 +246,39 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
         }
     }
 
-    /// Writes the tables of an empty image: L1, refcounts, refcount table, and after they are durable the header.
-    static func format(_ file: any BlockNode, _ given: Header, size: Int64) throws(BlockError) {
+    /// Writes the tables of an empty image: refcounts, L1, the encryption's header, and after they are durable the
+    /// header.
+    static func format(
+        _ file: any BlockNode, _ given: Header, size: Int64, _ encryption: NewEncryption? = nil
+    ) throws(BlockError) {
         var header = given
         header.size = size
         header.l1Size = Int(header.l1EntriesNeeded(for: size))
         let geometry = Geometry(header)
         let cluster = header.clusterSize
         let l1Clusters = Int(geometry.clusters(Int64(header.l1Size) * 8))
+        let secretLength = try encryption?.headerLength() ?? 0
         let layout = RefcountLayout(
             counts: [UInt16](repeating: 1, count: 1), geometry: geometry, order: header.refcountOrder,
-            following: l1Clusters)
+            following: l1Clusters + Int(geometry.clusters(secretLength)))
         header.refcountTableOffset = layout.tableOffset
         header.refcountTableClusters = layout.tableClusters
         header.l1Offset = layout.end
         try layout.write(to: file, geometry: geometry)
         if header.l1Size > 0 {
             try file.writeZeroes(at: header.l1Offset, count: Int64(header.l1Size) * 8, flags: [])
+        }
+        if let encryption {
+            header.cryptMethod = encryption.method.rawValue
+            let offset = layout.end + Int64(l1Clusters * cluster)
+            if secretLength > 0 {
+                try file.writeZeroes(at: offset, count: geometry.roundUp(secretLength), flags: [])
+                let place = AlignedBuffer(count: 16)
+                place.region.storeBigEndian(offset, at: 0)
+                place.region.storeBigEndian(secretLength, at: 8)
+                header.setExtension(Format.Extension.encryption, place.region.bytes)
+            }
+            try encryption.create(file, at: offset)
         }
         try file.flush()
         let bytes = try header.serialize()

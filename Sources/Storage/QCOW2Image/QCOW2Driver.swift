@@ -142,8 +142,11 @@ public struct QCOW2Driver: ProbingDriver {
                 )
             }
         }
+        guard let method = EncryptionMethod(rawValue: header.cryptMethod) else {
+            throw BlockError(.invalidArgument, "Unsupported encryption method \(header.cryptMethod)")
+        }
         let cipher = try ciphers.open(
-            method: header.cryptMethod, file: file, headerRange: range, options: &options,
+            method, file: file, headerRange: range, options: &options,
             secrets: request.graph.secrets, metadataOnly: request.flags.metadataOnly || request.flags.forChecking)
         request.options.add(options, under: "encrypt")
         return cipher

@@ -227,25 +227,3 @@ extension Errno {
 
 /// A number as messages have it: with 0x, but for zero.
 func hexadecimal(_ value: UInt64) -> String { value == 0 ? "0" : "0x" + String(value, radix: 16) }
-
-/// Enciphers clusters of an encrypted image.
-public protocol ClusterCipher: Sendable {
-    /// Deciphers in place; the region is whole sectors.
-    func decrypt(_ region: ByteRegion, guestOffset: Int64, hostOffset: Int64) throws(BlockError)
-    /// Enciphers in place; the region is whole sectors.
-    func encrypt(_ region: ByteRegion, guestOffset: Int64, hostOffset: Int64) throws(BlockError)
-    /// What `info` shows under "encrypt".
-    var facts: [(String, SpecificInformation.Fact)] { get }
-}
-
-/// Opens the cipher of an encrypted image.
-public protocol ClusterCipherProvider: Sendable {
-    /// - Parameters:
-    ///   - method: 1 for AES, 2 for LUKS.
-    ///   - headerRange: where the LUKS header lies in `file`; nil for AES.
-    ///   - options: those under `encrypt.`, from which known ones are taken.
-    func open(
-        method: UInt32, file: any BlockNode, headerRange: Range<Int64>?, options: inout BlockOptions,
-        secrets: any SecretProvider, metadataOnly: Bool
-    ) throws(BlockError) -> any ClusterCipher
-}

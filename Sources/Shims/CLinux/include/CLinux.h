@@ -129,6 +129,8 @@ enum { ROOST_SEEK_DATA = 3, ROOST_SEEK_HOLE = 4 };
 enum { ROOST_FALLOC_KEEP_SIZE = 1, ROOST_FALLOC_PUNCH_HOLE = 2, ROOST_FALLOC_ZERO_RANGE = 16 };
 extern const int roost_o_direct;
 int roost_fallocate(int fd, int mode, int64_t offset, int64_t length);
+/// copy_file_range(2) at given offsets.
+ssize_t roost_copy_range(int from, int64_t from_offset, int to, int64_t to_offset, size_t count);
 int64_t roost_copy_file_range(int from, int64_t from_offset, int to, int64_t to_offset, size_t length);
 
 /// fork(2), which Swift does not import; only while the process has one thread.

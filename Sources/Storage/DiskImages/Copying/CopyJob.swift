@@ -35,6 +35,8 @@ final class CopyJob: @unchecked Sendable {
         var isQuiet = false
         /// Look at all sources first, so that the part done is known (and what cannot be read is told).
         var isSurveyed = false
+        /// Let the host copy from file to file where it can; zeroes are not looked for then.
+        var offloads = false
     }
 
     private struct Part {
@@ -68,10 +70,12 @@ final class CopyJob: @unchecked Sendable {
     private var pendingSteps: [Int64] = []
     private var failure: BlockError?
     private var running = 0
+    private var offloads: Bool
     private let started = monotonicNanoseconds()
 
     init(_ plan: Plan, warn: @escaping @Sendable (String) -> Void) {
         self.plan = plan
+        offloads = plan.offloads && !plan.isCompressed
         self.warn = warn
         total = plan.source.length
         clusterSize = plan.isCompressed ? (plan.target as? any CompressedWriting)?.compressor.clusterSize ?? 65536 : 0
@@ -219,7 +223,8 @@ final class CopyJob: @unchecked Sendable {
         let region = buffer.slice(0, part.kind == .data ? part.count : 0)
         var clusters: [(range: Range<Int>, form: Form)] = []
         var runs: [(range: Range<Int>, isZero: Bool)] = []
-        if part.kind == .data {
+        let isOffloaded = part.kind == .data && offload(part)
+        if part.kind == .data, !isOffloaded {
             do throws(BlockError) {
                 try read(part, region)
                 if plan.isCompressed { clusters = try compress(region, packed) } else { runs = split(region, part) }
@@ -283,6 +288,20 @@ final class CopyJob: @unchecked Sendable {
         let timer = Lock()
         let deadline = monotonicNanoseconds() + nanoseconds
         timer.withLock { while monotonicNanoseconds() < deadline { _ = timer.wait(until: deadline) } }
+    }
+
+    /// Has the host copy the part. Where it cannot it is not asked again, and the part goes the other way.
+    private func offload(_ part: Part) -> Bool {
+        guard lock.withLock({ offloads }) else { return false }
+        guard let source = plan.source as? any DirectlyMappedNode, let target = plan.target as? any DirectlyMappedNode,
+            let from = source.beginDirect(at: part.offset, count: part.count, isWrite: false)
+        else { return false }
+        defer { source.endDirect(at: part.offset, count: part.count, isWrite: false) }
+        guard let to = target.beginDirect(at: part.offset, count: part.count, isWrite: true) else { return false }
+        defer { target.endDirect(at: part.offset, count: part.count, isWrite: true) }
+        if from.copy(to: to, count: part.count) { return true }
+        lock.withLock { offloads = false }
+        return false
     }
 
     private func read(_ part: Part, _ region: ByteRegion) throws(BlockError) {

@@ -308,6 +308,7 @@ extension ImageTool {
         plan.isSalvaging = arguments.isSalvaging
         plan.isQuiet = arguments.isQuiet
         plan.isSurveyed = arguments.isSalvaging || (arguments.showsProgress && !arguments.isQuiet)
+        plan.offloads = arguments.usesCopyOffload
         let (name, errors) = (name, errors)
         let job = CopyJob(plan) { errors("\(name): \($0)\n") }
         do {

@@ -124,6 +124,8 @@ extension QCOW2Node {
 
     private func fillEdge(_ region: ByteRegion, at offset: Int64, _ write: AllocatingWrite) throws(BlockError) {
         if write.oldReadsZero { return region.fill(0) }
+        let state = lock.withLock { vmStateStart }
+        if offset >= state { return try readExtents(region, at: offset, isState: true) }
         // The last cluster may reach past the end of the disk.
         let inside = Int(max(min(Int64(region.count), length - offset), 0))
         if inside > 0 { try read(region.slice(0, inside), at: offset) }

@@ -6,6 +6,12 @@ internal import HostSystem
 extension QCOW2Node {
     /// Reads guest bytes.
     public func read(_ region: ByteRegion, at offset: Int64) throws(BlockError) {
+        try readExtents(region, at: offset, isState: false)
+    }
+
+    /// Reads extent by extent.
+    /// - Parameter isState: machine state behind the disk, which no backing file holds.
+    func readExtents(_ region: ByteRegion, at offset: Int64, isState: Bool) throws(BlockError) {
         var done = 0
         while done < region.count {
             let position = offset &+ Int64(done)
@@ -14,10 +20,10 @@ extension QCOW2Node {
             let token: Int
             let backing: (any BlockNode)?
             do {
-                try checkRequest(position, Int64(region.count - done))
+                if !isState { try checkRequest(position, Int64(region.count - done)) }
                 extent = try lookup(position, limit: Int64(region.count - done))
                 token = freeList.beginRead()
-                backing = backingNode
+                backing = isState ? nil : backingNode
                 lock.unlock()
             } catch {
                 lock.unlock()

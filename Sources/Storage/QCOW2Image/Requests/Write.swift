@@ -41,11 +41,18 @@ extension QCOW2Node {
     /// Writes guest bytes from several regions.
     public func write(_ regions: [ByteRegion], at offset: Int64, flags: WriteFlags) throws(BlockError) {
         try checkWritable()
+        try writeExtents(regions, at: offset, isState: false)
+        if flags.contains(.forceUnitAccess) || self.flags.cache.isWriteThrough { try flush() }
+    }
+
+    /// Writes part by part.
+    /// - Parameter isState: machine state behind the disk.
+    func writeExtents(_ regions: [ByteRegion], at offset: Int64, isState: Bool) throws(BlockError) {
         let total = regions.reduce(0) { $0 &+ Int64($1.count) }
         var done: Int64 = 0
         while done < total {
             let position = offset &+ done
-            let (plan, ticket) = try beginWrite(position, total - done)
+            let (plan, ticket) = try beginWrite(position, total - done, isState: isState)
             do {
                 switch plan {
                 case .inPlace(let host, let count):
@@ -63,7 +70,6 @@ extension QCOW2Node {
                 throw error
             }
         }
-        if flags.contains(.forceUnitAccess) || self.flags.cache.isWriteThrough { try flush() }
     }
 
     private func end(_ ticket: UInt64) {
@@ -74,9 +80,11 @@ extension QCOW2Node {
     }
 
     /// Decides how the write goes on at a position, and notes it as under way.
-    private func beginWrite(_ offset: Int64, _ count: Int64) throws(BlockError) -> (WritePlan, UInt64) {
+    private func beginWrite(
+        _ offset: Int64, _ count: Int64, isState: Bool
+    ) throws(BlockError) -> (WritePlan, UInt64) {
         try lock.withLock { () throws(BlockError) in
-            try checkRequest(offset, count)
+            if isState { try checkUsable() } else { try checkRequest(offset, count) }
             try relieve()
             while true {
                 let extent = try inPlaceExtent(offset, count)
@@ -87,7 +95,7 @@ extension QCOW2Node {
                     tracker.wait()
                     continue
                 }
-                try noteDirty(offset, extent?.count ?? length)
+                if !isState { try noteDirty(offset, extent?.count ?? length) }
                 if let extent {
                     return (.inPlace(host: extent.host, count: extent.count), tracker.begin(range, isExclusive: false))
                 }
