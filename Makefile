@@ -4,7 +4,7 @@
 SWIFT ?= swift
 BUILD := .build/release
 
-.PHONY: build run test test-kvm lint format clean bench-boot bench-img bench-virtio fuzz-cpu fuzz-images fuzz-virtio \
+.PHONY: build run test test-kvm lint format clean bench-block bench-boot bench-img bench-virtio fuzz-cpu fuzz-images fuzz-virtio \
 	dependencies test-dependencies
 
 build: dependencies
@@ -38,6 +38,11 @@ format:
 # Kernel to shell on the software CPU beside QEMU's TCG, in turn, as ratios of time.
 bench-boot: test-dependencies build
 	Benchmarks/boot
+
+# Random requests of 4 KiB on qcow2 and raw through the block layer, in turn, as ratios of time.
+bench-block:
+	$(SWIFT) build -c release --product block-benchmark
+	$(BUILD)/block-benchmark
 
 # Times roost-img against the installed qemu-img on the same files.
 bench-img: build

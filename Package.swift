@@ -262,6 +262,9 @@ let benchmarks: [Target] = [
         ],
         path: "Benchmarks/virtio-benchmark", swiftSettings: strict),
     .executableTarget(
+        name: "block-benchmark", dependencies: ["BlockLayer", "DiskImages", "StorageTestKit", "HostSystem"],
+        path: "Benchmarks/block-benchmark", swiftSettings: strict),
+    .executableTarget(
         name: "fuzz-images", dependencies: ["ImageFuzzing", "StorageTestKit", "HostSystem"],
         path: "Fuzz/fuzz-images", swiftSettings: strict),
     .executableTarget(
