@@ -4,8 +4,8 @@
 SWIFT ?= swift
 BUILD := .build/release
 
-.PHONY: build run test test-kvm lint format clean bench-block bench-boot bench-img bench-virtio fuzz-cpu fuzz-images fuzz-virtio \
-	dependencies test-dependencies
+.PHONY: build run test test-kvm lint format clean bench-block bench-boot bench-img bench-virtio \
+	fuzz-cpu fuzz-images fuzz-virtio dependencies test-dependencies
 
 build: dependencies
 	$(SWIFT) build -c release

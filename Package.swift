@@ -37,10 +37,12 @@ func shim(_ name: String) -> Target {
     .target(name: name, path: "Sources/Shims/\(name)")
 }
 
-func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+/// - Parameter isStatic: with the C libraries inside as well: a command that runs for milliseconds spends most of them
+///   on loading libraries.
+func program(_ name: String, _ dependencies: [Target.Dependency], isStatic: Bool = false) -> Target {
     .executableTarget(
         name: name, dependencies: dependencies, path: "Sources/Executables/\(name)", swiftSettings: strict,
-        linkerSettings: [.unsafeFlags(["-static-stdlib"])])
+        linkerSettings: [.unsafeFlags([isStatic ? "-static-executable" : "-static-stdlib"])])
 }
 
 /// The tests of one module, in Tests/<module>Tests.
@@ -225,7 +227,7 @@ let modules: [Target] = [
 
 let programs: [Target] = [
     program("roost-vmm", ["MachineAssembly", "MachineSpec", "Diagnostics", "HostSystem"]),
-    program("roost-img", ["DiskImages"]),
+    program("roost-img", ["DiskImages"], isStatic: true),
     program("roostd", ["DaemonAssembly"]),
 ]
 

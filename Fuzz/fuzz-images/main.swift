@@ -18,16 +18,17 @@ let format = arguments.dropFirst(2).first.flatMap { $0.isEmpty ? nil : $0 }
 let isOnce = arguments.dropFirst(3).first == "once"
 let mostMemory = 1 << 20  // KiB
 
-/// When the round under way began.
+/// When the round under way began; 0 before the first.
 enum Watch {
-    static let begun = Atomic<UInt64>(monotonicNanoseconds())
+    static let begun = Atomic<UInt64>(0)
     static let longestRound: UInt64 = 10_000_000_000
 }
 
 let watchdog = try HostThread(name: "watchdog") {
     while true {
         sleep(1)
-        guard monotonicNanoseconds() - Watch.begun.load(ordering: .relaxed) > Watch.longestRound else { continue }
+        let begun = Watch.begun.load(ordering: .relaxed)
+        guard begun != 0, monotonicNanoseconds() > begun + Watch.longestRound else { continue }
         print("A round takes more than 10 seconds; see fuzz-images.last")
         abort()
     }
@@ -43,7 +44,7 @@ func note(_ seed: UInt64, _ round: UInt64, _ name: String) {
 func peakMemory() -> Int {
     var usage = rusage()
     // getrusage fills the struct on this frame.
-    return unsafe getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_maxrss : 0
+    return unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 ? usage.ru_maxrss : 0
 }
 
 let fuzzer = try ImageFuzzer(format: format)
@@ -63,7 +64,7 @@ for round in (isOnce ? rounds : 0)..<(isOnce ? rounds + 1 : rounds) {
     }
     if round % 1000 == 999 {
         print("\(round + 1) rounds; the slowest, \(slowest.1), took \(slowest.0 / 1_000_000) ms; \(peakMemory()) KiB")
-        fflush(unsafe stdout)
+        _ = fflush(nil)
     }
 }
 print("done; the slowest round, \(slowest.1), took \(slowest.0 / 1_000_000) ms; \(peakMemory()) KiB")

@@ -13,15 +13,22 @@ import Testing
     func imagesGoBothWays(format: String) {
         let folder = Folder()
         let (raw, mine, theirs) = (folder.file("raw"), folder.file("mine"), folder.file("theirs"))
-        _ = run("qemu-img create -q \(raw) 5M && qemu-io -f raw -c 'write -P 5 1000 2M' -c 'write -P 6 4M 70000' \(raw)")
+        _ = run(
+            "qemu-img create -q \(raw) 5M && qemu-io -f raw -c 'write -P 5 1000 2M' -c 'write -P 6 4M 70000' \(raw)")
         let options = "encrypt.format=\(format),encrypt.key-secret=s"
         let made = tool(["convert", "--object", secret, "-O", "qcow2", "-o", options, raw, mine])
         #expect(made.status == 0, "\(made.text)")
         #expect(run("qemu-img check --object \(secret) --image-opts \(image(mine))").status == 0)
-        let compared = run("qemu-img compare --object \(secret) --image-opts driver=raw,file.filename=\(raw) \(image(mine))")
+        let compared = run(
+            "qemu-img compare --object \(secret) --image-opts driver=raw,file.filename=\(raw) \(image(mine))")
         #expect(compared.status == 0, "\(compared.output)")
-        _ = run("qemu-img convert --object \(secret) -O qcow2 -o \(options) \(raw) \(theirs)")
-        let back = tool(["compare", "--object", secret, "--image-opts", "driver=raw,file.filename=\(raw)", image(theirs)])
+        // The original refuses to measure key derivation when the processor is busy; it is asked again then.
+        let slower = options.replacing("iter-time=10", with: "iter-time=200")
+        let convert = "qemu-img convert --object \(secret) -O qcow2 -o \(slower) \(raw) \(theirs)"
+        #expect(run("for i in 1 2 3 4 5; do \(convert) && exit 0; done; exit 1").status == 0)
+        let back = tool([
+            "compare", "--object", secret, "--image-opts", "driver=raw,file.filename=\(raw)", image(theirs),
+        ])
         #expect(back.status == 0, "\(back.text)")
         #expect(tool(["check", "--object", secret, "--image-opts", image(theirs)]).status == 0)
     }

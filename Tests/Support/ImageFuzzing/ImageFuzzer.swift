@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import BlockLayer
+internal import BlockLayer
 internal import DiskImages
 public import StorageTestKit
 

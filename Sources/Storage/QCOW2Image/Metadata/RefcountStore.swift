@@ -148,7 +148,6 @@ final class RefcountStore {
     ) throws(BlockError) -> (offset: Int64, count: Int) {
         while true {
             let run = try findFree(wanted, atLeast: atLeast)
-            try vet(run.start << Int64(geometry.clusterBits), run.count, purpose)
             let first = Int(run.start >> Int64(blockBits))
             let last = Int((run.start + Int64(run.count) - 1) >> Int64(blockBits))
             var isComplete = true
@@ -159,6 +158,7 @@ final class RefcountStore {
                 break
             }
             guard isComplete else { continue }
+            try vet(run.start << Int64(geometry.clusterBits), run.count, purpose)
             guard run.start + Int64(run.count) <= Int64(1) << Int64(56 - geometry.clusterBits) else {
                 throw BlockError(.noSpace, "The image file cannot hold more clusters", errno: nil)
             }

@@ -11,11 +11,6 @@ extension QCOW2Node {
         let guest = geometry.clusterStart(offset)
         let old = try oldEntries(guest, count: Int(geometry.clusters(offset + count - guest)))
         if let host = reusableHost(old[0]) {
-            guard host & geometry.clusterMask == 0 else {
-                throw corruption(
-                    "Preallocated zero cluster offset \(hexadecimal(UInt64(host))) unaligned (guest offset: \(hexadecimal(UInt64(guest))))"
-                )
-            }
             try refuseMetadata(host, Int64(geometry.clusterSize))
             return makePlan(offset, count, guest, host, Array(old.prefix(1)), isNew: false, isFresh: false)
         }

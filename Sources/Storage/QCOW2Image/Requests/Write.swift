@@ -119,6 +119,7 @@ extension QCOW2Node {
         guard let table = try l2TableOffset(geometry.l1Index(offset)),
             l1[geometry.l1Index(offset)] & L2Entry.copied != 0
         else { return nil }
+        guard try mayBeInPlace(offset, table) else { return nil }
         var extent = try lookup(offset, limit: limit)
         guard extent.kind == .normal else { return nil }
         // The lookup does not look at the flag; shorten the run to the clusters that have it.
@@ -139,6 +140,21 @@ extension QCOW2Node {
         try refuseMetadata(extent.host, extent.count)
         try refuseUncounted(extent.host, extent.count)
         return extent
+    }
+
+    /// Whether the cluster of an offset belongs to this disk alone; fails when it is not where a cluster can be.
+    private func mayBeInPlace(_ offset: Int64, _ table: Int64) throws(BlockError) -> Bool {
+        let place = try l2.slice(at: table + Int64(geometry.l2Index(offset) * geometry.entrySize))
+        let entry: UInt64 = l2.region(place.slot).bigEndian(at: place.position)
+        guard entry & L2Entry.copied != 0, entry & L2Entry.compressed == 0 else { return false }
+        let host = entry & L2Entry.offsetMask
+        guard host & UInt64(geometry.clusterMask) == 0 else {
+            let guest = UInt64(geometry.clusterStart(offset))
+            throw corruption(
+                "\(entry & L2Entry.zero != 0 ? "Preallocated zero" : "Data") cluster offset \(hexadecimal(host)) unaligned (guest offset: \(hexadecimal(guest)))"
+            )
+        }
+        return true
     }
 
     /// Fails when a write in place would make the file longer over clusters that nobody has allocated.

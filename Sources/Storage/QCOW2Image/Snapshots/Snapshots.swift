@@ -17,8 +17,7 @@ extension QCOW2Node: SnapshotStore, EmptyableNode {
     private func checkSnapshotsPossible() throws(BlockError) {
         try checkWritable()
         if geometry.hasDataFile {
-            throw BlockError(
-                system: .notSupported, "", hint: "Internal snapshots are not possible with an external data file")
+            throw BlockError(system: .notSupported)
         }
     }
 
