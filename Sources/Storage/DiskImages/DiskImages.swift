@@ -23,7 +23,8 @@ public enum DiskImages {
 
     static func drivers(credentials: (any TLSCredentialProvider)?) -> [any BlockDriver] {
         [
-            RawDriver(), QCOW2Driver(ciphers: ImageCiphers()), VDIDriver(), VHDDriver(), VMDKDriver(), LUKSDriver(), VHDXDriver(),
+            RawDriver(), QCOW2Driver(ciphers: ImageCiphers()), VDIDriver(), VHDDriver(), VMDKDriver(), LUKSDriver(),
+            VHDXDriver(),
             BochsDriver(), CloopDriver(), DMGDriver(), ParallelsDriver(), QEDDriver(), FaultDriver(), QuorumDriver(),
             FileDriver.file, FileDriver.hostDevice, NullDriver(name: "null-co"), NullDriver(name: "null-aio"),
             NBDDriver(credentials: credentials),
