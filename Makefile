@@ -23,6 +23,7 @@ test: test-dependencies build
 	$(SWIFT) test -c release --parallel
 	Integration/boot-debian
 	Integration/cpu-programs/run
+	Integration/cross-images
 
 # The KVM engine on the /dev/kvm of a Debian guest of QEMU's TCG, which has SVM: needs no KVM here.
 test-kvm: test-dependencies build

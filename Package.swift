@@ -117,6 +117,8 @@ let modules: [Target] = [
     module("CloopImage", in: "Storage", ["BlockLayer", "BlockMapping", "ByteCoding", "Compression", "HostSystem"]),
     module("DMGImage", in: "Storage", ["BlockLayer", "BlockMapping", "ByteCoding", "Compression", "HostSystem"]),
     module("ParallelsImage", in: "Storage", ["BlockLayer", "BlockMapping", "ByteCoding", "HostSystem"]),
+    module(
+        "QCOWImage", in: "Storage", ["BlockLayer", "BlockMapping", "ByteCoding", "Compression", "HostSystem"]),
     module("QEDImage", in: "Storage", ["BlockLayer", "BlockMapping", "ByteCoding", "HostSystem"]),
     module("BlockFilters", in: "Storage", ["BlockLayer", "HostSystem"]),
     module("NBDProtocol", in: "Storage", ["BlockLayer", "CLinux", "HostSystem", "TransportSecurity"]),
@@ -124,8 +126,8 @@ let modules: [Target] = [
         "DiskImages", in: "Storage",
         [
             "BlockLayer", "RawImage", "QCOW2Image", "VDIImage", "VHDImage", "VMDKImage", "LUKSImage", "VHDXImage",
-            "BochsImage", "CloopImage", "DMGImage", "ParallelsImage", "QEDImage", "BlockFilters", "NBDProtocol",
-            "JSONCoding", "HostSystem", "HostIO", "Cryptography", "Diagnostics", "TransportSecurity",
+            "BochsImage", "CloopImage", "DMGImage", "ParallelsImage", "QCOWImage", "QEDImage", "BlockFilters",
+            "NBDProtocol", "JSONCoding", "HostSystem", "HostIO", "Cryptography", "Diagnostics", "TransportSecurity",
         ]),
     // Networking
     module("PacketPorts", in: "Networking", ["HostSystem", "HostIO", "Diagnostics", "CLinux"]),

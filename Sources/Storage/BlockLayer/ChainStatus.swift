@@ -15,7 +15,8 @@ extension ResizableNode {
     ) throws(BlockError) {
         let old = self.length
         try resize(to: length, preallocation: preallocation, exact: exact)
-        if length > old, let below = backingNode, below.length > old {
+        let isReserved = preallocation == .falloc || preallocation == .full
+        if length > old, !isReserved, let below = backingNode, below.length > old {
             try writeZeroes(at: old, count: length - old, flags: [])
         }
     }
@@ -49,7 +50,10 @@ extension BlockNode {
             var status = try node.status(at: offset, count: limit, detail: detail)
             limit = min(limit, max(status.count, 1))
             status.count = limit
-            if status.isAllocated || status.isData { return ChainStatus(status: status, depth: depth) }
+            if status.isAllocated || status.isData {
+                status.isEnd = offset + limit == length
+                return ChainStatus(status: status, depth: depth)
+            }
             guard let next = node.backingNode, next !== base else {
                 status.isZero = status.isZero || node.backingNode == nil
                 status.isEnd = offset + limit == length

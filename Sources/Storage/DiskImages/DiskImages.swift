@@ -9,6 +9,7 @@ internal import LUKSImage
 public import NBDProtocol
 internal import ParallelsImage
 internal import QCOW2Image
+internal import QCOWImage
 internal import QEDImage
 internal import RawImage
 internal import VDIImage
@@ -25,7 +26,8 @@ public enum DiskImages {
         [
             RawDriver(), QCOW2Driver(ciphers: ImageCiphers()), VDIDriver(), VHDDriver(), VMDKDriver(), LUKSDriver(),
             VHDXDriver(),
-            BochsDriver(), CloopDriver(), DMGDriver(), ParallelsDriver(), QEDDriver(), FaultDriver(), QuorumDriver(),
+            BochsDriver(), CloopDriver(), DMGDriver(), ParallelsDriver(), QCOWDriver(), QEDDriver(), FaultDriver(),
+            QuorumDriver(),
             FileDriver.file, FileDriver.hostDevice, NullDriver(name: "null-co"), NullDriver(name: "null-aio"),
             NBDDriver(credentials: credentials),
         ]
@@ -40,7 +42,17 @@ public enum DiskImages {
         secrets: any SecretProvider = NoSecrets(), credentials: (any TLSCredentialProvider)? = nil,
         warn: @escaping @Sendable (String) -> Void = { _ in }
     ) -> BlockGraph {
-        BlockGraph(drivers: drivers(credentials: credentials), secrets: secrets, warn: warn)
+        graph(secrets: secrets, credentials: credentials, throttles: ThrottleGroups(), warn: warn)
+    }
+
+    /// A graph with all drivers, of which `throttle` finds these groups.
+    static func graph(
+        secrets: any SecretProvider, credentials: (any TLSCredentialProvider)?, throttles: ThrottleGroups,
+        warn: @escaping @Sendable (String) -> Void
+    ) -> BlockGraph {
+        BlockGraph(
+            drivers: drivers(credentials: credentials) + [ThrottleDriver(groups: throttles)], secrets: secrets,
+            warn: warn)
     }
 
     /// Opens an image and its backing chain.

@@ -29,21 +29,23 @@ public struct LUKSDriver: ProbingDriver, MeasuringDriver, AmendingDriver {
                 }
                 try volume.unlock(passphrase: try request.graph.secrets.secret(secret))
             }
-            return LUKSNode(file: file, volume: volume, isReadOnly: !request.flags.isWritable || file.isReadOnly)
+            return LUKSNode(
+                file: file, volume: volume, secrets: request.graph.secrets,
+                isReadOnly: !request.flags.isWritable || file.isReadOnly)
         }
     }
 
     /// The options of `create`.
     public var createOptions: [CreateOption] {
         [
+            CreateOption("size", .size, "Virtual disk size"),
+            CreateOption("key-secret", .text, "ID of the secret that provides the keyslot passphrase"),
             CreateOption("cipher-alg", .text, "Name of encryption cipher algorithm"),
             CreateOption("cipher-mode", .text, "Name of encryption cipher mode"),
-            CreateOption("hash-alg", .text, "Name of encryption hash algorithm"),
-            CreateOption("iter-time", .number, "Time to spend in PBKDF in milliseconds"),
             CreateOption("ivgen-alg", .text, "Name of IV generator algorithm"),
             CreateOption("ivgen-hash-alg", .text, "Name of IV generator hash algorithm"),
-            CreateOption("key-secret", .text, "ID of the secret that provides the keyslot passphrase"),
-            CreateOption("size", .size, "Virtual disk size"),
+            CreateOption("hash-alg", .text, "Name of encryption hash algorithm"),
+            CreateOption("iter-time", .number, "Time to spend in PBKDF in milliseconds"),
         ]
     }
     /// None.

@@ -16,13 +16,16 @@ public final class LUKSNode: ResizableNode, DescribedNode, HostStorageNode, @unc
     public let location: NodeLocation
     let file: any BlockNode
     let volume: LUKSVolume
+    /// The passphrases that `amend` names.
+    let secrets: any SecretProvider
     private let payload: Int64
     private let sectorLock = Lock()
 
     private static let sector: Int64 = 512
     private static let chunk: Int64 = 1 << 20
 
-    init(file: any BlockNode, volume: LUKSVolume, isReadOnly: Bool) {
+    init(file: any BlockNode, volume: LUKSVolume, secrets: any SecretProvider, isReadOnly: Bool) {
+        self.secrets = secrets
         self.file = file
         self.volume = volume
         self.isReadOnly = isReadOnly

@@ -135,7 +135,8 @@ final class ParallelsNode: ReadOnlyDisk, DescribedNode {
         return (entry == 0 ? .zero : .stored(file: file, offset: Int64(entry) * unit + within), count)
     }
 
-    var clusterSize: Int? { Int(cluster) }
+    /// Not told, as by QEMU.
+    var clusterSize: Int? { nil }
     var isEncrypted: Bool { false }
     var isDirty: Bool { false }
     func specificInformation() throws(BlockError) -> SpecificInformation? { nil }

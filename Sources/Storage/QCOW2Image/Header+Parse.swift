@@ -138,7 +138,9 @@ extension Header {
 
     /// The names in the image's own table for feature bits that are not known here.
     private func featureText(_ bits: UInt64) -> String {
-        let table = extensionData(Format.Extension.featureNames) ?? []
+        var table = extensionData(Format.Extension.featureNames) ?? []
+        // A last name may be cut off.
+        table += [UInt8](repeating: 0, count: (48 - table.count % 48) % 48)
         var names: [String] = []
         var rest = bits
         for start in stride(from: 0, to: table.count - table.count % 48, by: 48) {

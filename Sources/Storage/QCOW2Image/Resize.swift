@@ -17,20 +17,22 @@ extension QCOW2Node: ResizableNode {
         guard newLength < Int64.max - Int64(geometry.clusterSize),
             header.l1EntriesNeeded(for: newLength) * 8 <= Format.maximumL1Size
         else { throw BlockError(.outOfRange, "The new size is too large for this image's clusters") }
+        if newLength != old, header.version < 3, !snapshotList.isEmpty {
+            throw BlockError(.notSupported, "Can't resize a v2 image which has snapshots")
+        }
         if newLength < old {
             try shrink(to: newLength)
         } else if newLength > old {
             try grow(to: newLength)
-            try preallocate(preallocation, from: old, to: newLength)
+            // The tables must not be needed to read a raw data file: they say that everything is there.
+            let isRaw = header.autoClear & Format.AutoClear.rawDataFile != 0
+            try preallocate(isRaw && preallocation == .off ? .metadata : preallocation, from: old, to: newLength)
         }
     }
 
     private func shrink(to newLength: Int64) throws(BlockError) {
         let oldEnd = geometry.roundUp(length)
         try exclusively { () throws(BlockError) in
-            if header.version < 3, !snapshotList.isEmpty {
-                throw BlockError(.notSupported, "Can't resize a version 2 image which has snapshots")
-            }
             if let bitmap = bitmapList.first {
                 throw BlockError(
                     .notSupported,

@@ -135,6 +135,8 @@ public final class RawNode: ResizableNode, HostStorageNode, DirectlyMappedNode, 
         var status = try file.status(at: start + offset, count: limit, detail: detail)
         // The rounding up of the last sector.
         if status.count == 0 { status = BlockStatus(count: limit, isZero: true, offset: start + offset, file: file) }
+        // The end of the last sector is as the file's last bytes.
+        if start + offset + status.count == file.length, status.count < limit { status.count = limit }
         status.isAllocated = true
         status.isEnd = offset + status.count == length
         return status

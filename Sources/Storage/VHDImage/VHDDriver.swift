@@ -71,14 +71,14 @@ public struct VHDDriver: ProbingDriver, CreatingDriver {
     /// The options of `create`.
     public var createOptions: [CreateOption] {
         [
-            CreateOption(
-                "force_size", .boolean,
-                "Force disk size calculation to use the actual size specified, rather than using the nearest CHS-based calculation"
-            ),
             CreateOption("size", .size, "Virtual disk size"),
             CreateOption(
                 "subformat", .text,
                 "Type of virtual hard disk format. Supported formats are {dynamic (default) | fixed} "),
+            CreateOption(
+                "force_size", .boolean,
+                "Force disk size calculation to use the actual size specified, rather than using the nearest CHS-based calculation"
+            ),
         ]
     }
     /// Differencing images are not made.

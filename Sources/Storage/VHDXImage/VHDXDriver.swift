@@ -58,17 +58,17 @@ public struct VHDXDriver: ProbingDriver, CreatingDriver {
     /// The options of `create`.
     public var createOptions: [CreateOption] {
         [
+            CreateOption("size", .size, "Virtual disk size; max of 64TB."),
+            CreateOption("log_size", .size, "Log size; min 1MB.", default: "1048576"),
             CreateOption(
                 "block_size", .size, "Block Size; min 1MB, max 256MB. 0 means auto-calculate based on image size.",
                 default: "0"),
             CreateOption(
+                "subformat", .text, "VHDX format type, can be either 'dynamic' or 'fixed'. Default is 'dynamic'."),
+            CreateOption(
                 "block_state_zero", .boolean,
                 "Force use of payload blocks of type 'ZERO'. Non-standard, but default.  Do not set to 'off' when using 'qemu-img convert' with subformat=dynamic."
             ),
-            CreateOption("log_size", .size, "Log size; min 1MB.", default: "1048576"),
-            CreateOption("size", .size, "Virtual disk size; max of 64TB."),
-            CreateOption(
-                "subformat", .text, "VHDX format type, can be either 'dynamic' or 'fixed'. Default is 'dynamic'."),
         ]
     }
     /// Images with a parent are not made.

@@ -7,6 +7,7 @@ extension VMDKDriver: CreatingDriver {
     /// The options of `create`.
     public var createOptions: [CreateOption] {
         [
+            CreateOption("size", .size, "Virtual disk size"),
             CreateOption(
                 "adapter_type", .text,
                 "Virtual adapter type, can be one of ide (default), lsilogic, buslogic or legacyESX"
@@ -15,12 +16,11 @@ extension VMDKDriver: CreatingDriver {
             CreateOption("backing_fmt", .text, "Must be 'vmdk' if present"),
             CreateOption("compat6", .boolean, "VMDK version 6 image", default: "off"),
             CreateOption("hwversion", .text, "VMDK hardware version", default: "undefined"),
-            CreateOption("size", .size, "Virtual disk size"),
+            CreateOption("toolsversion", .text, "VMware guest tools version"),
             CreateOption(
                 "subformat", .text,
                 "VMDK flat extent format, can be one of {monolithicSparse (default) | monolithicFlat | twoGbMaxExtentSparse | twoGbMaxExtentFlat | streamOptimized} "
             ),
-            CreateOption("toolsversion", .text, "VMware guest tools version"),
             CreateOption("zeroed_grain", .boolean, "Enable efficient zero writes using the zeroed-grain GTE feature"),
         ]
     }

@@ -115,7 +115,7 @@ public final class FileNode: HostStorageNode, ResizableNode, IdentifiedNode, Loc
             throw BlockError(system: Errno.current, "Could not stat '\(path)'")
         }
         let kind = information.st_mode & S_IFMT
-        let isBlock = kind == S_IFBLK || (isDevice && kind == S_IFCHR)
+        let isBlock = kind == S_IFBLK || (kind == S_IFCHR && (isDevice || path.hasPrefix("/dev/")))
         guard isBlock || (kind == S_IFREG && !isDevice) else {
             throw BlockError(
                 .invalidArgument,

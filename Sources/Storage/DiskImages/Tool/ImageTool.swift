@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import BlockFilters
 internal import BlockLayer
 internal import HostSystem
 
@@ -15,6 +16,7 @@ public final class ImageTool {
     private(set) var graph: BlockGraph
     private let secrets = SecretStore()
     let connectionObjects = ConnectionObjects()
+    private let throttles = ThrottleGroups()
 
     /// - Parameters:
     ///   - name: how the program was called, without its folder.
@@ -30,7 +32,8 @@ public final class ImageTool {
         self.isTerminal = isTerminal
         self.output = output
         self.errors = errors
-        graph = DiskImages.graph(secrets: secrets, credentials: connectionObjects, warn: { errors($0 + "\n") })
+        graph = DiskImages.graph(
+            secrets: secrets, credentials: connectionObjects, throttles: throttles, warn: { errors($0 + "\n") })
     }
 
     /// Called as qemu-img: nothing but what qemu-img says is said.
@@ -137,7 +140,14 @@ public final class ImageTool {
 
     /// Options that many verbs share.
     func addSecret(_ text: String) throws {
-        do { try secrets.add(text, or: connectionObjects) } catch { throw fail("", error) }
+        try attempt { () throws(BlockError) in
+            var options = try BlockOptions.parse(text, implied: "qom-type")
+            guard options.string("qom-type") == "throttle-group" else {
+                return try secrets.add(text, or: connectionObjects)
+            }
+            options["qom-type"] = nil
+            try throttles.add(options)
+        }
     }
 
     /// Opens an image as `-f`, `--image-opts` and the cache options say.

@@ -25,7 +25,7 @@ extension ImageTool {
                 switch value {
                 case "leaks": repair = .leaks
                 case "all": repair = [.leaks, .errors]
-                default: throw usage("--repair / -r expects 'leaks' or 'all', not '\(value)'")
+                default: throw usage("Unknown option value for -r (expecting 'leaks' or 'all'): \(value)")
                 }
             case "output": json = try isJSON(value)
             case "T": flags.cache = try cacheMode(value, message: "Invalid source cache option")

@@ -75,8 +75,8 @@ extension ImageTool {
             return name == stored || name == full || name == image.location.filename
         }
         guard let full, let meant = try? ImageName.resolve(name, against: overlay.location) else { return false }
-        if let meant = Self.canonical(meant), meant == Self.canonical(full) { return true }
-        return image.location.filename == name
+        guard let meant = Self.canonical(meant) else { return false }
+        return meant == Self.canonical(full)
     }
 
     private static func canonical(_ path: String) -> String? {

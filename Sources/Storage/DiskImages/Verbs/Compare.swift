@@ -58,12 +58,12 @@ extension ImageTool {
         if comparison.isStrict, first.length != second.length { return "Strict mode: Image size mismatch!" }
         var offset: Int64 = 0
         while offset < common {
-            let a = try status(first, offset, common - offset, comparison.names.0)
-            let b = try status(second, offset, common - offset, comparison.names.1)
-            if comparison.isStrict, a.isAllocated != b.isAllocated || a.isZero != b.isZero || a.isData != b.isData {
+            let a = try status(first, offset, first.length - offset, comparison.names.0)
+            let b = try status(second, offset, second.length - offset, comparison.names.1)
+            if comparison.isStrict, !a.looksLike(b) {
                 return "Strict mode: Offset \(offset) block status mismatch!"
             }
-            var count = min(a.count, b.count)
+            var count = min(min(a.count, b.count), common - offset)
             if a.isZero && b.isZero {
                 // Nothing to read.
             } else {
@@ -143,5 +143,13 @@ extension ImageTool {
             progress.show(Double(offset) / Double(node.length))
         }
         return nil
+    }
+}
+
+extension BlockStatus {
+    /// Whether two images store their content in the same way here, as far as anybody can tell.
+    fileprivate func looksLike(_ other: BlockStatus) -> Bool {
+        isAllocated == other.isAllocated && isZero == other.isZero && isData == other.isData && isEnd == other.isEnd
+            && (offset == nil) == (other.offset == nil)
     }
 }

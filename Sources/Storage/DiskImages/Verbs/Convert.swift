@@ -251,7 +251,7 @@ extension ImageTool {
     private func checkBitmaps(_ sources: [any BlockNode], _ arguments: ConvertArguments) throws {
         guard sources.count == 1 else { throw fail("Copying bitmaps only possible with single source") }
         guard let store = sources[0] as? any BitmapStore else { throw fail("Source lacks bitmap support") }
-        for bitmap in store.bitmaps where bitmap.isInconsistent && !arguments.skipsBrokenBitmaps {
+        for bitmap in store.bitmaps.reversed() where bitmap.isInconsistent && !arguments.skipsBrokenBitmaps {
             var exit = fail("Cannot copy inconsistent bitmap '\(bitmap.name)'")
             exit.lines.append(
                 "Try --skip-broken-bitmaps, or use '\(name) bitmap --remove' to delete it\n")
@@ -323,11 +323,10 @@ extension ImageTool {
 
     func copyBitmaps(from source: any BlockNode, to target: any BlockNode) throws {
         guard let from = source as? any BitmapStore, let to = target as? any BitmapStore else { return }
-        for bitmap in from.bitmaps {
-            if bitmap.isInconsistent {
-                warning("Skipping inconsistent bitmap '\(bitmap.name)'")
-                continue
-            }
+        for bitmap in from.bitmaps.reversed() where bitmap.isInconsistent {
+            warning("Skipping inconsistent bitmap '\(bitmap.name)'")
+        }
+        for bitmap in from.bitmaps where !bitmap.isInconsistent {
             try attempt("Failed to create bitmap \(bitmap.name): ") { () throws(BlockError) in
                 try to.addBitmap(bitmap)
             }

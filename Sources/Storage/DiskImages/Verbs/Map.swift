@@ -110,6 +110,11 @@ extension ImageTool {
 }
 
 extension MapEntry {
+    /// Formats of which QEMU does not tell what is where.
+    private static func isOpaque(_ node: any BlockNode) -> Bool {
+        ["vhdx", "luks", "bochs", "cloop", "dmg"].contains(node.driverName)
+    }
+
     /// Asks the layers from the top down until one has data or zeroes.
     fileprivate init(of top: any BlockNode, at start: Int64, count: Int64) throws(BlockError) {
         var node = top
@@ -117,7 +122,10 @@ extension MapEntry {
         var depth = 0
         while true {
             while let filter = node as? any FilterNode { node = filter.filtered }
-            var status = try node.status(at: start, count: count, detail: .mapping)
+            var status =
+                Self.isOpaque(node)
+                ? BlockStatus(count: count, isData: true)
+                : try node.status(at: start, count: count, detail: .mapping)
             count = min(count, max(status.count, 1))
             let below = node.backingNode
             if let below, !status.isData, start >= below.length { status.isZero = true }

@@ -11,6 +11,8 @@ extension ImageTool {
         var isUnsafe = false
         var showsProgress = false
         var isOptions = false
+        /// Backing files may be in use; the image itself is written.
+        var sharesBacking = false
         var flags = OpenFlags.writable
         var sourceCache = CacheMode.writeback
     }
@@ -32,7 +34,7 @@ extension ImageTool {
             case "t": result.flags.cache = try cacheMode(value, message: "Invalid cache option")
             case "T": result.sourceCache = try cacheMode(value, message: "Invalid source cache option")
             case "q": result.showsProgress = false
-            case "force-share": result.flags.forceShare = true
+            case "force-share": result.sharesBacking = true
             case "image-opts": result.isOptions = true
             case "compress": throw OptionParser.Failure.unknown("-c")
             default: try addSecret(value)
@@ -69,7 +71,7 @@ extension ImageTool {
     ) throws -> any BlockNode {
         var flags = OpenFlags()
         flags.cache = arguments.sourceCache
-        flags.forceShare = arguments.flags.forceShare
+        flags.forceShare = arguments.sharesBacking
         do throws(BlockError) {
             let full = try ImageName.resolve(backing, against: node.location)
             return try graph.open(full, format: arguments.backingFormat, flags: flags)
