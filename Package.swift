@@ -87,16 +87,20 @@ let modules: [Target] = [
     // Machine
     module("GuestMemory", in: "Machine", ["HostSystem"]),
     module("MachineModel", in: "Machine", ["HostSystem", "Diagnostics"]),
+    module("StateCoding", in: "Machine", ["ByteCoding", "Compression"]),
     module("CPUInterface", in: "Machine", ["GuestMemory", "MachineModel"]),
     // Engines
     module(
         "X86CPU", in: "Engines",
-        ["GuestMemory", "MachineModel", "CPUInterface", "CX86Native", "CLinux", "Diagnostics", "HostSystem"],
+        [
+            "StateCoding", "GuestMemory", "MachineModel", "CPUInterface", "CX86Native", "CLinux", "Diagnostics",
+            "HostSystem",
+        ],
         settings: hot),
     module("X86Translator", in: "Engines", ["X86CPU", "CX86Native", "HostSystem"], settings: hot),
     module(
         "KVMEngine", in: "Engines",
-        ["GuestMemory", "MachineModel", "CPUInterface", "CLinux", "HostSystem", "Diagnostics"]),
+        ["StateCoding", "GuestMemory", "MachineModel", "CPUInterface", "CLinux", "HostSystem", "Diagnostics"]),
     // Storage
     module(
         "BlockLayer", in: "Storage",
@@ -137,22 +141,28 @@ let modules: [Target] = [
     module("CharacterStreams", in: "Presentation", ["CLinux", "HostSystem", "HostIO", "Diagnostics"]),
     module("DisplaySurfaces", in: "Presentation", ["HostSystem", "Compression"]),
     // Devices
-    module("InterruptControllers", in: "Devices", ["MachineModel", "CPUInterface", "HostSystem", "Diagnostics"]),
-    module("PCIBus", in: "Devices", ["MachineModel", "GuestMemory", "ByteCoding", "Diagnostics"]),
+    module(
+        "InterruptControllers", in: "Devices",
+        ["StateCoding", "MachineModel", "CPUInterface", "HostSystem", "Diagnostics"]),
+    module("PCIBus", in: "Devices", ["StateCoding", "MachineModel", "GuestMemory", "ByteCoding", "Diagnostics"]),
     module(
         "PCChipset", in: "Devices",
         [
-            "MachineModel", "GuestMemory", "PCIBus", "InterruptControllers", "CharacterStreams", "HostSystem",
-            "Diagnostics",
+            "StateCoding", "MachineModel", "GuestMemory", "PCIBus", "InterruptControllers", "CharacterStreams",
+            "HostSystem", "Diagnostics",
         ]),
     module("FirmwareTables", in: "Devices", ["ByteCoding", "GuestMemory"]),
     module("BootLoading", in: "Devices", ["GuestMemory", "ByteCoding", "Diagnostics", "CPUInterface", "HostSystem"]),
     module(
         "Virtio", in: "Devices",
-        ["MachineModel", "GuestMemory", "PCIBus", "ByteCoding", "Diagnostics", "HostSystem", "CAtomic", "CLinux"]),
+        [
+            "StateCoding", "MachineModel", "GuestMemory", "PCIBus", "ByteCoding", "Diagnostics", "HostSystem",
+            "CAtomic", "CLinux",
+        ]),
     module(
         "VirtioDevices", in: "Devices",
         [
+            "StateCoding",
             "Virtio", "GuestMemory", "MachineModel", "BlockLayer", "PacketPorts", "CharacterStreams", "HostIO",
             "HostSystem",
             "Diagnostics", "CLinux",
@@ -175,6 +185,7 @@ let modules: [Target] = [
     module(
         "MachineAssembly", in: "VMM",
         [
+            "StateCoding",
             "CLinux",
             "MachineSpec", "MachineRuntime", "X86CPU", "X86Translator", "KVMEngine", "InterruptControllers", "PCIBus",
             "PCChipset",
@@ -304,6 +315,7 @@ var testTargets: [Target] = [
     tests("HostIO", ["HostSystem"]),
     tests("MachineRuntime", ["CPUInterface", "MachineModel", "HostIO", "HostSystem"]),
     tests("CharacterStreams", ["HostIO", "HostSystem"]),
+    tests("StateCoding", ["ByteCoding"]),
     tests("CPUInterface"),
     tests("Cryptography"),
     tests("KVMEngine", ["CPUInterface", "GuestMemory", "MachineModel", "HostSystem"]),

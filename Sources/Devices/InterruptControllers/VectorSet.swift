@@ -57,3 +57,17 @@ public struct VectorSet: Equatable, Sendable {
         return UInt32(truncatingIfNeeded: index & 1 == 0 ? half : half >> 32)
     }
 }
+
+/// Four words, vectors 0...63 first.
+extension VectorSet: Codable {
+    public init(from decoder: any Decoder) throws {
+        var container = try decoder.unkeyedContainer()
+        self.init()
+        for index in UInt8(0)..<4 { setWord(index, try container.decode(UInt64.self)) }
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.unkeyedContainer()
+        for index in UInt8(0)..<4 { try container.encode(word(index)) }
+    }
+}

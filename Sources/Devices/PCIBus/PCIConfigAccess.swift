@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import MachineModel
+public import StateCoding
 
 /// Configuration mechanism #1: an address register at 0xCF8 and a data window at 0xCFC (PCI Local Bus 3.0, 3.2.2.3.2).
 public final class PCIConfigPorts: Device {
@@ -64,7 +65,20 @@ public final class PCIConfigPorts: Device {
     }
 
     public func reset() { address.register = 0 }
+
+    /// Everything that a saved machine keeps.
+    public struct State: SavedState, Equatable {
+        public internal(set) var address: UInt32
+    }
+
+    /// What a saved machine keeps.
+    public var state: State {
+        get { State(address: address.register) }
+        set { address.register = newValue.address }
+    }
 }
+
+extension PCIConfigPorts: PlainlyStateful {}
 
 /// The enhanced configuration access mechanism: 4 KiB of memory a function (PCI Express Base 3.0, 7.2.2).
 final class PCIEnhancedConfigWindow: RegisterWindow {

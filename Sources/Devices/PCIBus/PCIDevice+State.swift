@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import MachineModel
+public import StateCoding
 
 /// What a saved machine keeps of a function: everything the guest can change through configuration space and MSI-X.
-public struct PCIDeviceState: Equatable, Sendable {
-    /// Of this layout.
-    public static let version = 1
+public struct PCIDeviceState: Equatable, Sendable, SavedState {
     /// All of configuration space.
     public var config: [UInt8]
     /// The level of the pin.
@@ -14,6 +13,13 @@ public struct PCIDeviceState: Equatable, Sendable {
     public var messageTable: [UInt8]
     /// 64 vectors a word.
     public var pendingMessages: [UInt64]
+
+    public func problem(replacing current: PCIDeviceState) -> String? {
+        guard config.count == current.config.count, messageTable.count == current.messageTable.count,
+            pendingMessages.count == current.pendingMessages.count, config.prefix(4) == current.config.prefix(4)
+        else { return "it is of another device" }
+        return nil
+    }
 }
 
 /// A saved state that is of another device.
@@ -33,13 +39,14 @@ extension PCIDevice {
     /// Puts a saved state back: windows are mapped and the pin is driven as the registers say. The machine lock is held.
     /// - Throws: the state's sizes or its identity are not those of this device; nothing is changed then.
     public func restore(pciState state: PCIDeviceState) throws(PCIStateError) {
-        let messages = msix?.savedState
-        guard state.config.count == config.count, state.messageTable.count == messages?.table.count ?? 0,
-            state.pendingMessages.count == messages?.pending.count ?? 0,
-            state.config.prefix(4) == config.bytes.prefix(4)
-        else {
+        guard state.problem(replacing: pciState) == nil else {
             throw PCIStateError(description: "the saved state is not of \(name) at \(address)")
         }
+        apply(state)
+    }
+
+    /// Puts back a state that was checked.
+    package func apply(_ state: PCIDeviceState) {
         config.restore(state.config)
         msix?.savedState = (state.messageTable, state.pendingMessages)
         interruptLevel = state.interruptLevel

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import MachineModel
+public import StateCoding
 
 /// One function on a PCI bus: configuration space, base address registers, capabilities and interrupts.
 ///
 /// A device model is a subclass that adds its base address registers and capabilities in its initializer. Hooks to
 /// override: `reset`, `readConfig`, `writeConfig`, `addressesChanged`, `removed`. All is guarded by the machine lock.
-open class PCIDevice: Device, @unchecked Sendable {
+open class PCIDevice: Device, Stateful, @unchecked Sendable {
     /// The type's name: "virtio-blk-pci".
     public let name: String
     /// What the person called it with `id=`.
@@ -55,6 +56,17 @@ open class PCIDevice: Device, @unchecked Sendable {
         config.setClearable(PCIRegister.status, PCIStatus.errors)
         config.setWritable(PCIRegister.cacheLineSize, UInt8.max)
         config.setWritable(PCIRegister.interruptLine, UInt8.max)
+    }
+
+    /// Configuration space and MSI-X; a subclass that the guest can change otherwise adds its own.
+    open func saveState(as name: String) throws(StateError) -> StateRecord {
+        try StateRecord(name: name, pciState)
+    }
+
+    /// As `Stateful` says.
+    open func checkState(_ record: StateRecord) throws(StateError) -> () -> Void {
+        let state = try record.decode(replacing: pciState)
+        return { self.apply(state) }
     }
 
     /// The command register.

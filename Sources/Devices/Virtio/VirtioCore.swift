@@ -37,6 +37,8 @@ final class VirtioCore: @unchecked Sendable {
     /// What the driver wrote.
     private(set) var driverFeatures: VirtioFeatures = []
     private(set) var isActive = false
+    /// How the driver that made it active speaks.
+    private var isLegacyDriver = false
     var queueSelect: UInt16 = 0
     private let statusBits = Atomic<UInt8>(0)
     private let interruptBits = Atomic<UInt8>(0)
@@ -160,6 +162,7 @@ final class VirtioCore: @unchecked Sendable {
         guard !isActive, let interrupts else { return }
         if !isLegacy, status & VirtioStatus.featuresOK.rawValue == 0 { return }
         isActive = true
+        isLegacyDriver = isLegacy
         let features = agreed(isLegacy: isLegacy)
         // A legacy driver may settle its features after it has set up the queues.
         if isLegacy { for queue in queues where queue.isReady { queue.configure(features: features) } }
@@ -178,6 +181,54 @@ final class VirtioCore: @unchecked Sendable {
         queueSelect = 0
         statusBits.store(0, ordering: .releasing)
         interruptBits.store(0, ordering: .releasing)
+    }
+
+    // MARK: Saving
+
+    /// What a saved machine keeps of the negotiation and the queues.
+    struct State: Equatable, Sendable, Codable {
+        var driverFeatures: UInt64
+        var status: UInt8, interruptBits: UInt8, generation: UInt8
+        var queueSelect: UInt16
+        var isActive: Bool, isLegacyDriver: Bool
+        var queues: [Virtqueue.State]
+    }
+
+    var state: State {
+        State(
+            driverFeatures: driverFeatures.rawValue, status: status, interruptBits: interruptStatus,
+            generation: generation, queueSelect: queueSelect, isActive: isActive, isLegacyDriver: isLegacyDriver,
+            queues: queues.map(\.state))
+    }
+
+    /// Why a state cannot be of this device; nil when it can.
+    func problem(of state: State) -> String? {
+        guard state.queues.count == queues.count else { return "it has \(state.queues.count) queues" }
+        let unknown = VirtioFeatures(rawValue: state.driverFeatures).subtracting(offered.union(legacyOffered))
+        guard !state.isActive || state.isLegacyDriver || unknown.isEmpty else {
+            return "its driver uses features that this device does not offer (0x\(String(unknown.rawValue, radix: 16)))"
+        }
+        return nil
+    }
+
+    /// Goes on where a saved device stood. Guest memory is complete.
+    func restore(_ state: State) {
+        device.reset()
+        isActive = false
+        driverFeatures = VirtioFeatures(rawValue: state.driverFeatures)
+        queueSelect = state.queueSelect
+        statusBits.store(state.status, ordering: .releasing)
+        interruptBits.store(state.interruptBits, ordering: .releasing)
+        generationCount.store(state.generation, ordering: .releasing)
+        let features = agreed(isLegacy: state.isLegacyDriver)
+        for (queue, saved) in zip(queues, state.queues) { queue.restore(saved, features: features) }
+        isLegacyDriver = state.isLegacyDriver
+        if state.isActive, let interrupts {
+            isActive = true
+            device.activate(
+                VirtioActivation(features: features, queues: queues, interrupts: interrupts, memory: memory))
+        }
+        activityChanged()
     }
 
     /// On whatever thread uses the queue.

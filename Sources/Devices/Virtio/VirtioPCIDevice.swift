@@ -5,6 +5,7 @@ public import GuestMemory
 internal import HostSystem
 internal import MachineModel
 public import PCIBus
+public import StateCoding
 
 /// What can be said of a virtio function on the command line.
 public struct VirtioPCIOptions: Equatable, Sendable {
@@ -159,6 +160,26 @@ public final class VirtioPCIDevice: PCIDevice, VirtioInterrupts, @unchecked Send
 
     func writeStatus(_ value: UInt8, isLegacy: Bool) {
         if value == 0 { resetByDriver() } else { core.writeStatus(value, isLegacy: isLegacy) }
+    }
+
+    public override func saveState(as name: String) throws(StateError) -> StateRecord {
+        try saveVirtioState(as: name)
+    }
+
+    public override func checkState(_ record: StateRecord) throws(StateError) -> () -> Void {
+        try checkVirtioState(record)
+    }
+
+    public override func stateRestored() {
+        refreshRouting()
+        for vector in 0..<(msix?.vectorCount ?? 0) {
+            if let message = msix?.message(vector) { msix?.messageChanged?(vector, message) }
+        }
+    }
+
+    func setVectors(config: UInt16, queues: [UInt16]) {
+        configVector = config
+        for (queue, vector) in queues.enumerated() { setQueueVector(queue, vector) }
     }
 
     public override func removed() { core.reset() }

@@ -49,7 +49,7 @@ final class VirtioPCIModernWindow: RegisterWindow {
 
     private unowned let function: VirtioPCIDevice
     private var core: VirtioCore { function.core }
-    private var deviceFeatureSelect: UInt32 = 0, driverFeatureSelect: UInt32 = 0
+    var deviceFeatureSelect: UInt32 = 0, driverFeatureSelect: UInt32 = 0
 
     init(_ function: VirtioPCIDevice) { self.function = function }
 

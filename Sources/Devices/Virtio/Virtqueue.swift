@@ -83,6 +83,32 @@ public final class Virtqueue: @unchecked Sendable {
         isReady = true
     }
 
+    /// What a saved machine keeps of the queue.
+    ///
+    /// A request that was taken and not completed is taken again afterwards: devices complete in the order of the ring,
+    /// or have nothing in flight when the machine is saved.
+    package struct State: Equatable, Sendable, Codable {
+        var layout: VirtqueueLayout
+        var isReady: Bool
+        var nextUsed: UInt16, publishedUsed: UInt16
+    }
+
+    package var state: State {
+        State(layout: layout, isReady: isReady, nextUsed: nextUsed, publishedUsed: publishedUsed)
+    }
+
+    /// Goes on where a saved queue stood. A ring that cannot be is a broken queue, as ever.
+    package func restore(_ state: State, features: VirtioFeatures) {
+        reset()
+        layout = state.layout
+        guard state.isReady else { return }
+        configure(features: features)
+        nextUsed = state.nextUsed
+        publishedUsed = state.publishedUsed
+        nextAvailable = state.nextUsed
+        seenAvailable = state.nextUsed
+    }
+
     /// Puts the queue back to unconfigured; requests in flight are forgotten.
     func reset(keepingLayout: Bool = false) {
         isReady = false

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Where the driver has put a queue's three parts, and how long it is.
-public struct VirtqueueLayout: Equatable, Sendable {
+public struct VirtqueueLayout: Equatable, Sendable, Codable {
     /// Entries, as the driver chose.
     public var size: UInt16
     /// Guest-physical addresses of the descriptor table, the available ring and the used ring.

@@ -3,6 +3,7 @@
 internal import CLinux
 internal import Glibc
 internal import GuestMemory
+public import StateCoding
 public import Virtio
 
 /// Feature bits of a balloon (Virtio 1.2, 5.5.3).
@@ -13,7 +14,7 @@ extension VirtioFeatures {
 
 /// `virtio-balloon`: memory that the guest lends back to the host (Virtio 1.2, 5.5). Works on the vCPU's thread with the
 /// machine lock held.
-public final class VirtioBalloonDevice: VirtioDevice {
+public final class VirtioBalloonDevice: VirtioDevice, PlainlyStateful {
     /// What a driver's statistics say, by tag (section 5.5.6.5).
     public enum Statistic: UInt16, CaseIterable, Sendable {
         case swapIn, swapOut, majorFaults, minorFaults, freeMemory, totalMemory, availableMemory, diskCaches
@@ -78,6 +79,16 @@ public final class VirtioBalloonDevice: VirtioDevice {
         queue.complete(head, written: 0)
         queue.publish(context.interrupts, machineLockHeld: true)
         return true
+    }
+
+    /// What a saved machine keeps beside the queues.
+    public var state: VirtioBalloonState {
+        get { VirtioBalloonState(wantedPages: wantedPages, actualPages: actualPages, poison: poison) }
+        set {
+            wantedPages = newValue.wantedPages
+            actualPages = newValue.actualPages
+            poison = newValue.poison
+        }
     }
 
     // MARK: VirtioDevice

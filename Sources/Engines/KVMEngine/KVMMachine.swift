@@ -16,7 +16,7 @@ public final class KVMMachine: @unchecked Sendable {
     private static let identityMapAddress: UInt64 = 0xFEFF_C000
     private static let taskStateAddress: UInt = 0xFEFF_D000
     /// The PICs and the I/O APIC as the kernel made them, `kvm_irqchip` each.
-    private var controllersAtReset: [[UInt8]] = []
+    private(set) var controllersAtReset: [[UInt8]] = []
     let routes: RouteTable
 
     /// Furnishes the machine of `system` with this memory, which is complete; once for each `system`.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// A segment register with its hidden part (SDM vol. 3, "Segment Descriptors").
-public struct X86Segment: Equatable, Sendable {
+public struct X86Segment: Equatable, Sendable, Codable {
     public var selector: UInt16 = 0
     public var base: UInt64 = 0
     /// The last valid offset, in bytes (granularity applied).
@@ -20,7 +20,7 @@ public struct X86Segment: Equatable, Sendable {
 }
 
 /// GDTR or IDTR.
-public struct X86DescriptorTable: Equatable, Sendable {
+public struct X86DescriptorTable: Equatable, Sendable, Codable {
     public var base: UInt64 = 0
     public var limit: UInt16 = 0xFFFF
     public init(base: UInt64 = 0, limit: UInt16 = 0xFFFF) {
@@ -30,7 +30,7 @@ public struct X86DescriptorTable: Equatable, Sendable {
 }
 
 /// The registers of one vCPU as the loader, the monitor and the debugger see them.
-public struct X86Registers: Equatable, Sendable {
+public struct X86Registers: Equatable, Sendable, Codable {
     /// RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8...R15: the order of instruction encoding.
     public var general = [UInt64](repeating: 0, count: 16)
     public var rip: UInt64 = 0xFFF0

@@ -88,6 +88,9 @@ public final class RuntimeClock: MachineClock, @unchecked Sendable {
         for timer in lock.withLock({ timers }) { timer.timer?.unschedule() }
     }
 
+    /// Sets the time of a stopped clock, as a saved machine left it. Armed timers keep their deadlines.
+    public func setStopped(at time: UInt64) { lock.withLock { if !isRunning { stoppedAt = time } } }
+
     /// The host time of a machine time, while running.
     fileprivate func hostTime(of deadline: UInt64) -> UInt64? {
         lock.withLock {

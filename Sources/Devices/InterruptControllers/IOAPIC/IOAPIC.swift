@@ -18,7 +18,7 @@ public final class IOAPIC: Device, RegisterWindow {
     public static let windowSize: UInt64 = 0x1000
 
     /// Everything that a saved machine keeps.
-    public struct State: Equatable, Sendable {
+    public struct State: Equatable, Sendable, Codable {
         public internal(set) var selected: UInt8 = 0
         public internal(set) var identifier: UInt8 = 0
         public internal(set) var entries = [UInt64](repeating: EntryBits.masked, count: IOAPIC.pinCount)

@@ -44,7 +44,7 @@ enum APICError {
 
 extension LocalAPIC {
     /// Everything that a saved machine keeps of one local APIC.
-    public struct State: Equatable, Sendable {
+    public struct State: Equatable, Sendable, Codable {
         public internal(set) var apicBase: UInt64
         /// The identifier; bits 31:24 of the register in xAPIC mode.
         public internal(set) var identifier: UInt32

@@ -10,7 +10,7 @@ public final class DualPIC: Device {
     public let name = "i8259"
 
     /// Everything that a saved machine keeps.
-    public struct State: Equatable, Sendable {
+    public struct State: Equatable, Sendable, Codable {
         public internal(set) var primary = PIC8259(isPrimary: true)
         public internal(set) var secondary = PIC8259(isPrimary: false)
         /// INT of the primary.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// One 8259A interrupt controller: its registers and priority logic (Intel 8259A data sheet), without the wiring.
-public struct PIC8259: Equatable, Sendable {
-    private enum InitializationStep: UInt8 { case done, vectorBase, cascade, mode }
+public struct PIC8259: Equatable, Sendable, Codable {
+    private enum InitializationStep: UInt8, Codable { case done, vectorBase, cascade, mode }
 
     /// Interrupt request, in-service and mask registers.
     public internal(set) var requested: UInt8 = 0
@@ -14,7 +14,7 @@ public struct PIC8259: Equatable, Sendable {
     var inputs: UInt8 = 0
     private var vectorBase: UInt8 = 0
     /// The input with the highest priority.
-    private var highestPriority: UInt8 = 0
+    private(set) var highestPriority: UInt8 = 0
     private var step = InitializationStep.done
     private var expectsMode = false
     private var isSingle = false
@@ -27,7 +27,7 @@ public struct PIC8259: Equatable, Sendable {
     private var specialFullyNested = false
     /// ELCR bits that can be set.
     let levelWritable: UInt8
-    private let isPrimary: Bool
+    let isPrimary: Bool
     /// The primary's input that the secondary drives.
     static let cascadeInput: UInt8 = 2
 

@@ -8,7 +8,7 @@ public final class DMAController: Device {
     public let name = "i8257"
 
     /// One channel.
-    public struct Channel: Equatable, Sendable {
+    public struct Channel: Equatable, Sendable, Codable {
         public internal(set) var baseAddress: UInt16 = 0
         public internal(set) var baseCount: UInt16 = 0
         public internal(set) var address: UInt16 = 0
@@ -17,7 +17,7 @@ public final class DMAController: Device {
     }
 
     /// One controller of four channels.
-    public struct Controller: Equatable, Sendable {
+    public struct Controller: Equatable, Sendable, Codable {
         public internal(set) var channels = [Channel](repeating: Channel(), count: 4)
         public internal(set) var command: UInt8 = 0
         public internal(set) var status: UInt8 = 0
@@ -27,7 +27,7 @@ public final class DMAController: Device {
     }
 
     /// Everything that a saved machine keeps.
-    public struct State: Equatable, Sendable {
+    public struct State: Equatable, Sendable, Codable {
         public internal(set) var controllers = [Controller](repeating: Controller(), count: 2)
         /// Ports 0x80...0x8F; 0x80 itself belongs to `PostCodePort`.
         public internal(set) var pages = [UInt8](repeating: 0, count: 16)

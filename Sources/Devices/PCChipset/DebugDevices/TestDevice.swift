@@ -18,7 +18,7 @@ public final class TestDevice: Device {
     }
 
     /// Everything that a saved machine keeps.
-    public struct State: Equatable, Sendable {
+    public struct State: Equatable, Sendable, Codable {
         public internal(set) var echo: UInt32 = 0
         public internal(set) var memory = [UInt8](repeating: 0, count: Int(Place.memoryCount))
     }

@@ -18,7 +18,7 @@ public final class FirmwareConfig: Device {
     public static let maximumFiles = 256
 
     /// Everything that a saved machine keeps beside the items.
-    public struct State: Equatable, Sendable {
+    public struct State: Equatable, Sendable, Codable {
         public internal(set) var selected: UInt16 = 0
         public internal(set) var offset: UInt64 = 0
         /// The high half of the DMA address, until the low half starts the transfer.

@@ -13,7 +13,7 @@ public final class HighPrecisionTimer: Device, RegisterWindow {
     private static let tickFemtoseconds: UInt64 = 10_000_000
 
     /// One comparator.
-    public struct Comparator: Equatable, Sendable {
+    public struct Comparator: Equatable, Sendable, Codable {
         /// The writable bits of the configuration register.
         public internal(set) var configuration: UInt64 = 0
         public internal(set) var value: UInt64 = .max
@@ -25,7 +25,7 @@ public final class HighPrecisionTimer: Device, RegisterWindow {
     }
 
     /// Everything that a saved machine keeps.
-    public struct State: Equatable, Sendable {
+    public struct State: Equatable, Sendable, Codable {
         /// Bit 0 runs the counter, bit 1 replaces the PIT and the RTC.
         public internal(set) var configuration: UInt64 = 0
         /// Level-triggered comparators that ask for an interrupt.

@@ -3,8 +3,8 @@
 /// One counter of the 8254 as a function of time (Intel 8254 data sheet, "Mode Definitions").
 ///
 /// Nothing is counted down: the state says when the count was loaded, and everything else follows from the time.
-public struct IntervalChannel: Equatable, Sendable {
-    enum ByteAccess: UInt8 { case latch = 0, low, high, lowThenHigh }
+public struct IntervalChannel: Equatable, Sendable, Codable {
+    enum ByteAccess: UInt8, Codable { case latch = 0, low, high, lowThenHigh }
 
     /// 0...5.
     public internal(set) var mode: UInt8 = 3

@@ -7,7 +7,7 @@ public final class IntervalTimer: Device {
     public let name = "i8254"
 
     /// Everything that a saved machine keeps.
-    public struct State: Equatable, Sendable {
+    public struct State: Equatable, Sendable, Codable {
         /// Counters 0...2.
         public internal(set) var channels = [IntervalChannel](repeating: IntervalChannel(), count: 3)
         /// Bit 1 of port 0x61, which opens the way from OUT 2 to the speaker.

@@ -32,7 +32,7 @@ public final class KeyboardController: Device {
     }
 
     /// Everything that a saved machine keeps.
-    public struct State: Equatable, Sendable {
+    public struct State: Equatable, Sendable, Codable {
         public internal(set) var mode: UInt8 = Mode.keyboardInterrupt | Mode.auxiliaryInterrupt
         public internal(set) var outputPort: UInt8 = 0xCC | OutputPort.notReset | OutputPort.a20
         /// The byte for the host, and whether it came from the auxiliary port.

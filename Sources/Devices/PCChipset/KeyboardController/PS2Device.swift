@@ -13,7 +13,7 @@ public protocol PS2Device: AnyObject {
 }
 
 /// The bytes that a PS/2 device has ready, in the order that the host gets them.
-struct PS2Queue: Equatable, Sendable {
+struct PS2Queue: Equatable, Sendable, Codable {
     private(set) var bytes: [UInt8] = []
     /// As many as real devices keep; what comes when it is full is lost, so that a guest that never reads costs nothing.
     static let capacity = 256
@@ -24,5 +24,7 @@ struct PS2Queue: Equatable, Sendable {
         if bytes.count + more.count <= Self.capacity { bytes += more }
     }
     mutating func take() -> UInt8? { bytes.isEmpty ? nil : bytes.removeFirst() }
+    /// No more than it can hold by itself.
+    var isBounded: Bool { bytes.count <= Self.capacity }
     mutating func removeAll() { bytes.removeAll() }
 }

@@ -3,7 +3,7 @@
 /// A PS/2 keyboard (MF2): answers the host's commands and sends the scan codes it is given.
 public final class PS2Keyboard: PS2Device {
     /// Everything that a saved machine keeps.
-    public struct State: Equatable, Sendable {
+    public struct State: Equatable, Sendable, Codable {
         var queue = PS2Queue()
         /// The command whose argument comes next.
         var pendingCommand: UInt8?

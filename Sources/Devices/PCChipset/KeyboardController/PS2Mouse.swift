@@ -3,7 +3,7 @@
 /// A PS/2 mouse with a wheel (IntelliMouse and Explorer protocols).
 public final class PS2Mouse: PS2Device {
     /// Everything that a saved machine keeps.
-    public struct State: Equatable, Sendable {
+    public struct State: Equatable, Sendable, Codable {
         var queue = PS2Queue()
         /// The command whose argument comes next.
         var pendingCommand: UInt8?
@@ -26,6 +26,7 @@ public final class PS2Mouse: PS2Device {
     private static let acknowledge: UInt8 = 0xFA
     /// What is left of a movement that the guest does not fetch is bounded.
     private static let furthest = 4096
+    static func isReachable(_ movement: Int) -> Bool { (-furthest...furthest).contains(movement) }
     /// Packets stop growing the queue here, so that commands still get their answers.
     private static let queueLimit = 64
 

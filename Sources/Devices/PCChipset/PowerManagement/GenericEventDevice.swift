@@ -11,14 +11,14 @@ public final class GenericEventDevice: Device {
     public static let registersBase: UInt64 = 0xFEA0_0200
 
     /// What an interrupt of the device means; bits of the selector.
-    public struct Events: OptionSet, Equatable, Sendable {
+    public struct Events: OptionSet, Equatable, Sendable, Codable {
         public let rawValue: UInt32
         public init(rawValue: UInt32) { self.rawValue = rawValue }
         public static let powerButton = Events(rawValue: 2)
     }
 
     /// Everything that a saved machine keeps.
-    public struct State: Equatable, Sendable {
+    public struct State: Equatable, Sendable, Codable {
         /// Not yet fetched by the guest.
         public internal(set) var events: Events = []
     }

@@ -40,7 +40,7 @@ public final class PowerManagement: Device {
     }
 
     /// Everything that a saved machine keeps.
-    public struct State: Equatable, Sendable {
+    public struct State: Equatable, Sendable, Codable {
         public internal(set) var status: UInt16 = 0
         public internal(set) var enable: UInt16 = 0
         public internal(set) var control: UInt16 = 0

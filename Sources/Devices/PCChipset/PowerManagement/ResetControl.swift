@@ -10,8 +10,14 @@ public final class ResetControl: Device {
     /// Bit 1 chooses a hard reset, bit 3 a power cycle; bit 2 does it.
     private static let resetProcessor: UInt8 = 0x04
     private static let kept: UInt8 = 0x0A
-    /// What a saved machine keeps: the kept bits.
-    public var state: UInt8 = 0
+    /// Everything that a saved machine keeps.
+    public struct State: Equatable, Sendable, Codable {
+        /// The bits that read back as they were written.
+        public internal(set) var kept: UInt8 = 0
+    }
+
+    /// What a saved machine keeps.
+    public var state = State()
     private unowned let requests: any MachineRequests
 
     /// - Parameter requests: asked for the reset; must outlive this device.
@@ -20,13 +26,13 @@ public final class ResetControl: Device {
     public func map(in ports: AddressSpace) {
         ports.map(
             ByteWindow(
-                count: 1, read: { [self] _ in state },
+                count: 1, read: { [self] _ in state.kept },
                 write: { [self] _, value in
                     if value & Self.resetProcessor != 0 { return requests.requestReset() }
-                    state = value & Self.kept
+                    state.kept = value & Self.kept
                 }),
             at: Self.port, count: 1, name: "reset-control", priority: 1)
     }
 
-    public func reset() { state = 0 }
+    public func reset() { state = State() }
 }

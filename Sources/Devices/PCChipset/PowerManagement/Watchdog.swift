@@ -31,7 +31,7 @@ public final class Watchdog {
     }
 
     /// Everything that a saved machine keeps.
-    public struct State: Equatable, Sendable {
+    public struct State: Equatable, Sendable, Codable {
         /// Sixteen registers of two bytes.
         public internal(set) var words: [UInt16] = {
             var words = [UInt16](repeating: 0, count: 16)

@@ -45,7 +45,7 @@ public final class RealTimeClock: Device {
     }
 
     /// Everything that a saved machine keeps.
-    public struct State: Equatable, Sendable {
+    public struct State: Equatable, Sendable, Codable {
         public internal(set) var memory = [UInt8](repeating: 0, count: 128)
         public internal(set) var index: UInt8 = 0
         /// Chip time minus wall clock, in nanoseconds.

@@ -29,7 +29,7 @@ public final class SMBusHost: Device, RegisterWindow {
     }
 
     /// Everything that a saved machine keeps.
-    public struct State: Equatable, Sendable {
+    public struct State: Equatable, Sendable, Codable {
         public internal(set) var status: UInt8 = 0
         public internal(set) var control: UInt8 = 0
         public internal(set) var command: UInt8 = 0

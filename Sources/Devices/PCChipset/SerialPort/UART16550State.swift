@@ -2,7 +2,7 @@
 
 extension UART16550 {
     /// Everything that a saved machine keeps.
-    public struct State: Equatable, Sendable {
+    public struct State: Equatable, Sendable, Codable {
         public internal(set) var interruptEnable: UInt8 = 0
         public internal(set) var lineControl: UInt8 = 0
         public internal(set) var modemControl: UInt8 = 0

@@ -31,6 +31,8 @@ final class BlockIOThread: @unchecked Sendable {
     /// Requests that the host works on.
     private var inFlight = 0
     private var isQuiescing = false
+    /// Waiting for the host to be done with every request.
+    private var drained: [(_ hasStopped: Bool) -> Void] = []
     /// Requests for which the machine was stopped.
     private var stopped: [BlockRequest] = []
     /// Queues with completions that the driver has not been shown.
@@ -232,6 +234,7 @@ final class BlockIOThread: @unchecked Sendable {
         finish(
             request, status: failed ? BlockRequest.Status.failed : BlockRequest.Status.done, dataWritten: written)
         if isQuiescing { endQuiescingIfDone() }
+        tellDrainedIfDone()
     }
 
     private func policy(_ error: BlockError?, _ request: BlockRequest) -> BlockErrorPolicy {
@@ -281,6 +284,23 @@ final class BlockIOThread: @unchecked Sendable {
             self?.isQuiescing = true
             self?.endQuiescingIfDone()
         }
+    }
+
+    /// Calls back on the thread, once, when the host works on nothing any more and the driver has been shown all of it.
+    /// Callable on any thread.
+    func drain(_ done: @escaping @Sendable (_ hasStopped: Bool) -> Void) {
+        loop.post { [weak self] in
+            self?.drained.append(done)
+            self?.tellDrainedIfDone()
+        }
+    }
+
+    private func tellDrainedIfDone() {
+        guard inFlight == 0, !drained.isEmpty else { return }
+        publishAll()
+        let waiting = drained
+        drained = []
+        for done in waiting { done(!stopped.isEmpty) }
     }
 
     private func endQuiescingIfDone() {

@@ -4,13 +4,14 @@ public import BlockLayer
 public import Diagnostics
 internal import HostIO
 public import HostSystem
+public import StateCoding
 public import Virtio
 
 /// `virtio-blk`: a disk (Virtio 1.2, 5.2).
 ///
 /// Requests are taken, submitted and completed on an I/O thread of the device's own, which never waits for the machine
 /// lock. `lock` guards what the vCPU's thread shares with it.
-public final class VirtioBlockDevice: VirtioThreadedDevice, @unchecked Sendable {
+public final class VirtioBlockDevice: VirtioThreadedDevice, VirtioDrainingDevice, PlainlyStateful, @unchecked Sendable {
     public let name = "virtio-blk"
     public let type = VirtioDeviceType.block
     public let queueSizes: [UInt16]
@@ -149,6 +150,21 @@ public final class VirtioBlockDevice: VirtioThreadedDevice, @unchecked Sendable 
         return true
     }
 
+    public func drain() throws(StateError) {
+        let waiter = DrainWaiter()
+        io.drain { waiter.done(hasStopped: $0) }
+        guard !waiter.wait() else {
+            throw StateError(
+                "a request of disk '\(node.location.filename)' waits after an error; continue or reset first")
+        }
+    }
+
+    /// What a saved machine keeps beside the queues.
+    public var state: VirtioBlockState {
+        get { VirtioBlockState(hasWriteCache: lock.withLock { hasWriteCache }) }
+        set { lock.withLock { hasWriteCache = newValue.hasWriteCache } }
+    }
+
     /// Makes the requests again for which the machine was stopped. Callable on any thread.
     public func resumeStopped() { io.resumeStopped() }
 
@@ -194,6 +210,28 @@ public final class VirtioBlockDevice: VirtioThreadedDevice, @unchecked Sendable 
         case .perform:
             request.isForced = isForced
             io.start(request)
+        }
+    }
+}
+
+/// Waits for one word of the I/O thread.
+private final class DrainWaiter: @unchecked Sendable {
+    // Guards `answer`.
+    private let lock = Lock()
+    private var answer: Bool?
+
+    func done(hasStopped: Bool) {
+        lock.withLock {
+            answer = hasStopped
+            lock.broadcast()
+        }
+    }
+
+    /// - Returns: whether requests wait for the machine to go on.
+    func wait() -> Bool {
+        lock.withLock {
+            while answer == nil { lock.wait() }
+            return answer == true
         }
     }
 }

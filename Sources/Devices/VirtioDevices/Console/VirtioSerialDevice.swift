@@ -4,6 +4,7 @@ internal import CharacterStreams
 public import Diagnostics
 internal import GuestMemory
 public import HostSystem
+public import StateCoding
 public import Virtio
 
 /// Feature bits of a console device (Virtio 1.2, 5.3.3).
@@ -13,7 +14,7 @@ extension VirtioFeatures {
 
 /// `virtio-serial`: consoles and named streams (Virtio 1.2, 5.3). Works with the machine lock held, on the vCPU's thread
 /// and on that of the streams.
-public final class VirtioSerialDevice: VirtioDevice, @unchecked Sendable {
+public final class VirtioSerialDevice: VirtioDevice, PlainlyStateful, @unchecked Sendable {
     public let name = "virtio-serial"
     public let type = VirtioDeviceType.console
     public let features: VirtioFeatures = [.consoleMultiport, .consoleEmergencyWrite]
@@ -26,7 +27,7 @@ public final class VirtioSerialDevice: VirtioDevice, @unchecked Sendable {
 
     private static let portQueueSize: UInt16 = 128, controlQueueSize: UInt16 = 32
     /// Control messages kept while the driver gives no buffers.
-    private static let controlLimit = 256
+    static let controlLimit = 256
     /// Bytes handed to a stream at once.
     private static let transmitLimit = 65536
     enum QueueNumber {
@@ -98,6 +99,19 @@ public final class VirtioSerialDevice: VirtioDevice, @unchecked Sendable {
     }
 
     var isMultiport: Bool { context?.features.contains(.consoleMultiport) == true }
+
+    /// What a saved machine keeps beside the queues; set after the driver's activation.
+    public var state: VirtioSerialState {
+        get {
+            VirtioSerialState(
+                waitingControl: waitingControl,
+                openPorts: ports.values.filter(\.isGuestOpen).map(\.number).sorted())
+        }
+        set {
+            waitingControl = newValue.waitingControl
+            for port in ports.values { port.isGuestOpen = newValue.openPorts.contains(port.number) }
+        }
+    }
 
     // MARK: VirtioDevice
 

@@ -5,6 +5,7 @@ internal import GuestMemory
 public import HostIO
 public import HostSystem
 public import PacketPorts
+public import StateCoding
 public import Virtio
 
 /// Feature bits of a network device (Virtio 1.2, 5.1.3).
@@ -71,7 +72,7 @@ public struct VirtioNetworkOptions: Equatable, Sendable {
 /// Frames are moved on the thread of the port's event loop; `lock` guards everything but the port, which belongs to that
 /// thread. The lock is never held while the port is called, nor is the machine lock asked for with it held. The control
 /// queue is served on the vCPU's thread.
-public final class VirtioNetworkDevice: VirtioThreadedDevice, PacketReceiver, @unchecked Sendable {
+public final class VirtioNetworkDevice: VirtioThreadedDevice, PlainlyStateful, PacketReceiver, @unchecked Sendable {
     public let name = "virtio-net"
     public let type = VirtioDeviceType.network
     public let features: VirtioFeatures
@@ -91,6 +92,7 @@ public final class VirtioNetworkDevice: VirtioThreadedDevice, PacketReceiver, @u
     /// Counts activations and resets, so that work that was under way can tell that its request is gone.
     var generation = 0
     var isLinkUp = true
+    private var receiveOffloads: PacketOffloads = []
     var announcePending = false
     /// Bytes of the header in front of the driver's frames.
     var headerSize = 12
@@ -199,8 +201,27 @@ public final class VirtioNetworkDevice: VirtioThreadedDevice, PacketReceiver, @u
         receiveKick?.post()
     }
 
+    /// What a saved machine keeps beside the queues; set after the driver's activation.
+    public var state: VirtioNetworkState {
+        get {
+            lock.withLock {
+                VirtioNetworkState(
+                    filter: filter, isAnnouncePending: announcePending,
+                    receiveOffloads: UInt64(receiveOffloads.rawValue))
+            }
+        }
+        set {
+            lock.withLock {
+                filter = newValue.filter
+                announcePending = newValue.isAnnouncePending
+            }
+            setReceiveOffloads(PacketOffloads(rawValue: .init(truncatingIfNeeded: newValue.receiveOffloads)))
+        }
+    }
+
     /// The port belongs to the loop's thread.
     private func setPortUp(headerSize: Int, offloads: PacketOffloads) {
+        lock.withLock { receiveOffloads = offloads }
         loop.post { [self] in
             if !port.setHeader(size: headerSize) { _ = port.setHeader(size: 0) }
             port.setReceiveOffloads(offloads)
@@ -208,6 +229,7 @@ public final class VirtioNetworkDevice: VirtioThreadedDevice, PacketReceiver, @u
     }
 
     func setReceiveOffloads(_ offloads: PacketOffloads) {
+        lock.withLock { receiveOffloads = offloads }
         loop.post { [self] in port.setReceiveOffloads(offloads) }
     }
 

@@ -2,7 +2,7 @@
 
 /// Which frames a network device passes on: addresses, modes and VLANs as the driver has set them (Virtio 1.2,
 /// 5.1.6.5).
-struct VirtioNetworkFilter {
+struct VirtioNetworkFilter: Equatable, Sendable, Codable {
     /// Addresses that the driver may list before everything of that kind is passed on.
     static let tableLimit = 64
     static let addressCount = 6
@@ -21,6 +21,15 @@ struct VirtioNetworkFilter {
     init(address: [UInt8]) {
         self.address = address
         vlans = [Bool](repeating: true, count: Self.vlanCount)
+    }
+
+    /// Whether all tables can be of this device.
+    func hasShape(of other: VirtioNetworkFilter) -> Bool {
+        let tables = [unicast, multicast].compactMap { $0 }
+        return address.count == other.address.count && vlans.count == other.vlans.count
+            && tables.allSatisfy { table in
+                table.count <= Self.tableLimit && table.allSatisfy { $0.count == Self.addressCount }
+            }
     }
 
     /// A driver that sets VLANs begins with none.

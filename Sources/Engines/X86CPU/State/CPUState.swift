@@ -71,7 +71,7 @@ enum Attention {
 }
 
 /// What is held back until after the next instruction.
-enum InstructionShadow: UInt8 {
+enum InstructionShadow: UInt8, Codable {
     case none
     /// Interrupts, after STI.
     case interrupts

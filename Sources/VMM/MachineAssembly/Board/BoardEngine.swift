@@ -7,6 +7,7 @@ internal import HostSystem
 internal import InterruptControllers
 internal import KVMEngine
 internal import MachineModel
+internal import StateCoding
 internal import X86CPU
 internal import X86Translator
 
@@ -25,6 +26,12 @@ protocol BoardEngine: AnyObject {
     /// Sets what firmware sets in every processor, for a kernel that starts without one; after each reset.
     /// - Parameter lowMemoryEnd: where RAM below 4 GiB ends.
     func configureAsFirmware(lowMemoryEnd: UInt64)
+    /// What a saved machine keeps of processors and interrupt controllers: put back in this order, after all devices.
+    var savedParts: [(name: String, part: any Stateful)] { get }
+    /// Starts or stops noting which pages the processors write. They are parked.
+    func setDirtyLogging(_ isOn: Bool) throws(UserError)
+    /// Moves what was noted into the page flags, and has the next write to each page noted again. They are parked.
+    func collectDirtyPages() throws(UserError)
     /// The NMI button.
     func raiseNonMaskableInterrupt()
     /// Called when memory, buses and devices are complete.
@@ -49,6 +56,7 @@ final class SoftwareEngine: BoardEngine {
     }
     private var softProcessors: [SoftCPU] = []
     var processors: [any VirtualCPU] { softProcessors }
+    private var pairs: [Pair] = []
 
     var interrupts: any GSISink { controllers }
     var messages: any MessageInterruptSink { controllers.bus }
@@ -74,6 +82,7 @@ final class SoftwareEngine: BoardEngine {
             apic.attach(processor, timestampCounter: Timestamp(processor))
             processor.localController = apic
             softProcessors.append(processor)
+            pairs.append(Pair(processor, apic))
         }
     }
 
@@ -86,6 +95,49 @@ final class SoftwareEngine: BoardEngine {
 
     /// The software CPU ignores memory types.
     func configureAsFirmware(lowMemoryEnd: UInt64) {}
+
+    /// A processor and its local APIC, which need each other: the register page comes from the APIC, the time of its
+    /// deadline from the processor.
+    private final class Pair: Stateful {
+        struct State: SavedState {
+            var processor: [UInt8], controller: [UInt8]
+        }
+        let processor: SoftCPU
+        let controller: LocalAPIC
+        init(_ processor: SoftCPU, _ controller: LocalAPIC) {
+            self.processor = processor
+            self.controller = controller
+        }
+
+        func saveState(as name: String) throws(StateError) -> StateRecord {
+            try StateRecord(
+                name: name,
+                State(
+                    processor: try processor.saveState(as: name).payload,
+                    controller: try controller.saveState(as: name).payload))
+        }
+
+        func checkState(_ record: StateRecord) throws(StateError) -> () -> Void {
+            let state = try record.decode(replacing: State(processor: [], controller: []))
+            let restoreProcessor = try processor.checkState(
+                StateRecord(name: record.name, version: 1, payload: state.processor))
+            let restoreController = try controller.checkState(
+                StateRecord(name: record.name, version: 1, payload: state.controller))
+            return {
+                restoreController()
+                restoreProcessor()
+                restoreController()
+            }
+        }
+    }
+
+    var savedParts: [(name: String, part: any Stateful)] {
+        [("pic", controllers.pic), ("ioapic", controllers.ioAPIC)]
+            + pairs.enumerated().map { ("cpu\($0.offset)", $0.element) }
+    }
+
+    func setDirtyLogging(_ isOn: Bool) {}
+    func collectDirtyPages() { for pair in pairs { pair.processor.forgetTranslations() } }
 
     func raiseNonMaskableInterrupt() { controllers.bus.raiseNonMaskableInterrupt() }
     func finish() {}
@@ -151,6 +203,18 @@ final class HardwareEngine: BoardEngine {
         for processor in vCPUs {
             processor.setFirmwareMemoryTypes(deviceStart: lowMemoryEnd, physicalAddressBits: physicalAddressBits)
         }
+    }
+
+    var savedParts: [(name: String, part: any Stateful)] {
+        [("kvm", machine)] + vCPUs.map { ("cpu\($0.index)", $0) }
+    }
+
+    func setDirtyLogging(_ isOn: Bool) throws(UserError) {
+        do throws(KVMUnusable) { try machine.setDirtyLogging(isOn) } catch { throw UserError(error.description) }
+    }
+
+    func collectDirtyPages() throws(UserError) {
+        do throws(KVMUnusable) { try machine.collectDirtyPages() } catch { throw UserError(error.description) }
     }
 
     func raiseNonMaskableInterrupt() {
