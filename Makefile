@@ -6,6 +6,7 @@ BUILD := .build/release
 
 .PHONY: build run test test-kvm lint format clean bench-block bench-boot bench-img bench-virtio \
 	fuzz-cpu fuzz-images fuzz-virtio dependencies test-dependencies
+.PHONY: build run test test-debian test-libvirt test-kvm lint format clean bench-boot bench-machine bench-virtio fuzz-cpu fuzz-virtio dependencies test-dependencies
 
 build: dependencies
 	$(SWIFT) build -c release
@@ -21,9 +22,20 @@ run: build
 
 test: test-dependencies build
 	$(SWIFT) test -c release --parallel
+	Integration/bad-input
+	Integration/terminal
+	Integration/debugger
 	Integration/boot-debian
 	Integration/cpu-programs/run
 	Integration/cross-images
+
+# A Debian system made with mmdebstrap: systemd, ext4, apt-get, gcc, python3, sshd; made once, then kept in .cache.
+test-debian: test-dependencies build
+	Integration/boot-system
+
+# A private libvirtd that drives roost-vmm.
+test-libvirt: test-dependencies build
+	Integration/libvirt
 
 # The KVM engine on the /dev/kvm of a Debian guest of QEMU's TCG, which has SVM: needs no KVM here.
 test-kvm: test-dependencies build
@@ -48,6 +60,9 @@ bench-block:
 # Times roost-img against the installed qemu-img on the same files.
 bench-img: build
 	Benchmarks/bench-img.sh
+# From exec to the guest's first instruction, and the memory of an idle guest, beside QEMU's TCG.
+bench-machine: test-dependencies build
+	Benchmarks/machine
 
 # What a virtio request costs on the device's side.
 bench-virtio: build

@@ -38,6 +38,8 @@ public struct BlockDeviceReport: Equatable, Sendable {
     public var trayOpen: Bool?
     /// "ok", "failed", "nospace"; nil where the device does not watch it.
     public var ioStatus: String?
+    /// A drive, or a node that a device uses: what `query-block` lists. Other nodes stand in `query-named-block-nodes`.
+    public var isBackend = true
     public var statistics = BlockStatistics()
     public init() {}
 

@@ -23,7 +23,8 @@ extension PCIDevice {
         return text + "      id \"\(identifier ?? "")\"\n"
     }
 
-    private var className: String {
+    /// What the class code stands for: "Ethernet controller", or "Class 0255".
+    public var className: String {
         let number = UInt16(truncatingIfNeeded: classCode >> 8)
         return PCIClassNames.names[number] ?? "Class \(padded(Int(number), 4, filler: "0"))"
     }

@@ -25,8 +25,11 @@ public struct PCIBusError: Error, Equatable, Sendable, CustomStringConvertible {
 public final class PCIBus: @unchecked Sendable {
     /// "pcie.0" or "pci.0".
     public let name: String
-    /// The bus number in configuration addresses.
-    public let number: UInt8
+    /// The bus number in configuration addresses: fixed for a root bus, behind a port what the port was given.
+    public var number: UInt8 { port?.busNumbers?.lowerBound ?? rootNumber }
+    private let rootNumber: UInt8
+    /// The port that this bus is behind.
+    weak var port: PCIExpressRootPort?
     /// Where port windows are mapped.
     public let ports: AddressSpace
     /// Where memory windows are mapped.
@@ -46,7 +49,7 @@ public final class PCIBus: @unchecked Sendable {
         name: String, number: UInt8 = 0, ports: AddressSpace, memory: AddressSpace, messages: any MessageInterruptSink
     ) {
         self.name = name
-        self.number = number
+        rootNumber = number
         self.ports = ports
         self.memory = memory
         self.messages = messages
@@ -140,7 +143,7 @@ public final class PCIBus: @unchecked Sendable {
 
     /// A function here, or behind the port that has this bus number.
     private func function(_ bus: UInt8, _ place: PCIAddress) -> PCIDevice? {
-        if bus == number { return functions[place] }
+        if bus == rootNumber { return functions[place] }
         for case let port as PCIExpressRootPort in functions.values where port.busNumbers?.contains(bus) == true {
             return port.busNumbers?.lowerBound == bus ? port.secondaryBus.functions[place] : nil
         }

@@ -39,6 +39,7 @@ public final class PCIExpressRootPort: PCIDevice, @unchecked Sendable {
             hasExtendedSpace: true)
         self.identifier = identifier
         secondaryBus.slotCount = 1
+        secondaryBus.port = self
         pins.bridge = self
         secondaryBus.router = pins
         config.set(PCIRegister.headerType, Self.headerTypeBridge)

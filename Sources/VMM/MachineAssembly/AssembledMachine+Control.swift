@@ -12,6 +12,7 @@ internal import MachineModel
 internal import MachineRuntime
 internal import MachineSpec
 internal import PCIBus
+internal import VirtioDevices
 
 extension AssembledMachine {
     /// Opens the monitors, QMP and the debugger's stub of the description.
@@ -77,12 +78,23 @@ extension AssembledMachine: ControlledMachine {
 extension AssembledMachine: BlockReporting {
     /// The drives and nodes of the description.
     func blockReports() -> [BlockDeviceReport] {
-        storage.nodes.map { entry in
+        // Nodes without a name of their own are numbered, as QEMU does.
+        let firstNumber = 100
+        return storage.nodes.enumerated().map { place, entry in
             var report = BlockDeviceReport()
-            let isDrive = spec.drives.contains { $0.identifier == entry.identifier }
-            report.device = isDrive ? entry.identifier : ""
+            let drive = spec.drives.first { $0.identifier == entry.identifier }
+            report.device = drive == nil ? "" : entry.identifier
+            report.qdev = diskPath(entry.identifier)
+            report.isBackend = drive != nil || report.qdev != nil
+            report.ioStatus = report.qdev == nil ? nil : "ok"
+            if let disk = disks.first(where: { $0.drive == entry.identifier }) {
+                report.statistics = Self.statistics(disk.device.counters)
+            }
             var medium = BlockDeviceReport.Medium()
-            medium.nodeName = isDrive ? "" : entry.identifier
+            medium.nodeName = drive == nil ? entry.identifier : "#block\(firstNumber + place)"
+            medium.isDirect = drive.map { ["none", "directsync"].contains($0.cache) } ?? false
+            medium.ignoresFlush = drive?.cache == "unsafe"
+            medium.writeBack = drive.map { !["writethrough", "directsync"].contains($0.cache) } ?? true
             medium.file = entry.node.location.filename
             medium.format = entry.node.driverName
             medium.isReadOnly = entry.node.isReadOnly
@@ -93,14 +105,58 @@ extension AssembledMachine: BlockReporting {
             return report
         }
     }
+
+    /// QOM's path of the device that uses a drive or node; nil where none does.
+    private func diskPath(_ drive: String) -> String? {
+        var unnamed = 0
+        for device in spec.devices {
+            var isUser = false
+            if case .virtioBlock(_, let block) = device.model { isUser = block.drive == drive }
+            if isUser {
+                let place = device.identifier.map { "peripheral/\($0)" } ?? "peripheral-anon/device[\(unnamed)]"
+                return "/machine/\(place)/virtio-backend"
+            }
+            if device.identifier == nil { unnamed += 1 }
+        }
+        return nil
+    }
+
+    private static func statistics(_ counters: VirtioBlockCounters) -> BlockStatistics {
+        var statistics = BlockStatistics()
+        statistics.reads = counters.reads
+        statistics.writes = counters.writes
+        statistics.flushes = counters.flushes
+        statistics.unmaps = counters.discards
+        statistics.readBytes = counters.readBytes
+        statistics.writtenBytes = counters.writtenBytes
+        statistics.unmappedBytes = counters.discardedBytes
+        statistics.readNanoseconds = counters.readNanoseconds
+        statistics.writeNanoseconds = counters.writeNanoseconds
+        statistics.flushNanoseconds = counters.flushNanoseconds
+        statistics.failedReads = counters.failedReads
+        statistics.failedWrites = counters.failedWrites
+        statistics.highestWrite = counters.highestWrite
+        return statistics
+    }
 }
 
 extension AssembledMachine: PCIReporting {
     /// The functions on the root bus.
     func pciReports() -> [PCIFunctionReport] {
         runner.lock.withLock {
-            (board?.bus.devices ?? []).map { function in
+            let root = board?.bus.devices ?? []
+            let behind = (board?.bus.rootPorts ?? []).flatMap { $0.secondaryBus.devices }
+            return (root + behind).map { function in
                 var report = PCIFunctionReport()
+                report.bus = Int(function.bus?.number ?? 0)
+                report.className = function.className
+                report.regions = function.baseAddresses.compactMap { bar in
+                    bar.map {
+                        PCIFunctionReport.Region(
+                            bar: $0.index, isIO: $0.kind == .io, is64Bit: $0.kind == .memory64,
+                            isPrefetchable: $0.isPrefetchable, address: $0.mappedAt ?? .max, count: $0.size)
+                    }
+                }
                 report.slot = function.address.slot
                 report.function = function.address.function
                 report.identifier = function.identifier ?? ""

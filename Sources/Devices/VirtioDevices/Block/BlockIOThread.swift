@@ -12,7 +12,7 @@ internal import Virtio
 /// The thread that does a disk's I/O: through io_uring where the node's bytes lie in a file one after the other, else on
 /// a few worker threads.
 ///
-/// All state is used on the thread itself, but for `finished` and the thread's number, which have a lock.
+/// All state is used on the thread itself, but for `finished`, the thread's number and the counters, which have a lock.
 final class BlockIOThread: @unchecked Sendable {
     let loop: EventLoop
     private let thread: HostThread
@@ -41,6 +41,7 @@ final class BlockIOThread: @unchecked Sendable {
     private let finishedLock = Lock()
     private var finished: [(request: BlockRequest, error: BlockError?)] = []
     private var threadNumber = 0
+    private var counted = VirtioBlockCounters()
     private var finishedKick: QueueKick?
 
     /// The kernel's word for a ring whose completions were not taken.
@@ -64,6 +65,9 @@ final class BlockIOThread: @unchecked Sendable {
 
     /// The host's number of the thread; 0 until it runs.
     var hostIdentifier: Int { finishedLock.withLock { threadNumber } }
+
+    /// What it has done so far.
+    var counters: VirtioBlockCounters { finishedLock.withLock { counted } }
 
     private func begin() {
         finishedLock.withLock { threadNumber = Int(roost_thread_number()) }
@@ -104,6 +108,7 @@ final class BlockIOThread: @unchecked Sendable {
     func start(_ request: BlockRequest) {
         Trace.emit(.virtioBlockRequest, "file \(node.location.filename)")
         inFlight += 1
+        request.startedAt = monotonicNanoseconds()
         if startDirect(request) { return }
         startOnWorker(request)
     }
@@ -229,6 +234,8 @@ final class BlockIOThread: @unchecked Sendable {
         inFlight -= 1
         if let error, !isQuiescing, handle(error, request) { return }
         let failed = error != nil && policy(error, request) != .ignore
+        let time = monotonicNanoseconds() &- request.startedAt
+        finishedLock.withLock { counted.count(request, failed: error != nil, nanoseconds: time) }
         let written = request.operation == .read && !failed ? Int(request.count) : 0
         if written > 0 { request.chain.markWritten(count: written) }
         finish(

@@ -22,6 +22,8 @@ final class BlockRequest: @unchecked Sendable {
     var operation = Operation.read
     /// The range of the disk, in bytes.
     var offset: Int64 = 0, count: Int64 = 0
+    /// Monotonic time at which it was started.
+    var startedAt: UInt64 = 0
     /// Zeroes may give their storage back.
     var mayUnmap = false
     /// The write is durable when it completes.

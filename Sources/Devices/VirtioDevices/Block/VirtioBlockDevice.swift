@@ -171,6 +171,9 @@ public final class VirtioBlockDevice: VirtioThreadedDevice, VirtioDrainingDevice
     /// The host's number of the I/O thread, for `query-iothreads`; 0 until it runs.
     public var hostThreadIdentifier: Int { io.hostIdentifier }
 
+    /// What it has done so far.
+    public var counters: VirtioBlockCounters { io.counters }
+
     /// Waits for what is under way and ends the I/O thread. The node stays open.
     public func close() {
         reset()

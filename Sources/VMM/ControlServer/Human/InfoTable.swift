@@ -102,13 +102,13 @@ enum InfoTable {
             (call) throws(HumanFailure) in
             let showsNodes = call.takeFlag("n"), isVerbose = call.takeFlag("v")
             let wanted = try call.word()
-            let reports = (call.machine as? any BlockReporting)?.blockReports() ?? []
+            let reports = BlockAnswers.backends(of: call.machine)
             let shown = reports.filter { wanted == nil || $0.device == wanted || $0.medium?.nodeName == wanted }
             if let wanted, shown.isEmpty { return call.print("Device '\(wanted)' not found\n") }
             call.print(shown.map { describe($0, isVerbose: isVerbose, isNode: showsNodes) }.joined(separator: "\n"))
         },
         HumanCommand("blockstats", "", "show block device statistics") { call in
-            for report in (call.machine as? any BlockReporting)?.blockReports() ?? [] {
+            for report in BlockAnswers.backends(of: call.machine) {
                 let counts = report.statistics
                 call.print(
                     "\(report.device): rd_bytes=\(counts.readBytes) wr_bytes=\(counts.writtenBytes) "

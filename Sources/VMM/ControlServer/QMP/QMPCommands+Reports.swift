@@ -96,12 +96,14 @@ extension QMPCommandTable {
 
     static let blockCommands = [
         QMPCommandDefinition("query-block") { context, _ in
-            .array(((context.machine as? any BlockReporting)?.blockReports() ?? []).map(BlockAnswers.block))
+            .array(BlockAnswers.backends(of: context.machine).map(BlockAnswers.block))
         },
         QMPCommandDefinition(
             "query-blockstats", [QMPParameter("query-nodes", .boolean, optional: true)]
-        ) { context, _ in
-            .array(((context.machine as? any BlockReporting)?.blockReports() ?? []).map(BlockAnswers.statistics))
+        ) { context, arguments in
+            let reports = (context.machine as? any BlockReporting)?.blockReports() ?? []
+            let showsNodes = arguments.bool("query-nodes") ?? false
+            return .array(reports.filter { showsNodes || $0.isBackend }.map(BlockAnswers.statistics))
         },
         QMPCommandDefinition(
             "query-named-block-nodes", [QMPParameter("flat", .boolean, optional: true)]
@@ -146,6 +148,11 @@ extension QMPCommandTable {
 
 /// The shapes of disks in QMP.
 enum BlockAnswers {
+    /// What has a place in `query-block`.
+    static func backends(of machine: any ControlledMachine) -> [BlockDeviceReport] {
+        ((machine as? any BlockReporting)?.blockReports() ?? []).filter(\.isBackend)
+    }
+
     static func block(_ report: BlockDeviceReport) -> JSONValue {
         var object: JSONObject = [:]
         if let status = report.ioStatus { object["io-status"] = .string(status) }
