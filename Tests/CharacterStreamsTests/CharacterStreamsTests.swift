@@ -80,7 +80,9 @@ func run(_ loop: EventLoop, until condition: () -> Bool) {
 
     @Test func descriptorsComeAlong() throws {
         var ends: [Int32] = [-1, -1]
-        #expect(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0)
+        // Fills the two numbers.
+        let status = unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends)
+        #expect(status == 0)
         let stream = try SocketStream(
             label: "s", descriptor: FileDescriptor(owning: ends[0]), isServer: false, loop: loop)
         let listener = Listener()

@@ -14,11 +14,14 @@ import Testing
     }
 
     @Test func aFileBacksARegionFromItsOffset() throws {
-        let file = try #require(tmpfile())
-        defer { fclose(file) }
-        #expect(ftruncate(fileno(file), 0x4000) == 0)
+        var template = Array("/tmp/roost-memory-XXXXXX".utf8CString)
+        // Both calls use the terminated array, which lives as long as this function.
+        let file = unsafe mkstemp(&template)
+        unsafe unlink(&template)
+        defer { close(file) }
+        #expect(ftruncate(file, 0x4000) == 0)
         var backing = MemoryBacking()
-        backing.descriptor = fileno(file)
+        backing.descriptor = file
         backing.offset = 0x1000
         backing.isShared = true
         backing.preallocates = true
@@ -28,8 +31,9 @@ import Testing
         try memory.addRegion(name: "file", start: 0x8000, count: 0x2000, backing: backing)
         try memory.write([1, 2, 3], at: 0x9000)
         var bytes = [UInt8](repeating: 0, count: 3)
-        #expect(pread(fileno(file), &bytes, 3, 0x2000) == 3)
-        #expect(bytes == [1, 2, 3])
+        // Three bytes into an array of three.
+        let count = unsafe pread(file, &bytes, 3, 0x2000)
+        #expect(count == 3 && bytes == [1, 2, 3])
     }
 
     @Test func whatCannotBeMappedIsAnError() {

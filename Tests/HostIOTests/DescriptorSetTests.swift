@@ -8,7 +8,9 @@ import Testing
     @Test func aSetStandsForTheDescriptorWithTheWantedAccess() throws {
         let sets = DescriptorSets.shared
         var ends: [Int32] = [-1, -1]
-        #expect(pipe(&ends) == 0)
+        // Fills the two numbers.
+        let status = unsafe pipe(&ends)
+        #expect(status == 0)
         let number = sets.add(ends[0], set: nil, opaque: "reader")
         #expect(sets.add(ends[1], set: number, opaque: nil) == number)
         #expect(sets.sets[number]?.map(\.opaque) == ["reader", nil])
@@ -16,7 +18,9 @@ import Testing
         let writer = try FileDescriptor.open("/dev/fdset/\(number)", flags: O_WRONLY | O_CREAT)
         try writer.writeAll([7])
         var byte: UInt8 = 0
-        #expect(Glibc.read(reader.number, &byte, 1) == 1 && byte == 7)
+        // One byte on this frame.
+        let count = unsafe Glibc.read(reader.number, &byte, 1)
+        #expect(count == 1 && byte == 7)
         #expect(throws: Errno(EACCES)) { try FileDescriptor.open("/dev/fdset/\(number)", flags: O_RDWR) }
         #expect(sets.remove(set: number, descriptor: ends[0]))
         #expect(throws: Errno(EACCES)) { try FileDescriptor.open("/dev/fdset/\(number)") }
