@@ -21,11 +21,11 @@ import Testing
         // One byte on this frame.
         let count = unsafe Glibc.read(reader.number, &byte, 1)
         #expect(count == 1 && byte == 7)
-        #expect(throws: Errno(EACCES)) { try FileDescriptor.open("/dev/fdset/\(number)", flags: O_RDWR) }
+        #expect(throws: Errno(EACCES)) { _ = try FileDescriptor.open("/dev/fdset/\(number)", flags: O_RDWR) }
         #expect(sets.remove(set: number, descriptor: ends[0]))
-        #expect(throws: Errno(EACCES)) { try FileDescriptor.open("/dev/fdset/\(number)") }
+        #expect(throws: Errno(EACCES)) { _ = try FileDescriptor.open("/dev/fdset/\(number)") }
         #expect(sets.remove(set: number, descriptor: nil))
         #expect(!sets.remove(set: number, descriptor: nil))
-        #expect(throws: Errno.noEntry) { try FileDescriptor.open("/dev/fdset/\(number)") }
+        #expect(throws: Errno.noEntry) { _ = try FileDescriptor.open("/dev/fdset/\(number)") }
     }
 }
