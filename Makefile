@@ -7,6 +7,7 @@ BUILD := .build/release
 .PHONY: build run test test-kvm lint format clean bench-block bench-boot bench-img bench-virtio \
 	fuzz-cpu fuzz-images fuzz-virtio dependencies test-dependencies
 .PHONY: build run test test-debian test-libvirt test-kvm lint format clean bench-boot bench-machine bench-virtio fuzz-cpu fuzz-virtio dependencies test-dependencies
+.PHONY: build run test test-kvm lint format clean bench-boot bench-cpu bench-virtio fuzz-cpu fuzz-virtio dependencies test-dependencies
 
 build: dependencies
 	$(SWIFT) build -c release
@@ -63,6 +64,9 @@ bench-img: build
 # From exec to the guest's first instruction, and the memory of an idle guest, beside QEMU's TCG.
 bench-machine: test-dependencies build
 	Benchmarks/machine
+# Programs inside a guest, on the software CPU and on QEMU's TCG.
+bench-cpu: test-dependencies build
+	Benchmarks/cpu
 
 # What a virtio request costs on the device's side.
 bench-virtio: build
