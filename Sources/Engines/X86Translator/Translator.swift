@@ -28,7 +28,8 @@ public final class Translator: CodeTranslator {
     private let buffer = UnsafeMutablePointer<UInt8>.allocate(capacity: CodeReader.pageSize)
     private var cursor: UnsafeMutablePointer<UInt8>
     private var dataUsed = 0
-    private var mode = TranslationMode(hasSSE: false, hasAVX: false, masksVectorTraps: false)
+    private var mode = TranslationMode(
+        hasSSE: false, hasAVX: false, masksVectorTraps: false, hasFPU: false)
     /// By physical address and mode; nil where code cannot be translated.
     private var blocks: [UInt64: BlockEntries?] = [:]
     /// The keys in `blocks` of each page.
@@ -46,7 +47,7 @@ public final class Translator: CodeTranslator {
         (BlockTranslator.maximumInstructions + 1) * MemoryLayout<Instruction>.stride + headerBytes
     /// Before a block's instructions: its offset in the page.
     private static let headerBytes = 8
-    private static let modeBits: UInt64 = 11
+    private static let modeBits: UInt64 = 12
 
     /// Gives a processor a translator.
     /// - Parameters:
@@ -150,13 +151,20 @@ public final class Translator: CodeTranslator {
 
     private func modeKey(_ cpu: SoftCPU) -> UInt64 {
         cpu.fetchKey & 0xFF | (mode.hasSSE ? 1 << 8 : 0) | (mode.hasAVX ? 1 << 9 : 0)
-            | (mode.masksVectorTraps ? 1 << 10 : 0)
+            | (mode.masksVectorTraps ? 1 << 10 : 0) | (mode.hasFPU ? 1 << 11 : 0)
     }
 
     /// - Returns: where the code of a linear address runs.
     private func find(_ linear: UInt64, _ cpu: SoftCPU, translates: Bool) -> UnsafeRawPointer? {
         let entry = table.entry(linear)
-        if entry.pointee.linear == linear, entry.pointee.key == cpu.fetchKey { return entry.pointee.code }
+        // Above the bits of `fetchKey` that count, so that no key of the one kind is one of the other.
+        let globalKey = 1 << 63 | translation.pointee.globalEpoch << 8 | cpu.fetchKey & 0xFF
+        translation.pointee.globalKey = globalKey
+        if entry.pointee.linear == linear,
+            entry.pointee.key == cpu.fetchKey || entry.pointee.key == globalKey
+        {
+            return entry.pointee.code
+        }
         guard let physical = cpu.physicalCode(at: linear) else { return nil }
         let key = physical << Self.modeBits | modeKey(cpu)
         let entries: BlockEntries
@@ -169,7 +177,8 @@ public final class Translator: CodeTranslator {
         }
         let code = area.executable(entries.saved)
         entry.pointee = JumpTable.Entry(
-            linear: linear, key: cpu.fetchKey, code: code, page: linear & ~UInt64(CodeReader.pageSize - 1))
+            linear: linear, key: cpu.isGlobalCode(at: linear) ? globalKey : cpu.fetchKey, code: code,
+            page: linear & ~UInt64(CodeReader.pageSize - 1))
         return code
     }
 
@@ -177,21 +186,28 @@ public final class Translator: CodeTranslator {
         let site = sites[number]
         let key = (site.page << 12 | UInt64(site.target)) << Self.modeBits | site.mode
         guard let known = blocks[key], let entries = known else { return }
-        let target = site.needsSavedEntry ? entries.saved : site.isForward ? entries.unpolled : entries.native
+        let target =
+            site.needsSavedEntry ? entries.saved : site.isForward ? entries.unpolled : entries.native
         Emitter.link(site.place, to: target)
     }
 
     // MARK: translating
 
     private func translate(_ physical: UInt64, _ key: UInt64, _ cpu: SoftCPU) -> BlockEntries? {
-        if area.count - (cursor - area.start) < Self.blockBytes || data.count - dataUsed < Self.dataBytes { dropAll() }
+        if area.count - (cursor - area.start) < Self.blockBytes
+            || data.count - dataUsed < Self.dataBytes
+        {
+            dropAll()
+        }
         let page = physical >> 12
         guard drops[page, default: 0] < maximumDrops else { return nil }
         let start = Int(physical & UInt64(CodeReader.pageSize - 1))
         let modeKey = key & (1 << Self.modeBits - 1)
-        let reader = CodeReader(cpu, page: page, mode: UInt8(truncatingIfNeeded: modeKey), buffer: buffer)
+        let reader = CodeReader(
+            cpu, page: page, mode: UInt8(truncatingIfNeeded: modeKey), buffer: buffer)
         var block = BlockTranslator(
-            reader: reader, stubs: stubs, mode: mode, key: modeKey, page: page, start: start, place: cursor,
+            reader: reader, stubs: stubs, mode: mode, key: modeKey, page: page, start: start,
+            place: cursor,
             firstSite: sites.count)
         guard block.decode() else {
             remember(nil, key, page)
@@ -217,7 +233,8 @@ public final class Translator: CodeTranslator {
         let stride = MemoryLayout<Instruction>.stride
         data.base.storeBytes(of: block.start, toByteOffset: dataUsed, as: Int.self)
         let first = dataUsed + Self.headerBytes
-        let places = (data.base + first).bindMemory(to: Instruction.self, capacity: block.body.count + 1)
+        let places = (data.base + first).bindMemory(
+            to: Instruction.self, capacity: block.body.count + 1)
         var end = 0
         for (index, item) in block.body.enumerated() {
             var instruction = item.instruction
@@ -225,7 +242,8 @@ public final class Translator: CodeTranslator {
             (places + index).initialize(to: instruction)
             end = item.end - block.start
         }
-        (places + block.body.count).initialize(to: resumeInstruction(offset: end, ordinal: block.body.count))
+        (places + block.body.count).initialize(
+            to: resumeInstruction(offset: end, ordinal: block.body.count))
         dataUsed = first + (block.body.count + 1) * stride
         return first
     }
@@ -284,17 +302,21 @@ package struct TranslatorStatistics {
 }
 
 private func translator(_ state: UnsafeMutableRawPointer) -> Unmanaged<Translator> {
-    let context = (state + Int(StateLayout.translation)).assumingMemoryBound(to: TranslationState.self).pointee.context
+    let context = (state + Int(StateLayout.translation)).assumingMemoryBound(
+        to: TranslationState.self
+    ).pointee.context
     // Set by the translator, which lives as long as its processor.
     return Unmanaged<Translator>.fromOpaque(context.unsafelyUnwrapped)
 }
 
 /// What `Stubs.interpret` calls.
-private let interpretForTranslation: @convention(c) (UnsafeMutableRawPointer, UInt32) -> Int32 = { state, site in
+private let interpretForTranslation: @convention(c) (UnsafeMutableRawPointer, UInt32) -> Int32 = {
+    state, site in
     translator(state)._withUnsafeGuaranteedRef { $0.interpret(Int(site)) }
 }
 
 /// `TranslationState.run`.
-private let runTranslation: @convention(c) (UnsafeMutableRawPointer, UInt64) -> Int32 = { state, linear in
+private let runTranslation: @convention(c) (UnsafeMutableRawPointer, UInt64) -> Int32 = {
+    state, linear in
     translator(state)._withUnsafeGuaranteedRef { $0.run(linear) }
 }

@@ -10,7 +10,8 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         if pointee.cpl == 3 {
             access = isAC && pointee.cr0 & ControlRegister0.alignmentMask != 0 ? .alignmentChecked : .user
         } else {
-            access = isAC && pointee.cr4 & ControlRegister4.smap != 0 ? .supervisorWithUserAccess : .supervisor
+            access =
+                isAC && pointee.cr4 & ControlRegister4.smap != 0 ? .supervisorWithUserAccess : .supervisor
         }
         setAccessClass(access)
     }
@@ -63,24 +64,46 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     /// Drops all translations of all contexts, global ones too.
     func flushAllTranslations() {
         let mmu = pointee.mmu
-        for index in 0..<mmu.pointee.contextCount { mmu.pointee.contexts[index].flush(keepingGlobal: false) }
+        for index in 0..<mmu.pointee.contextCount {
+            mmu.pointee.contexts[index].flush(keepingGlobal: false)
+        }
         forgetFetches()
     }
 
     /// Drops what is not global in all contexts.
     func flushNonGlobalTranslations() {
         let mmu = pointee.mmu
-        for index in 0..<mmu.pointee.contextCount { mmu.pointee.contexts[index].flush(keepingGlobal: true) }
+        for index in 0..<mmu.pointee.contextCount {
+            mmu.pointee.contexts[index].flush(keepingGlobal: true)
+        }
         forgetFetches()
     }
 
     /// INVLPG.
     func flushTranslation(page linear: UInt64) {
         let mmu = pointee.mmu
+        var mayHoldCode = isFetched(page: linear)
         for index in 0..<mmu.pointee.contextCount where mmu.pointee.contexts[index].isInUse {
+            if mmu.pointee.contexts[index].mayBeLarge(linear) { mayHoldCode = true }
             mmu.pointee.contexts[index].flush(page: linear)
         }
-        forgetFetches()
+        if mayHoldCode { forgetFetches() }
+    }
+
+    /// Notes that code was fetched from a page.
+    @inline(__always)
+    func noteFetched(page linear: UInt64) {
+        let bit = linear >> 12
+        pointee.mmu.pointee.fetched[Int(truncatingIfNeeded: bit >> 6) & (MMUState.fetchedWords - 1)] |=
+            1 << (bit & 63)
+    }
+
+    /// False where no code was fetched from a page since fetches were forgotten last.
+    private func isFetched(page linear: UInt64) -> Bool {
+        let bit = linear >> 12
+        let word = pointee.mmu.pointee.fetched[
+            Int(truncatingIfNeeded: bit >> 6) & (MMUState.fetchedWords - 1)]
+        return word & 1 << (bit & 63) != 0
     }
 
     /// INVPCID for one context, which may not be kept here.
@@ -88,7 +111,9 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     func flushTranslations(ofContext identifier: UInt16, page linear: UInt64?) {
         let mmu = pointee.mmu
         for index in 0..<mmu.pointee.contextCount
-        where mmu.pointee.contexts[index].isInUse && mmu.pointee.contexts[index].identifier == identifier {
+        where mmu.pointee.contexts[index].isInUse
+            && mmu.pointee.contexts[index].identifier == identifier
+        {
             if let linear {
                 mmu.pointee.contexts[index].flush(page: linear)
             } else {
@@ -146,12 +171,15 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     func forgetFetches() {
         let mmu = pointee.mmu
         for index in 0..<mmu.pointee.contextCount { mmu.pointee.contexts[index].fetchKey = 0 }
+        mmu.pointee.fetched.update(repeating: 0, count: MMUState.fetchedWords)
+        pointee.translation.globalEpoch &+= 1
         renewFetchKey()
     }
 
     private func renewFetchKey() {
         pointee.mmu.pointee.fetchCounter &+= 1
         pointee.fetchKey =
-            pointee.fetchKey & (1 << CodeMode.bitCount - 1) | pointee.mmu.pointee.fetchCounter << CodeMode.bitCount
+            pointee.fetchKey & (1 << CodeMode.bitCount - 1) | pointee.mmu.pointee.fetchCounter
+            << CodeMode.bitCount
     }
 }

@@ -40,6 +40,9 @@ struct MMUState {
     var hasWatches = false
     /// The source of fresh values of `CPUState.fetchKey`.
     var fetchCounter: UInt64 = 0
+    /// A bit for each linear page, by hash, that code was fetched from since all fetches were forgotten.
+    let fetched: UnsafeMutablePointer<UInt64>
+    static let fetchedWords = 64
 
     /// Address spaces that keep their translations; Linux uses six PCIDs of its own.
     static let maximumContexts = 8
@@ -59,6 +62,8 @@ struct MMUState {
         contexts = .allocate(capacity: Self.maximumContexts)
         contexts.initialize(to: TLBContext())
         contexts.pointee.isInUse = true
+        fetched = .allocate(capacity: Self.fetchedWords)
+        fetched.initialize(repeating: 0, count: Self.fetchedWords)
         empty = .allocate(capacity: TLBContext.size)
         for index in 0..<TLBContext.size { (empty + index).initialize(to: .invalid(at: index)) }
     }
@@ -77,6 +82,7 @@ struct MMUState {
         contexts.deallocate()
         ranges.deallocate()
         empty.deallocate()
+        fetched.deallocate()
     }
 }
 

@@ -18,7 +18,8 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         let low = try translateData(address, .read)
         let high = try translateData(wrappedLinear(address &+ UInt64(first)), .read)
         noteWatched(address, size: size, isWrite: false)
-        return readPhysical(low, size: first) | readPhysical(high, size: size &- first) << UInt64(first &* 8)
+        return readPhysical(low, size: first) | readPhysical(high, size: size &- first)
+            << UInt64(first &* 8)
     }
 
     /// A store that the TLB does not answer; nothing is written where any byte of it faults.
@@ -49,10 +50,13 @@ extension UnsafeMutablePointer where Pointee == CPUState {
 
     /// The guest-physical address of code at a linear address, after all checks of an instruction fetch.
     func translateFetch(_ address: UInt64) throws(CPUFault) -> UInt64 {
+        noteFetched(page: address)
         let mmu = pointee.mmu
         let context = mmu.pointee.contexts + mmu.pointee.current
         let number = pointee.cpl == 3 ? TLBTable.userFetch : TLBTable.supervisorFetch
-        let entry = context.pointee.table(number) + Int(truncatingIfNeeded: (address >> 12)) & (TLBContext.size - 1)
+        let entry =
+            context.pointee.table(number) + Int(truncatingIfNeeded: (address >> 12))
+            & (TLBContext.size - 1)
         if address ^ entry.pointee.tag < 4096 { return entry.pointee.page &+ address & 4095 }
         guard isAddressable(address) else { throw generalProtection() }
         let translation = try translate(address, .fetch, pointee.cpl == 3 ? .user : .supervisor)
@@ -73,8 +77,12 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     private func isAddressable(_ address: UInt64) -> Bool { !isLongMode || isCanonical(address) }
 
     private func checkLinear(_ address: UInt64, size: Int) throws(CPUFault) {
-        guard isAddressable(address), isAddressable(address &+ UInt64(size) &- 1) else { throw nonCanonical(address) }
-        if pointee.accessClass == .alignmentChecked, size.nonzeroBitCount == 1, address & UInt64(size - 1) != 0 {
+        guard isAddressable(address), isAddressable(address &+ UInt64(size) &- 1) else {
+            throw nonCanonical(address)
+        }
+        if pointee.accessClass == .alignmentChecked, size.nonzeroBitCount == 1,
+            address & UInt64(size - 1) != 0
+        {
             throw fault(Vector.alignmentCheck, code: 0)
         }
     }
@@ -126,7 +134,8 @@ extension UnsafeMutablePointer where Pointee == CPUState {
 
     @inline(never)
     private func noteWatchedSlowly(_ address: UInt64, size: Int, isWrite: Bool) {
-        for watch in pointee.mmu.pointee.watches where watch.matches(address, size: size, isWrite: isWrite) {
+        for watch in pointee.mmu.pointee.watches
+        where watch.matches(address, size: size, isWrite: isWrite) {
             if let register = watch.register {
                 pointee.pendingDebug |= 1 << UInt64(register)
             } else {

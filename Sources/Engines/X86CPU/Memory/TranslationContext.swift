@@ -37,7 +37,9 @@ struct TLBContext {
     init() {
         let total = TLBTable.count * Self.size
         entries = .allocate(capacity: total)
-        for index in 0..<total { (entries + index).initialize(to: .invalid(at: index & (Self.size - 1))) }
+        for index in 0..<total {
+            (entries + index).initialize(to: .invalid(at: index & (Self.size - 1)))
+        }
         filled = .allocate(capacity: Self.words)
         filled.initialize(repeating: 0, count: Self.words)
         global = .allocate(capacity: Self.words)
@@ -138,6 +140,19 @@ struct TLBContext {
             // 4 MiB, so that either kind of large page goes whole.
             drop(tables: 0..<TLBTable.count) { $0.tag >> 22 == linear >> 22 }
         }
+    }
+
+    /// Whether a page that holds an address may be larger than 4 KiB.
+    func mayBeLarge(_ linear: UInt64) -> Bool {
+        let hash = Int(truncatingIfNeeded: linear >> 21) & (Self.largeWords * 64 - 1)
+        return huge & 1 << ((linear >> 30) & 63) != 0 || large[hash >> 6] & 1 << UInt64(hash & 63) != 0
+    }
+
+    /// Whether the entry of code at an address is of a global page.
+    func isGlobalCode(_ number: Int, _ linear: UInt64) -> Bool {
+        let index = Int(truncatingIfNeeded: linear >> 12) & (Self.size - 1)
+        guard table(number)[index].tag == linear & ~4095 else { return false }
+        return global[number &* Self.wordsPerTable &+ index >> 6] & 1 << UInt64(index & 63) != 0
     }
 
     /// Drops all entries but those of code.

@@ -22,8 +22,13 @@ package enum StateLayout {
     package static let savedFlags = offset(\.translation.savedFlags)
     package static let codePage = offset(\.translation.codePage)
     package static let jumpTable = offset(\.translation.jumpTable)
+    package static let globalKey = offset(\.translation.globalKey)
     package static let stash = offset(\.translation.stash)
-    package static let isVectorLoaded = offset(\.translation.isVectorLoaded)
+    package static let loadedUnits = offset(\.translation.loadedUnits)
+    package static let fxsave = offset(\.fxsave)
+    package static let fpuIP = offset(\.fpuIP)
+    package static let fpuDP = offset(\.fpuDP)
+    package static let fpuOpcode = offset(\.fpuOpcode)
 
     /// The base of a segment register by its number in instructions.
     package static func segmentBase(_ index: UInt8) -> Int32 {
@@ -74,11 +79,13 @@ package func decodeForTranslation(
     _ bytes: UnsafePointer<UInt8>, available: Int, mode: UInt8, offset: Int
 ) -> DecodedInstruction {
     var decoder = InstructionDecoder(
-        bytes: bytes, available: available, mode: CodeMode(rawValue: mode), offset: UInt16(truncatingIfNeeded: offset))
+        bytes: bytes, available: available, mode: CodeMode(rawValue: mode),
+        offset: UInt16(truncatingIfNeeded: offset))
     let result = decoder.decode()
     let flags = decoder.rowFlags
     let status: DecodedInstruction.Status =
-        result == .needsMore ? .incomplete : result == .tooLong || decoder.row == nil ? .undefined : .complete
+        result == .needsMore
+        ? .incomplete : result == .tooLong || decoder.row == nil ? .undefined : .complete
     var instruction = decoder.instruction
     if result == .tooLong {
         instruction.handler = tooLongHandler
@@ -90,7 +97,8 @@ package func decodeForTranslation(
 }
 
 private func describe(_ instruction: Instruction) -> VectorDescription? {
-    guard let operation = UnsafePointer<NativeOperation>(bitPattern: UInt(instruction.immediate)) else { return nil }
+    guard let operation = UnsafePointer<NativeOperation>(bitPattern: UInt(instruction.immediate))
+    else { return nil }
     let traits = operation.pointee.traits
     return VectorDescription(
         isFloatingPoint: traits.contains(.floatingPoint),
@@ -98,7 +106,17 @@ private func describe(_ instruction: Instruction) -> VectorDescription? {
         usesMMX: traits.contains(.mmx), regIsGeneral: traits.contains(.regGeneral),
         rmIsGeneral: traits.contains(.rmGeneral),
         writesMemory: traits.contains(.memory) && traits.contains(.writesRM),
-        memoryBytes: Int(operation.pointee.memoryBytes), isAligned: operation.pointee.alignmentMask != 0)
+        memoryBytes: Int(operation.pointee.memoryBytes), isAligned: operation.pointee.alignmentMask != 0
+    )
+}
+
+/// The memory operand of an x87 instruction that computes, by its opcode (D8...DF) and modrm; 0 bytes for a register form,
+/// nil where it is none or works on the unit's state.
+package func x87Operand(opcode: UInt8, modRM: UInt8) -> (bytes: Int, isWrite: Bool)? {
+    if modRM >= 0xC0 { return X87.isRegisterForm(opcode: opcode, modRM: modRM) ? (0, false) : nil }
+    return X87.memoryOperand(opcode: opcode, digit: modRM >> 3 & 7).map {
+        (Int($0.count), $0.isWrite)
+    }
 }
 
 /// What may change under the translator's feet: which instructions translated code may run without a check.
@@ -107,8 +125,11 @@ package struct TranslationMode: Equatable {
     package var hasAVX: Bool
     /// No exception of vector arithmetic is unmasked.
     package var masksVectorTraps: Bool
+    /// x87 instructions are allowed, and none of its exceptions is unmasked or pending.
+    package var hasFPU: Bool
 
-    package init(hasSSE: Bool, hasAVX: Bool, masksVectorTraps: Bool) {
+    package init(hasSSE: Bool, hasAVX: Bool, masksVectorTraps: Bool, hasFPU: Bool) {
+        self.hasFPU = hasFPU
         self.hasSSE = hasSSE
         self.hasAVX = hasAVX
         self.masksVectorTraps = masksVectorTraps
@@ -119,7 +140,8 @@ extension SoftCPU {
     /// The state that translated code runs on.
     package var translationState: UnsafeMutableRawPointer { UnsafeMutableRawPointer(state) }
     package var translation: UnsafeMutablePointer<TranslationState> {
-        (UnsafeMutableRawPointer(state) + MemoryLayout<CPUState>.offset(of: \.translation).unsafelyUnwrapped)
+        (UnsafeMutableRawPointer(state)
+            + MemoryLayout<CPUState>.offset(of: \.translation).unsafelyUnwrapped)
             .assumingMemoryBound(to: TranslationState.self)
     }
     package var translationRIP: UInt64 {
@@ -135,17 +157,29 @@ extension SoftCPU {
         let both = VectorControl.xcr0SSE | VectorControl.xcr0AVX
         return TranslationMode(
             hasSSE: blocked == 0 && state.pointee.cr4 & VectorControl.osFXSR != 0,
-            hasAVX: blocked & VectorControl.taskSwitched == 0 && state.pointee.cr4 & VectorControl.osXSAVE != 0
+            hasAVX: blocked & VectorControl.taskSwitched == 0
+                && state.pointee.cr4 & VectorControl.osXSAVE != 0
                 && state.pointee.xcr0 & both == both,
-            masksVectorTraps: state.pointee.mxcsr & 0x1F80 == 0x1F80)
+            masksVectorTraps: state.pointee.mxcsr & 0x1F80 == 0x1F80,
+            hasFPU: blocked == 0 && state.fpuControl & FPUStatus.flags == FPUStatus.flags
+                && state.fpuStatus & FPUStatus.summary == 0)
     }
 
     /// The guest-physical address of code; nil where its fetch faults.
     package func physicalCode(at linear: UInt64) -> UInt64? { try? state.translateFetch(linear) }
 
+    /// Whether code that `physicalCode` found lies in a page of all address spaces.
+    package func isGlobalCode(at linear: UInt64) -> Bool {
+        let mmu = state.pointee.mmu
+        return mmu.pointee.contexts[mmu.pointee.current].isGlobalCode(
+            state.pointee.cpl == 3 ? TLBTable.userFetch : TLBTable.supervisorFetch, linear)
+    }
+
     /// Copies code of a page (its number) after marking it as decoded.
     /// - Returns: false where the page is not memory.
-    package func copyCode(page: UInt64, offset: Int, count: Int, to target: UnsafeMutableRawPointer) -> Bool {
+    package func copyCode(page: UInt64, offset: Int, count: Int, to target: UnsafeMutableRawPointer)
+        -> Bool
+    {
         guard
             let host = environment.memory.hostPointer(
                 at: page &* GuestMemory.pageSize, count: Int(GuestMemory.pageSize), writable: false)

@@ -12,10 +12,14 @@ package struct TranslationState {
     package var codePage: UInt64 = 0
     /// The translator's table of code by linear address.
     package var jumpTable: UnsafeMutableRawPointer?
+    /// As `CPUState.fetchKey` for code of global pages, which a change of CR3 leaves as it is.
+    package var globalKey: UInt64 = 0
+    /// Counts what may have changed such code.
+    package var globalEpoch: UInt64 = 0
     /// For code that needs a place to put a register.
     package var stash: UInt64 = 0
-    /// 1 while the host's vector registers and MXCSR are the guest's.
-    package var isVectorLoaded: UInt32 = 0
+    /// Which of the host's registers are the guest's: bit 0 the vectors and MXCSR, bit 1 x87.
+    package var loadedUnits: UInt32 = 0
     /// Entries of a block before it is worth translating.
     package var threshold: Int32 = 0
     /// The translator, for helpers that translated code calls.
@@ -33,7 +37,9 @@ package struct TranslationState {
         return (memory + headroom).bindMemory(to: CPUState.self, capacity: 1)
     }
 
-    static func deallocate(_ state: State) { (UnsafeMutableRawPointer(state) - headroom).deallocate() }
+    static func deallocate(_ state: State) {
+        (UnsafeMutableRawPointer(state) - headroom).deallocate()
+    }
 }
 
 /// Keeps translated code for one processor. Called on the processor's thread.

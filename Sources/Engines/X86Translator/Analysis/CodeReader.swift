@@ -28,7 +28,9 @@ final class CodeReader {
         for granule in offset / Self.granule...(offset + count - 1) / Self.granule
         where read & 1 << UInt64(granule) == 0 {
             let start = granule * Self.granule
-            guard cpu.copyCode(page: page, offset: start, count: Self.granule, to: bytes + start) else { return false }
+            guard cpu.copyCode(page: page, offset: start, count: Self.granule, to: bytes + start) else {
+                return false
+            }
             read |= 1 << UInt64(granule)
         }
         return true
@@ -39,7 +41,8 @@ final class CodeReader {
         guard offset < Self.pageSize else { return nil }
         let available = min(16, Self.pageSize - offset)
         guard provide(offset, available) else { return nil }
-        let decoded = decodeForTranslation(bytes + offset, available: available, mode: mode, offset: offset - start)
+        let decoded = decodeForTranslation(
+            bytes + offset, available: available, mode: mode, offset: offset - start)
         return decoded.status == .incomplete ? nil : decoded
     }
 
@@ -47,7 +50,9 @@ final class CodeReader {
     func needsFlags(at offset: Int) -> Bool {
         var offset = offset
         for _ in 0..<8 {
-            guard let decoded = decode(at: offset, from: offset), decoded.status == .complete else { return true }
+            guard let decoded = decode(at: offset, from: offset), decoded.status == .complete else {
+                return true
+            }
             let raw = RawInstruction(bytes + offset, count: Int(decoded.instruction.length))
             let kind = InstructionKind(raw, decoded)
             if kind == .interpreted { return true }
@@ -55,8 +60,11 @@ final class CodeReader {
             if effect.contains(.reads) { return true }
             if effect.contains(.replaces) { return false }
             if kind == .flow {
-                guard raw.map == 0, raw.opcode == 0xE9 || raw.opcode == 0xEB || raw.opcode == 0xE8 else { return true }
-                let target = offset + Int(truncatingIfNeeded: Int64(bitPattern: decoded.instruction.immediate))
+                guard raw.map == 0, raw.opcode == 0xE9 || raw.opcode == 0xEB || raw.opcode == 0xE8 else {
+                    return true
+                }
+                let target =
+                    offset + Int(truncatingIfNeeded: Int64(bitPattern: decoded.instruction.immediate))
                 guard target >= 0, target < Self.pageSize else { return true }
                 offset = target
             } else {

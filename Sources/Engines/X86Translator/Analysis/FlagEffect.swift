@@ -39,11 +39,13 @@ struct FlagEffect: OptionSet {
         case 0x9E: return .writes
         case 0x9F: return .reads
         case 0xC0, 0xC1, 0xD0, 0xD1:
-            return ofShift(raw.digit, count: UInt8(truncatingIfNeeded: instruction.immediate), instruction)
+            return ofShift(
+                raw.digit, count: UInt8(truncatingIfNeeded: instruction.immediate), instruction)
         case 0xD2, 0xD3: return raw.digit == 2 || raw.digit == 3 ? .unknown : .writes
         case 0xF5: return .unknown
         case 0xF8, 0xF9: return .writes
         case 0xF6, 0xF7: return raw.digit == 2 ? [] : .replacing
+        case 0xD8...0xDF: return X87Form.flagEffect(raw)
         case 0xFE, 0xFF: return raw.digit < 2 ? .writes : []
         default: return []
         }
@@ -53,7 +55,9 @@ struct FlagEffect: OptionSet {
         number == 2 || number == 3 ? [.reads, .writes, .replaces] : .replacing
     }
 
-    private static func ofShift(_ digit: UInt8, count: UInt8, _ instruction: Instruction) -> FlagEffect {
+    private static func ofShift(_ digit: UInt8, count: UInt8, _ instruction: Instruction)
+        -> FlagEffect
+    {
         let count = count & (instruction.operandSize == 3 ? 63 : 31)
         if digit == 2 || digit == 3 { return .unknown }
         return digit >= 4 && count != 0 ? .replacing : .writes

@@ -14,6 +14,8 @@ enum InstructionKind: Equatable {
     case shaped
     /// By code of its own.
     case special
+    /// On the x87 unit.
+    case floating
     /// Ends the block, or leads out of it.
     case flow
 
@@ -31,16 +33,22 @@ enum InstructionKind: Equatable {
         }
     }
 
-    private static func ofVector(_ raw: RawInstruction, _ decoded: DecodedInstruction) -> InstructionKind {
+    private static func ofVector(_ raw: RawInstruction, _ decoded: DecodedInstruction)
+        -> InstructionKind
+    {
         if raw.isVEX, raw.map == 1, raw.opcode == 0x77 { return .verbatim }
         return Shape.of(raw, decoded) == nil ? .interpreted : .shaped
     }
 
-    private static func shaped(_ raw: RawInstruction, _ decoded: DecodedInstruction) -> InstructionKind {
+    private static func shaped(_ raw: RawInstruction, _ decoded: DecodedInstruction)
+        -> InstructionKind
+    {
         Shape.of(raw, decoded) == nil ? .interpreted : .shaped
     }
 
-    private static func ofPrimary(_ raw: RawInstruction, _ instruction: Instruction) -> InstructionKind {
+    private static func ofPrimary(_ raw: RawInstruction, _ instruction: Instruction)
+        -> InstructionKind
+    {
         let is64 = instruction.operandSize == 3
         switch raw.opcode {
         case 0x00..<0x40:
@@ -60,6 +68,8 @@ enum InstructionKind: Equatable {
         case 0xF6, 0xF7:
             if raw.digit >= 6 { return instruction.operandSize >= 2 ? .special : .interpreted }
             return .shaped
+        case 0x9B: return .floating
+        case 0xD8...0xDF: return X87Form(raw) == nil ? .interpreted : .floating
         case 0xFE: return raw.digit < 2 ? .shaped : .interpreted
         case 0xFF: return ofGroup5(raw, instruction)
         default: return .interpreted
@@ -77,7 +87,9 @@ enum InstructionKind: Equatable {
         }
     }
 
-    private static func ofMap1(_ raw: RawInstruction, _ decoded: DecodedInstruction) -> InstructionKind {
+    private static func ofMap1(_ raw: RawInstruction, _ decoded: DecodedInstruction)
+        -> InstructionKind
+    {
         switch raw.opcode {
         case 0x0D, 0x18...0x1F: return .nothing
         case 0x80...0x8F: return .flow
@@ -92,6 +104,7 @@ enum InstructionKind: Equatable {
     /// Whether an interpreted instruction may change what `TranslationMode` says, or more, so that code behind it must be
     /// looked up anew.
     static func changesMode(_ raw: RawInstruction) -> Bool {
+        if raw.map == 0 { return changesFPUMode(raw) }
         guard raw.map == 1 else { return false }
         switch raw.opcode {
         case 0x01: return raw.isMemory || ![0xCA, 0xCB, 0xF8, 0xF9].contains(raw.modRM)
@@ -99,6 +112,16 @@ enum InstructionKind: Equatable {
         case 0xAE: return raw.isMemory && [1, 2, 5].contains(raw.digit)
         case 0xC7: return raw.isMemory && raw.digit != 1
         default: return false
+        }
+    }
+
+    /// FLDENV, FLDCW, FRSTOR and FNINIT.
+    private static func changesFPUMode(_ raw: RawInstruction) -> Bool {
+        switch raw.opcode {
+        case 0xD9: raw.isMemory && (raw.digit == 4 || raw.digit == 5)
+        case 0xDD: raw.isMemory && raw.digit == 4
+        case 0xDB: raw.modRM == 0xE3
+        default: false
         }
     }
 }

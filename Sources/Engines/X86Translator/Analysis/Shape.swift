@@ -60,7 +60,8 @@ struct Shape {
         _ size: UInt8, reg: Bool, writes: Bool = false, isByte: Bool = false
     ) -> Shape {
         let kind: Kind = isByte ? .byte : .general
-        return Shape(reg: reg ? kind : .none, rm: kind, bytes: isByte ? 1 : 1 << Int(size), writesMemory: writes)
+        return Shape(
+            reg: reg ? kind : .none, rm: kind, bytes: isByte ? 1 : 1 << Int(size), writesMemory: writes)
     }
 
     private static func ofPrimary(_ raw: RawInstruction, _ instruction: Instruction) -> Shape? {
@@ -69,13 +70,15 @@ struct Shape {
         switch raw.opcode {
         case 0x00..<0x40:
             guard raw.opcode & 7 < 4 else { return nil }
-            return general(size, reg: true, writes: raw.opcode & 7 < 2 && raw.opcode < 0x38, isByte: isByte)
+            return general(
+                size, reg: true, writes: raw.opcode & 7 < 2 && raw.opcode < 0x38, isByte: isByte)
         case 0x63: return Shape(reg: .general, rm: .general, bytes: 4)
         case 0x69, 0x6B: return general(size, reg: true)
         case 0x80, 0x81, 0x83: return general(size, reg: false, writes: raw.digit != 7, isByte: isByte)
         case 0x84, 0x85, 0x8A, 0x8B: return general(size, reg: true, isByte: isByte)
         case 0x86...0x89: return general(size, reg: true, writes: true, isByte: isByte)
-        case 0xC0, 0xC1, 0xC6, 0xC7, 0xD0...0xD3: return general(size, reg: false, writes: true, isByte: isByte)
+        case 0xC0, 0xC1, 0xC6, 0xC7, 0xD0...0xD3:
+            return general(size, reg: false, writes: true, isByte: isByte)
         case 0xF6, 0xF7:
             return general(size, reg: false, writes: raw.digit == 2 || raw.digit == 3, isByte: isByte)
         case 0xFE, 0xFF: return general(size, reg: false, writes: true, isByte: isByte)
@@ -93,7 +96,8 @@ struct Shape {
             return raw.isMemory ? nil : general(size, reg: true, writes: true)
         case 0xBA: return general(size, reg: false, writes: raw.digit != 4)
         case 0xA4, 0xA5, 0xAC, 0xAD: return general(size, reg: true, writes: true)
-        case 0xB0, 0xB1, 0xC0, 0xC1: return general(size, reg: true, writes: true, isByte: raw.opcode & 1 == 0)
+        case 0xB0, 0xB1, 0xC0, 0xC1:
+            return general(size, reg: true, writes: true, isByte: raw.opcode & 1 == 0)
         case 0xB6, 0xBE: return Shape(reg: .general, rm: .byte, bytes: 1)
         case 0xB7, 0xBF: return Shape(reg: .general, rm: .general, bytes: 2)
         case 0xB8, 0xBC, 0xBD:
@@ -147,7 +151,8 @@ struct Shape {
         if isMMXConversion, !raw.isVEX, raw.repeatPrefix == 0 { return nil }
         return Shape(
             reg: vector.regIsGeneral ? .general : .vector, rm: vector.rmIsGeneral ? .general : .vector,
-            bytes: vector.memoryBytes, writesMemory: vector.writesMemory, alignment: vector.isAligned ? 15 : 0,
+            bytes: vector.memoryBytes, writesMemory: vector.writesMemory,
+            alignment: vector.isAligned ? 15 : 0,
             isVector: true, isFloatingPoint: vector.isFloatingPoint, hasMandatoryPrefix: true)
     }
 

@@ -39,7 +39,9 @@ extension BlockTranslator {
     }
 
     /// A jump that was emitted leads to a target.
-    private mutating func leave(by place: UnsafeMutablePointer<UInt8>, to target: Int, from source: Int) {
+    private mutating func leave(
+        by place: UnsafeMutablePointer<UInt8>, to target: Int, from source: Int
+    ) {
         if isNear(target) {
             cold.append(.chain(from: place, target: target, flags: flags, source: source))
         } else {
@@ -70,7 +72,9 @@ extension BlockTranslator {
     /// The linear address of an offset from the page's start, in scratch0.
     private mutating func emitTarget(_ offset: Int) {
         emitter.load(Host.scratch0, .state(StateLayout.codePage))
-        if offset != 0 { emitter.address(Host.scratch0, .memory(Host.scratch0, Int32(truncatingIfNeeded: offset))) }
+        if offset != 0 {
+            emitter.address(Host.scratch0, .memory(Host.scratch0, Int32(truncatingIfNeeded: offset)))
+        }
     }
 
     private mutating func emitFar(to target: Int) {
@@ -99,11 +103,7 @@ extension BlockTranslator {
         emitter.load(target, .state(StateLayout.fetchKey))
         emitter.op(0x39, target, .memory(entry, JumpTable.keyOffset))
         let stale = emitter.jump(if: Emitter.ifNotEqual)
-        if let site {
-            cold.append(.returned(from: [unknown, stale], site: site))
-        } else {
-            cold += [.lookup(from: unknown), .lookup(from: stale)]
-        }
+        cold.append(.transfer(unknown: unknown, stale: stale, good: emitter.cursor, site: site))
         emitter.load(target, .memory(entry, JumpTable.pageOffset))
         emitter.store(.state(StateLayout.codePage), target)
         emitter.op(0xFF, 4, .memory(entry, JumpTable.codeOffset), wide: false)
@@ -133,7 +133,8 @@ extension BlockTranslator {
         emitter.move(Host.scratch0, Host.guestStack)
         let slow = emitLookup(bytes: 8, isWrite: false)
         emitter.load(Host.scratch0, pairedOperand())
-        moveStack(8 + Int32(truncatingIfNeeded: item.raw.opcode == 0xC2 ? item.instruction.immediate : 0))
+        moveStack(
+            8 + Int32(truncatingIfNeeded: item.raw.opcode == 0xC2 ? item.instruction.immediate : 0))
         interpretSlowly(index, slow)
         emitJumpThroughTable(returning: site(index))
     }
@@ -189,7 +190,8 @@ extension BlockTranslator {
                 emitter.constant(Host.scratch1, UInt32(site))
                 emitter.call(stubs.interpret)
                 emitter.jump(to: back)
-            case .chain(let from, let target, let flags, let source): emitChain(from, target, flags, source)
+            case .chain(let from, let target, let flags, let source):
+                emitChain(from, target, flags, source)
             case .far(let from, let target, let flags):
                 emitter.linkHere(from)
                 self.flags = flags
@@ -199,13 +201,24 @@ extension BlockTranslator {
                 if restoresCounter { emitter.move(Host.rcx, Host.scratch0) }
                 emitter.constant(Host.scratch1, UInt32(offset))
                 emitter.jump(to: saving ? stubs.pollSaving : stubs.poll)
-            case .lookup(let from): Emitter.link(from, to: stubs.lookup)
-            case .returned(let from, let site):
-                for place in from { emitter.linkHere(place) }
-                emitter.constant(Host.scratch1, UInt32(site))
-                emitter.jump(to: stubs.returned)
+            case .transfer(let unknown, let stale, let good, let site):
+                emitMiss(unknown, stale, good, site)
             }
         }
+    }
+
+    /// A look-up that failed: by the key, it may be good by the other one.
+    private mutating func emitMiss(
+        _ unknown: UnsafeMutablePointer<UInt8>, _ stale: UnsafeMutablePointer<UInt8>,
+        _ good: UnsafeMutablePointer<UInt8>, _ site: Int?
+    ) {
+        emitter.linkHere(stale)
+        emitter.load(Host.scratch0, .state(StateLayout.globalKey))
+        emitter.op(0x39, Host.scratch0, .memory(Host.scratch1, JumpTable.keyOffset))
+        Emitter.link(emitter.jump(if: Emitter.ifEqual), to: good)
+        emitter.linkHere(unknown)
+        if let site { emitter.constant(Host.scratch1, UInt32(site)) }
+        emitter.jump(to: site == nil ? stubs.lookup : stubs.returned)
     }
 
     private mutating func emitChain(
@@ -222,7 +235,8 @@ extension BlockTranslator {
         emitter.jump(to: flags == .native ? stubs.chainSaving : stubs.chain)
         sites.append(
             ChainSite(
-                place: from, target: target, page: page, needsSavedEntry: isSaved, isForward: target > source,
+                place: from, target: target, page: page, needsSavedEntry: isSaved,
+                isForward: target > source,
                 mode: key))
     }
 }

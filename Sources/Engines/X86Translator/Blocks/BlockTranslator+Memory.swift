@@ -26,15 +26,24 @@ extension BlockTranslator {
             let start = item.offset - Int(instruction.offset)
             emitter.load(to, .state(StateLayout.codePage))
             emitter.address(
-                to, .memory(to, Int32(truncatingIfNeeded: Int64(start) + instruction.displacement)), wide: wide)
+                to, .memory(to, Int32(truncatingIfNeeded: Int64(start) + instruction.displacement)),
+                wide: wide)
         } else {
             emitSum(instruction, displacement, to, wide: wide)
         }
-        let isSegmented = instruction.segment == 4 || instruction.segment == 5
-        if addsSegment, isSegmented { emitter.op(0x03, to, .state(StateLayout.segmentBase(instruction.segment))) }
+        if addsSegment { addSegment(item) }
     }
 
-    private mutating func emitSum(_ instruction: Instruction, _ displacement: Int32, _ to: UInt8, wide: Bool) {
+    /// Adds the base of FS or GS to the address in scratch0.
+    mutating func addSegment(_ item: BlockInstruction) {
+        let segment = item.instruction.segment
+        guard segment == 4 || segment == 5 else { return }
+        emitter.op(0x03, Host.scratch0, .state(StateLayout.segmentBase(segment)))
+    }
+
+    private mutating func emitSum(
+        _ instruction: Instruction, _ displacement: Int32, _ to: UInt8, wide: Bool
+    ) {
         let hasBase = instruction.base < 16
         let hasIndex = instruction.index < 16
         if !hasBase, !hasIndex {
@@ -51,7 +60,8 @@ extension BlockTranslator {
         }
         let index = hasIndex ? fetch(instruction.index, into: Host.scratch1) : Place.none
         emitter.address(
-            to, Place(base: base, index: index, scale: instruction.scale, displacement: displacement), wide: wide)
+            to, Place(base: base, index: index, scale: instruction.scale, displacement: displacement),
+            wide: wide)
     }
 
     /// An address whose displacement from the page's start has too many bits to be added in one step.
@@ -64,7 +74,9 @@ extension BlockTranslator {
     /// Turns the linear address in scratch0 into an offset in its page, there, and the TLB's entry in scratch1. Jumps out
     /// where the TLB does not know the page or the access crosses its end. Destroys RFLAGS.
     /// - Returns: the jumps.
-    mutating func emitLookup(bytes: Int, isWrite: Bool, alignment: UInt8 = 0) -> [UnsafeMutablePointer<UInt8>] {
+    mutating func emitLookup(bytes: Int, isWrite: Bool, alignment: UInt8 = 0)
+        -> [UnsafeMutablePointer<UInt8>]
+    {
         var slow: [UnsafeMutablePointer<UInt8>] = []
         let (address, entry) = (Host.scratch0, Host.scratch1)
         if alignment != 0 {
@@ -77,7 +89,8 @@ extension BlockTranslator {
         emitter.op(0xC1, 5, .register(entry), wide: false)
         emitter.byte(8)
         emitter.arithmetic(
-            4, .register(entry), Int32((StateLayout.tlbEntries - 1) * StateLayout.tlbEntryBytes), wide: false)
+            4, .register(entry), Int32((StateLayout.tlbEntries - 1) * StateLayout.tlbEntryBytes),
+            wide: false)
         emitter.op(0x03, entry, .state(isWrite ? StateLayout.writeTLB : StateLayout.readTLB))
         emitter.op(0x33, address, .memory(entry))
         emitter.arithmetic(7, .register(address), Int32(CodeReader.pageSize - bytes))
@@ -102,16 +115,30 @@ extension BlockTranslator {
         cold.append(.interpret(from: slow, site: site(index), back: emitter.cursor))
     }
 
-    // MARK: vectors
+    // MARK: units
 
     /// Before an instruction that uses vector registers; destroys RFLAGS the first time in a block.
     mutating func prepareVectors(_ item: BlockInstruction) {
         guard !hasVectors else { return }
+        prepareUnit(item, UnitTransfer.vectors, stubs.loadVectors)
+        hasVectors = true
+    }
+
+    /// As above for the x87 unit.
+    mutating func prepareFPU(_ item: BlockInstruction) {
+        guard !hasFPU else { return }
+        prepareUnit(item, UnitTransfer.fpu, stubs.loadFPU)
+        hasFPU = true
+    }
+
+    private mutating func prepareUnit(
+        _ item: BlockInstruction, _ bit: UInt8, _ load: UnsafeMutablePointer<UInt8>
+    ) {
         prepareClobber(item)
-        emitter.arithmetic(7, .state(StateLayout.isVectorLoaded), 0, wide: false)
+        emitter.instruction(Encoding(), 0xF6, reg: 0, .state(StateLayout.loadedUnits))
+        emitter.byte(bit)
         // Over the call's five bytes.
         emitter.bytes(0x75, 5)
-        emitter.call(stubs.loadVectors)
-        hasVectors = true
+        emitter.call(load)
     }
 }

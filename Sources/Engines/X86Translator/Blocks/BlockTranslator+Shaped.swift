@@ -13,7 +13,9 @@ extension BlockTranslator {
 
     mutating func emitShaped(_ index: Int) {
         let item = body[index]
-        guard let shape = Shape.of(item.raw, item.decoded), !(item.raw.isMemory && Self.isOutOfReach(item)) else {
+        guard let shape = Shape.of(item.raw, item.decoded),
+            !(item.raw.isMemory && Self.isOutOfReach(item))
+        else {
             return emitByInterpreter(index)
         }
         if shape.isVector { prepareVectors(item) }
@@ -45,7 +47,8 @@ extension BlockTranslator {
     ) -> EmittedRegister {
         switch kind {
         case .none, .vector: return EmittedRegister(number: number)
-        case .byte where raw.rex == 0 && !raw.isVEX && number >= 4: return EmittedRegister(number: number)
+        case .byte where raw.rex == 0 && !raw.isVEX && number >= 4:
+            return EmittedRegister(number: number)
         case .byte, .general:
             if let host = Host.of(number) { return EmittedRegister(number: host) }
             emitter.load(scratch, Self.slot(number))
@@ -70,7 +73,8 @@ extension BlockTranslator {
         prepareFlags(item)
         let raw = item.raw
         let rm = register(raw.rm, shape.rm, raw, scratch: Host.scratch0)
-        let isSame = rm.slot != nil && (shape.reg == .general || shape.reg == .byte) && raw.reg == raw.rm
+        let isSame =
+            rm.slot != nil && (shape.reg == .general || shape.reg == .byte) && raw.reg == raw.rm
         let reg = isSame ? rm : register(raw.reg, shape.reg, raw, scratch: Host.scratch1)
         emitOperation(item, shape, reg: reg.number, .register(rm.number))
         writeBack(rm)
@@ -81,7 +85,8 @@ extension BlockTranslator {
         let raw = item.raw
         prepareClobber(item)
         emitAddress(item)
-        let slow = emitLookup(bytes: shape.bytes, isWrite: shape.writesMemory, alignment: shape.alignment)
+        let slow = emitLookup(
+            bytes: shape.bytes, isWrite: shape.writesMemory, alignment: shape.alignment)
         let isSpilled = (shape.reg == .general || shape.reg == .byte) && Host.of(raw.reg) == nil
         let restores = wantsFlags(item) && flags == .saved
         let place = isSpilled || restores ? singleOperand() : pairedOperand()

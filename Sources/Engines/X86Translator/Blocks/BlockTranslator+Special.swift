@@ -117,7 +117,8 @@ extension BlockTranslator {
         let size = item.instruction.operandSize
         if let host = Host.of(item.raw.reg) {
             emitter.instruction(
-                Encoding(prefix: size == 1 ? 0x66 : 0, isWide: size == 3), 0x8B, reg: host, .register(Host.scratch0))
+                Encoding(prefix: size == 1 ? 0x66 : 0, isWide: size == 3), 0x8B, reg: host,
+                .register(Host.scratch0))
         } else if size == 1 {
             emitter.instruction(Encoding(prefix: 0x66), 0x89, reg: Host.scratch0, Self.slot(item.raw.reg))
         } else {
@@ -132,7 +133,8 @@ extension BlockTranslator {
         let register = fetch(guest, into: Host.scratch0)
         let size = item.instruction.operandSize
         emitter.instruction(
-            Encoding(prefix: size == 1 ? 0x66 : 0, isWide: size == 3), 0x87, reg: Host.rax, .register(register))
+            Encoding(prefix: size == 1 ? 0x66 : 0, isWide: size == 3), 0x87, reg: Host.rax,
+            .register(register))
         if Host.of(guest) == nil { emitter.store(Self.slot(guest), register) }
     }
 
@@ -140,7 +142,9 @@ extension BlockTranslator {
     private mutating func emitConstant(_ item: BlockInstruction) {
         let guest = item.raw.opcodeRegister
         let value = item.instruction.immediate
-        if item.raw.opcode < 0xB8 { return emitByteConstant(item, guest, UInt8(truncatingIfNeeded: value)) }
+        if item.raw.opcode < 0xB8 {
+            return emitByteConstant(item, guest, UInt8(truncatingIfNeeded: value))
+        }
         let register = fetch(guest, into: Host.scratch0)
         switch item.instruction.operandSize {
         case 1:

@@ -51,15 +51,16 @@ struct BlockTranslator {
     /// Code out of line that is emitted behind the block.
     enum Cold {
         /// Interprets an instruction and goes on behind it.
-        case interpret(from: [UnsafeMutablePointer<UInt8>], site: Int, back: UnsafeMutablePointer<UInt8>)
+        case interpret(
+            from: [UnsafeMutablePointer<UInt8>], site: Int, back: UnsafeMutablePointer<UInt8>)
         /// Leaves for a target in the page.
         case chain(from: UnsafeMutablePointer<UInt8>, target: Int, flags: FlagPlace, source: Int)
         /// Leaves for a target in another page.
         case far(from: UnsafeMutablePointer<UInt8>, target: Int, flags: FlagPlace)
-        /// Leaves for the address in `rip`.
-        case lookup(from: UnsafeMutablePointer<UInt8>)
-        /// As `lookup` behind a return, whose target has not been looked at: tells the instruction.
-        case returned(from: [UnsafeMutablePointer<UInt8>], site: Int)
+        /// Leaves for the address in `rip`, or goes on at `good` where only the key differed.
+        case transfer(
+            unknown: UnsafeMutablePointer<UInt8>, stale: UnsafeMutablePointer<UInt8>,
+            good: UnsafeMutablePointer<UInt8>, site: Int?)
         case poll(from: UnsafeMutablePointer<UInt8>, offset: Int, restoresCounter: Bool, saving: Bool)
     }
 
@@ -76,6 +77,8 @@ struct BlockTranslator {
     var flags = FlagPlace.native
     /// The host's vector registers are the guest's from here on.
     var hasVectors = false
+    /// As `hasVectors` for the x87 unit.
+    var hasFPU = false
     /// Offset of the block's instructions in the data area.
     var dataOffset = 0
     /// First index that `sites` will have in the translator's list.
@@ -105,12 +108,16 @@ struct BlockTranslator {
     /// - Returns: false where not even its first instruction lies in the page whole.
     mutating func decode() -> Bool {
         var offset = start
-        while body.count < Self.maximumInstructions, let decoded = reader.decode(at: offset, from: start) {
+        while body.count < Self.maximumInstructions,
+            let decoded = reader.decode(at: offset, from: start)
+        {
             let raw = RawInstruction(reader.pointer(offset), count: Int(decoded.instruction.length))
             var kind = InstructionKind(raw, decoded)
             if kind == .shaped || kind == .verbatim, !isAllowed(raw, decoded) { kind = .interpreted }
+            if kind == .floating, !mode.hasFPU { kind = .interpreted }
             let effect = kind == .interpreted ? .unknown : FlagEffect.of(raw, decoded)
-            body.append(BlockInstruction(decoded: decoded, raw: raw, kind: kind, effect: effect, offset: offset))
+            body.append(
+                BlockInstruction(decoded: decoded, raw: raw, kind: kind, effect: effect, offset: offset))
             offset += Int(decoded.instruction.length)
             if decoded.status == .undefined || decoded.endsBlock || endsBlock(kind, raw) { break }
         }
@@ -135,7 +142,9 @@ struct BlockTranslator {
         var isLive = true
         if last.kind == .flow {
             if let target = last.nearTarget { isLive = liveAtTarget(target, last) }
-        } else if last.kind != .interpreted, body.count == Self.maximumInstructions || last.end == CodeReader.pageSize {
+        } else if last.kind != .interpreted,
+            body.count == Self.maximumInstructions || last.end == CodeReader.pageSize
+        {
             isLive = reader.needsFlags(at: last.end)
         }
         for index in body.indices.reversed() {
@@ -163,7 +172,8 @@ struct BlockTranslator {
     }
 
     private mutating func emitEntry() {
-        let needsFlags = body[0].effect.contains(.reads) || body[0].flagsAreLive && !body[0].effect.contains(.replaces)
+        let needsFlags =
+            body[0].effect.contains(.reads) || body[0].flagsAreLive && !body[0].effect.contains(.replaces)
         entries.saved = emitter.cursor
         if needsFlags {
             flags = .saved
@@ -196,6 +206,7 @@ struct BlockTranslator {
         case .verbatim: emitVerbatim(item)
         case .shaped: emitShaped(index)
         case .special: emitSpecial(index)
+        case .floating: emitFloating(index)
         case .flow: emitFlow(index)
         }
     }
@@ -238,11 +249,14 @@ struct BlockTranslator {
     }
 
     /// Before an instruction that RFLAGS is not destroyed for.
-    mutating func prepareFlags(_ item: BlockInstruction) { if wantsFlags(item) { ensureNativeFlags() } }
+    mutating func prepareFlags(_ item: BlockInstruction) {
+        if wantsFlags(item) { ensureNativeFlags() }
+    }
 
     /// Before code that destroys RFLAGS on behalf of an instruction.
     mutating func prepareClobber(_ item: BlockInstruction) {
-        let survive = item.effect.contains(.reads) || item.flagsAreLive && !item.effect.contains(.replaces)
+        let survive =
+            item.effect.contains(.reads) || item.flagsAreLive && !item.effect.contains(.replaces)
         if survive { saveFlags() }
         flags = survive && flags != .nowhere ? .saved : .nowhere
     }

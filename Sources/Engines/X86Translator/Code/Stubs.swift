@@ -26,8 +26,9 @@ struct Stubs {
     /// Called by translated code: runs the instruction at the place in the data area that `scratch1` holds. The flags are
     /// saved before, and afterwards both saved and in RFLAGS.
     let interpret: UnsafeMutablePointer<UInt8>
-    /// Called by translated code: makes the host's vector registers the guest's. Changes `scratch0` alone.
-    let loadVectors: UnsafeMutablePointer<UInt8>
+    /// Called by translated code: make the host's vector registers, or its x87 unit, the guest's. Change the scratch
+    /// registers and RFLAGS alone.
+    let loadVectors: UnsafeMutablePointer<UInt8>, loadFPU: UnsafeMutablePointer<UInt8>
     let end: UnsafeMutablePointer<UInt8>
 
     /// - Parameter helper: what `interpret` calls, with the state and the place of the instruction; gives an `Outcome`.
@@ -37,15 +38,21 @@ struct Stubs {
         Self.emitEnter(&emitter)
         let leave = emitter.cursor
         Self.emitLeave(&emitter)
-        let vectors = VectorTransfer(hasAVX: hasAVX)
+        let units = UnitTransfer(hasAVX: hasAVX)
         loadVectors = emitter.cursor
-        vectors.emitLoadRoutine(&emitter)
+        units.emitLoadVectors(&emitter)
+        loadFPU = emitter.cursor
+        units.emitLoadFPU(&emitter)
+        let reload = emitter.cursor
+        units.emitReload(&emitter)
         // Keeps all but scratch0, with the state in RBX.
-        let saveVectors = emitter.cursor
-        vectors.emitSaveRoutine(&emitter)
-        func way(_ emitter: inout Emitter, _ reason: UInt32, saving: Bool) -> UnsafeMutablePointer<UInt8> {
+        let saveUnits = emitter.cursor
+        units.emitSave(&emitter)
+        func way(_ emitter: inout Emitter, _ reason: UInt32, saving: Bool) -> UnsafeMutablePointer<
+            UInt8
+        > {
             let place = emitter.cursor
-            Self.emitExit(&emitter, reason, saving: saving, leave: leave, saveVectors: saveVectors)
+            Self.emitExit(&emitter, reason, saving: saving, leave: leave, saveUnits: saveUnits)
             return place
         }
         chain = way(&emitter, ExitReason.chain, saving: false)
@@ -55,7 +62,7 @@ struct Stubs {
         lookup = way(&emitter, ExitReason.lookup, saving: false)
         returned = way(&emitter, ExitReason.returned, saving: false)
         interpret = emitter.cursor
-        Self.emitInterpret(&emitter, helper, leave: leave, saveVectors: saveVectors, loadVectors: loadVectors)
+        Self.emitInterpret(&emitter, helper, leave: leave, saveUnits: saveUnits, reload: reload)
         end = emitter.cursor
     }
 
@@ -95,15 +102,17 @@ struct Stubs {
 
     private static func emitExit(
         _ emitter: inout Emitter, _ reason: UInt32, saving: Bool, leave: UnsafeMutablePointer<UInt8>,
-        saveVectors: UnsafeMutablePointer<UInt8>
+        saveUnits: UnsafeMutablePointer<UInt8>
     ) {
         emitter.store(general(Host.rsp, 0), Host.rax)
         if saving { emitSaveFlags(&emitter, Host.rsp) }
-        for pair in Host.mapped where pair.host != Host.rax { emitter.store(general(Host.rsp, pair.guest), pair.host) }
+        for pair in Host.mapped where pair.host != Host.rax {
+            emitter.store(general(Host.rsp, pair.guest), pair.host)
+        }
         emitter.move(Host.rbx, Host.rsp)
-        let none = emitTestVectors(&emitter, Emitter.ifEqual)
-        emitter.call(saveVectors)
-        emitter.op(0xC7, 0, .memory(Host.rbx, StateLayout.isVectorLoaded), wide: false)
+        let none = emitTestUnits(&emitter, Emitter.ifEqual)
+        emitter.call(saveUnits)
+        emitter.op(0xC7, 0, .memory(Host.rbx, StateLayout.loadedUnits), wide: false)
         emitter.long(0)
         emitter.linkHere(none)
         // RAX = site << 32 | reason.
@@ -115,8 +124,10 @@ struct Stubs {
     }
 
     /// RBX: the state.
-    private static func emitTestVectors(_ emitter: inout Emitter, _ condition: UInt8) -> UnsafeMutablePointer<UInt8> {
-        emitter.arithmetic(7, .memory(Host.rbx, StateLayout.isVectorLoaded), 0, wide: false)
+    private static func emitTestUnits(_ emitter: inout Emitter, _ condition: UInt8)
+        -> UnsafeMutablePointer<UInt8>
+    {
+        emitter.arithmetic(7, .memory(Host.rbx, StateLayout.loadedUnits), 0, wide: false)
         return emitter.jump(if: condition)
     }
 
@@ -129,20 +140,21 @@ struct Stubs {
 
     /// Changes RAX.
     static func emitRestoreFlags(_ emitter: inout Emitter, _ base: UInt8) {
-        emitter.instruction(Encoding(map: 1), 0xB7, reg: Host.rax, .memory(base, StateLayout.savedFlags))
+        emitter.instruction(
+            Encoding(map: 1), 0xB7, reg: Host.rax, .memory(base, StateLayout.savedFlags))
         // 1 + 127 overflows; SAHF leaves OF.
         emitter.bytes(0x04, 0x7F, 0x9E)
     }
 
     private static func emitInterpret(
         _ emitter: inout Emitter, _ helper: UInt64, leave: UnsafeMutablePointer<UInt8>,
-        saveVectors: UnsafeMutablePointer<UInt8>, loadVectors: UnsafeMutablePointer<UInt8>
+        saveUnits: UnsafeMutablePointer<UInt8>, reload: UnsafeMutablePointer<UInt8>
     ) {
         // The return address lies just below the state.
         for pair in Host.mapped { emitter.store(general(Host.rsp, pair.guest, 8), pair.host) }
         emitter.address(Host.rbx, .memory(Host.rsp, 8))
-        let unused = emitTestVectors(&emitter, Emitter.ifEqual)
-        emitter.call(saveVectors)
+        let unused = emitTestUnits(&emitter, Emitter.ifEqual)
+        emitter.call(saveUnits)
         emitter.linkHere(unused)
         emitter.move(Host.rdi, Host.rbx)
         emitter.move(Host.rsi, Host.scratch1, wide: false)
@@ -152,10 +164,10 @@ struct Stubs {
         emitter.bytes(0x85, 0xC0)
         let isOver = emitter.jump(if: Emitter.ifNotEqual)
         emitter.move(Host.rsp, Host.rbx)
-        let stillUnused = emitTestVectors(&emitter, Emitter.ifEqual)
+        let stillUnused = emitTestUnits(&emitter, Emitter.ifEqual)
         // The call's return address takes the place of this stub's own.
         emitter.load(Host.scratch1, .memory(Host.rbx, -8))
-        emitter.call(loadVectors)
+        emitter.call(reload)
         emitter.store(.memory(Host.rbx, -8), Host.scratch1)
         emitter.linkHere(stillUnused)
         emitter.address(Host.rsp, .memory(Host.rbx, -8))
@@ -163,41 +175,8 @@ struct Stubs {
         for pair in Host.mapped { emitter.load(pair.host, general(Host.rsp, pair.guest, 8)) }
         emitter.byte(0xC3)
         emitter.linkHere(isOver)
-        emitter.op(0xC7, 0, .memory(Host.rbx, StateLayout.isVectorLoaded), wide: false)
+        emitter.op(0xC7, 0, .memory(Host.rbx, StateLayout.loadedUnits), wide: false)
         emitter.long(0)
         emitter.jump(to: leave)
-    }
-}
-
-/// Moves all vector registers and MXCSR between the host and the state.
-struct VectorTransfer {
-    let hasAVX: Bool
-
-    private func each(_ emitter: inout Emitter, _ base: UInt8, isStore: Bool) {
-        for number in UInt8(0)..<16 {
-            emitter.instruction(
-                Encoding(map: 1, vex: hasAVX ? (0, true) : nil), isStore ? 0x11 : 0x10, reg: number,
-                .memory(base, Int32(number) * 32))
-        }
-    }
-
-    /// Called with the state directly above the return address.
-    func emitLoadRoutine(_ emitter: inout Emitter) {
-        emitter.load(Host.scratch0, .memory(Host.rsp, StateLayout.vectors + 8))
-        each(&emitter, Host.scratch0, isStore: false)
-        emitter.instruction(Encoding(map: 1), 0xAE, reg: 2, .memory(Host.rsp, StateLayout.mxcsr + 8))
-        emitter.op(0xC7, 0, .memory(Host.rsp, StateLayout.isVectorLoaded + 8), wide: false)
-        emitter.long(1)
-        emitter.byte(0xC3)
-    }
-
-    /// RBX: the state.
-    func emitSaveRoutine(_ emitter: inout Emitter) {
-        emitter.load(Host.scratch0, .memory(Host.rbx, StateLayout.vectors))
-        each(&emitter, Host.scratch0, isStore: true)
-        emitter.instruction(Encoding(map: 1), 0xAE, reg: 3, .memory(Host.rbx, StateLayout.mxcsr))
-        emitter.instruction(Encoding(map: 1), 0xAE, reg: 2, .memory(Host.scratch0, StateLayout.hostControl))
-        if hasAVX { emitter.bytes(0xC5, 0xF8, 0x77) }
-        emitter.byte(0xC3)
     }
 }
