@@ -100,4 +100,18 @@ import X86Translator
         ])
         #expect(machine.cpu[general: 0] == 0xFFFF_FFFE_FFFF_FFFE)
     }
+
+    @Test func floatingPointKeepsItsStack() throws {
+        // fninit; fldpi; movq xmm0, rcx; fld1; faddp; fst qword [rsp - 16]; mov rax, [rsp - 16]; fld st0; fcomip st1;
+        // setz dl; fnstsw [rsp - 24]; movzx ebx, word [rsp - 24]
+        let machine = try expectAgreement(
+            [
+                0xDB, 0xE3, 0xD9, 0xEB, 0x66, 0x48, 0x0F, 0x6E, 0xC1, 0xD9, 0xE8, 0xDE, 0xC1, 0xDD, 0x54, 0x24, 0xF0,
+                0x48, 0x8B, 0x44, 0x24, 0xF0, 0xD9, 0xC0, 0xDF, 0xF1, 0x0F, 0x94, 0xC2, 0xDD, 0x7C, 0x24, 0xE8, 0x0F,
+                0xB7, 0x5C, 0x24, 0xE8,
+            ], rcx: 5)
+        #expect(machine.cpu[general: 0] == 0x4010_90FD_AA22_168C)
+        #expect(machine.cpu[general: 2] == 1)
+        #expect(machine.cpu.fxsaveImage.count == 512)
+    }
 }

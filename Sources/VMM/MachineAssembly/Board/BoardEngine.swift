@@ -74,7 +74,11 @@ final class SoftwareEngine: BoardEngine {
             if let bytes = translationBytes {
                 do throws(Errno) {
                     try Translator.install(on: processor, cacheBytes: Int(bytes) / count)
-                } catch { throw UserError("the host has no room for translated code: \(error)") }
+                } catch {
+                    throw UserError(
+                        "cannot map memory for translated code", because: error,
+                        remedy: "interpret with -accel tcg,jit=off")
+                }
             }
             let apic = LocalAPIC(
                 identifier: UInt32(index), isBootstrap: index == 0, bus: controllers.bus, machineLock: machineLock,
