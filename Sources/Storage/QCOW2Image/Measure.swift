@@ -20,7 +20,8 @@ extension QCOW2Driver: MeasuringDriver {
         if let mode = options.string("preallocation").flatMap(Preallocation.init), mode == .full || mode == .falloc {
             required = virtualSize
         }
-        let full = fullSize(virtualSize, header)
+        let secretLength = try NewEncryption(options, ciphers, NoSecrets())?.headerLength() ?? 0
+        let full = fullSize(virtualSize, header) + Geometry(header).roundUp(secretLength)
         var bitmaps: Int64?
         if header.version >= 3, let store = source as? any BitmapStore {
             bitmaps = bitmapBytes(store, cluster)
