@@ -9,8 +9,8 @@ extension QCOW2Node: AmendableNode {
         _ options: CreateOptions, force: Bool, progress: (Double) -> Void
     ) throws(BlockError) {
         try checkWritable()
-        progress(0)
         let target = try AmendTarget(options, self)
+        if target.version >= header.version { progress(0) }
         if target.version > header.version { try setVersion(3) }
         if let isLazy = target.isLazy { try setLazy(isLazy) }
         if let name = target.dataFile {
@@ -21,7 +21,7 @@ extension QCOW2Node: AmendableNode {
         }
         if let size = target.size, size != length { try resize(to: size, preallocation: .off, exact: false) }
         if let isRaw = target.isRaw { try setRaw(isRaw) }
-        if target.version < header.version { try downgrade() }
+        if target.version < header.version { try downgrade(progress) }
         if target.refcountOrder != header.refcountOrder { try changeWidth(target.refcountOrder) }
         progress(1)
     }
@@ -58,7 +58,7 @@ extension QCOW2Node: AmendableNode {
     }
 
     /// Version 2 knows no zero clusters, so they get bytes.
-    private func downgrade() throws(BlockError) {
+    private func downgrade(_ progress: (Double) -> Void) throws(BlockError) {
         if let first = snapshotList.first(where: {
             $0.information.diskSize != header.size || $0.information.vmStateSize > Int64(UInt32.max)
         }) {
@@ -67,7 +67,7 @@ extension QCOW2Node: AmendableNode {
                 advice: "Snapshot '\(first.information.name)' has a state that version 2 cannot describe")
         }
         do throws(BlockError) {
-            try expandZeroes()
+            try expandZeroes(progress)
         } catch {
             throw BlockError(system: error.errno, "Failed to turn zero into data clusters")
         }
@@ -79,33 +79,6 @@ extension QCOW2Node: AmendableNode {
             header.unknownFields = []
         }
         try setVersion(2)
-    }
-
-    private func expandZeroes() throws(BlockError) {
-        let size = length
-        let zeroes = AlignedBuffer(zeroed: geometry.clusterSize)
-        var offset: Int64 = 0
-        while offset < size {
-            let limit = size - offset
-            let extent = try lock.withLock { () throws(BlockError) in try lookup(offset, limit: limit) }
-            let end = offset + extent.count
-            if extent.kind == .zeroPlain || extent.kind == .zeroAllocated {
-                while offset < end {
-                    let part = Int(min(Int64(geometry.clusterSize), end - offset))
-                    if backing == nil, extent.kind == .zeroPlain {
-                        let guest = offset
-                        try exclusively { () throws(BlockError) in
-                            try makeL2Writable(guest)
-                            try setL2Entry(guest, 0)
-                        }
-                    } else {
-                        try write(zeroes.region.slice(0, part), at: offset, flags: [])
-                    }
-                    offset += Int64(part)
-                }
-            }
-            offset = end
-        }
     }
 
     /// Counts everything anew in another width and switches by one write of the header.
@@ -180,8 +153,9 @@ private struct AmendTarget {
         size = options.isSet("size") ? options.number("size") : nil
         if let size, size & 511 != 0 { throw BlockError(.invalidArgument, "The new size must be a multiple of 512") }
         if options.isSet("backing_file") || options.isSet("backing_fmt") {
-            let same = options.string("backing_file") == header.backingName
-            if !same || options.isSet("backing_fmt") {
+            let hasSameName = options.string("backing_file") == header.backingName
+            let format = options.isSet("backing_fmt") ? options.string("backing_fmt") : nil
+            if !hasSameName || format != header.extensionText(Format.Extension.backingFormat) {
                 throw BlockError(
                     .invalidArgument, "Cannot amend the backing file", hint: "You can use 'qemu-img rebase' instead.")
             }
@@ -217,10 +191,11 @@ private struct AmendTarget {
                 "Lazy refcounts only supported with compatibility level 1.1 and above (use compat=1.1 or greater)")
         }
         if version < 3, header.version >= 3 {
-            let rest = header.incompatible & (Format.Incompatible.known & ~Format.Incompatible.dirty)
+            if header.hasDataFile { throw BlockError(.notSupported, "Cannot downgrade an image with a data file") }
+            let rest = header.incompatible & ~Format.Incompatible.dirty
             if rest != 0 {
                 throw BlockError(
-                    .notSupported, "Cannot downgrade an image with incompatible features set")
+                    .notSupported, "Cannot downgrade an image with incompatible features \(hexadecimal(rest)) set")
             }
         }
     }

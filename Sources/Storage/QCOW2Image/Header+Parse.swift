@@ -138,7 +138,8 @@ extension Header {
 
     /// The names in the image's own table for feature bits that are not known here.
     private func featureText(_ bits: UInt64) -> String {
-        var table = extensionData(Format.Extension.featureNames) ?? []
+        // Of several tables the last one counts.
+        var table = extensions.last { $0.type == Format.Extension.featureNames }?.data ?? []
         // A last name may be cut off.
         table += [UInt8](repeating: 0, count: (48 - table.count % 48) % 48)
         var names: [String] = []

@@ -30,7 +30,9 @@ extension QCOW2Node: DescribedNode, HostStorageNode {
                 facts.append(("extended-l2", .flag(header.hasExtendedL2)))
                 if header.hasDataFile {
                     let isRaw = header.autoClear & Format.AutoClear.rawDataFile != 0
-                    facts.append(("data-file", .text(header.extensionText(Format.Extension.dataFile) ?? "")))
+                    if let name = header.extensionText(Format.Extension.dataFile) {
+                        facts.append(("data-file", .text(name)))
+                    }
                     facts.append(("data-file-raw", .flag(isRaw)))
                 }
                 if !bitmapList.isEmpty { facts.append(("bitmaps", .list(bitmapList.map(describe)))) }

@@ -11,6 +11,9 @@ extension QCOW2Node: ResizableNode {
             throw BlockError(.invalidArgument, "The new size must be a multiple of 512")
         }
         let old = length
+        if header.version < 3, lock.withLock({ !snapshotList.isEmpty }) {
+            throw BlockError(.notSupported, "Can't resize a v2 image which has snapshots")
+        }
         if newLength < old, preallocation != .off {
             throw BlockError(.notSupported, "Preallocation can't be used for shrinking an image")
         }

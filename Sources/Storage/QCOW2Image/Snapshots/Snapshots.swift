@@ -25,6 +25,7 @@ extension QCOW2Node: SnapshotStore, EmptyableNode {
     public func createSnapshot(_ information: SnapshotInformation) throws(BlockError) {
         try checkSnapshotsPossible()
         try exclusively { () throws(BlockError) in
+            guard snapshotList.count < Format.maximumSnapshots else { throw BlockError(system: .fileTooLarge) }
             try settle()
             var information = information
             if information.identifier.isEmpty { information.identifier = nextIdentifier }

@@ -8,6 +8,8 @@ struct CountChanges {
 
     /// Images with more clusters than this are refused: the table of changes alone would take 512 MiB.
     private static let mostClusters: Int64 = 256 << 20
+    /// Clusters that no refcount table could count.
+    private static let mostCounted: Int64 = 1 << 35
 
     /// - Parameter clusters: those in the file; nothing can refer to others.
     init(clusters: Int64) throws(BlockError) {
@@ -19,8 +21,11 @@ struct CountChanges {
 
     mutating func add(_ difference: Int16, offset: Int64, count: Int64, bits: Int64) throws(BlockError) {
         guard count > 0, offset >= 0, (offset + count - 1) >> bits < differences.count else {
+            // The numbers are those with which the original gives up.
+            let isHopeless = offset >> bits >= Self.mostCounted
             throw BlockError(
-                .corrupt, "A table refers to a cluster that is not counted (offset 0x\(String(offset, radix: 16)))")
+                .corrupt, "A table refers to a cluster that is not counted (offset 0x\(String(offset, radix: 16)))",
+                errno: isHopeless ? .fileTooLarge : .wouldBlock)
         }
         for cluster in offset >> bits...(offset + count - 1) >> bits {
             let (sum, overflow) = differences[Int(cluster)].addingReportingOverflow(difference)
