@@ -60,7 +60,7 @@ import Testing
             let file = FailingNode(fresh.content)
             file.arm(.write(number))
             let hasFailed = work(try CrashRun.open(file, writable: true))
-            #expect(hasFailed == (file.hits > 0), "\(options), write \(number)")
+            #expect(hasFailed || file.hits == 0, "\(options), write \(number)")
             try expectSound(file.content, "\(options), write \(number)")
             if file.hits == 0 { break }
         }
@@ -73,7 +73,7 @@ import Testing
             let file = FailingNode(fresh.content)
             file.arm(.flush(number))
             let hasFailed = work(try CrashRun.open(file, writable: true))
-            #expect(hasFailed == (file.hits > 0), "\(options), flush \(number)")
+            #expect(hasFailed || file.hits == 0, "\(options), flush \(number)")
             try expectSound(file.content, "\(options), flush \(number)")
             if file.hits == 0 { break }
         }

@@ -97,9 +97,10 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
             }
         }
         refcounts.updateHeader = { [unowned self] (offset, clusters) throws(BlockError) in
-            header.refcountTableOffset = offset
-            header.refcountTableClusters = clusters
-            try writeFixedHeader()
+            var next = header
+            next.refcountTableOffset = offset
+            next.refcountTableClusters = clusters
+            try switchHeader(to: next)
         }
         refcounts.vet = { [unowned self] (offset, clusters, purpose) throws(BlockError) in
             try vetAllocation(offset, clusters, purpose)
@@ -173,6 +174,20 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
     func writeFixedHeader() throws(BlockError) {
         try file.write(header.fixedFields, at: 0)
         try file.flush()
+    }
+
+    /// Makes new tables the image's. When that fails the old ones are made sure of: nobody knows then which header the
+    /// disk has, and where it cannot be settled either nothing more is served. Called with the lock held.
+    func switchHeader(to next: Header) throws(BlockError) {
+        let old = header
+        header = next
+        do throws(BlockError) {
+            try writeFixedHeader()
+        } catch {
+            header = old
+            do throws(BlockError) { try writeFixedHeader() } catch { isBroken = true }
+            throw error
+        }
     }
 
     /// Writes the header with its extensions and the backing name, durably.

@@ -133,9 +133,10 @@ extension QCOW2Node: ResizableNode {
         try file.write(bytes.region, at: new)
         try flushMetadata()
         let old = (header.l1Offset, geometry.clusters(Int64(l1.count) * 8))
-        header.l1Offset = new
-        header.l1Size = entries
-        try writeFixedHeader()
+        var next = header
+        next.l1Offset = new
+        next.l1Size = entries
+        try switchHeader(to: next)
         l1 += repeatElement(0, count: entries - l1.count)
         if old.1 > 0 { freeList.add(old.0, old.1 * Int64(geometry.clusterSize), discards: false) }
     }

@@ -231,12 +231,11 @@ extension QCOW2Node {
         var next = header
         let size = try writeSnapshotTable(snapshotList, into: &next)
         try settleTables()
-        header = next
+        try switchHeader(to: next)
         snapshotsSize = size
         for index in snapshotList.indices {
             snapshotList[index].extraSize = Snapshot.knownExtra + snapshotList[index].unknownExtra.count
         }
-        try writeFixedHeader()
         if old.1 > 0 { freeList.add(old.0, old.1, discards: false) }
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import BlockLayer
+internal import HostSystem
 
 /// Changes to counts of host clusters, collected before any of them is made.
 struct CountChanges {
@@ -83,8 +84,7 @@ extension QCOW2Node {
         let (table, oldBlocks) = try rebuildRefcounts(change, into: &next)
         try settleTables()
         // Everything that the new header refers to is durable: the one sector decides.
-        header = next
-        try writeFixedHeader()
+        try switchHeader(to: next)
         l2.forgetClean()
         codec.forget()
         compressedEnd = 0
