@@ -10,7 +10,9 @@ extension QCOW2Node: AmendableNode {
     ) throws(BlockError) {
         try checkWritable()
         let target = try AmendTarget(options, self)
-        if target.version >= header.version { progress(0) }
+        // The way down tells its own progress.
+        let isDowngrade = target.version < header.version
+        if !isDowngrade { progress(0) }
         if target.version > header.version { try setVersion(3) }
         if let isLazy = target.isLazy { try setLazy(isLazy) }
         if let name = target.dataFile {
@@ -23,7 +25,7 @@ extension QCOW2Node: AmendableNode {
         if let isRaw = target.isRaw { try setRaw(isRaw) }
         if target.version < header.version { try downgrade(progress) }
         if target.refcountOrder != header.refcountOrder { try changeWidth(target.refcountOrder) }
-        progress(1)
+        if !isDowngrade { progress(1) }
     }
 
     private func setVersion(_ version: UInt32) throws(BlockError) {
