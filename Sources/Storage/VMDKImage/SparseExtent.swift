@@ -162,15 +162,10 @@ final class SparseExtent: VMDKExtent, @unchecked Sendable {
 
     func readPacked(_ region: ByteRegion, block: Int64, at offset: Int64) throws(BlockError) {
         let entry = try lock.withLock { () throws(BlockError) in try tables.entry(block) ?? 0 }
-        // A grain has to be unpacked from its beginning for each of its parts.
-        guard blockSize <= Self.largestPackedGrain else { throw damaged(Int64(entry) * 512) }
         let grain = AlignedBuffer(zeroed: Int(offset) + region.count).region
         try unpack(grain, from: Int64(entry) * 512)
         region.copy(from: grain.slice(Int(offset), region.count))
     }
-
-    /// Compressed images have grains of 64 KiB; what is much larger keeps a program busy for nothing.
-    private static let largestPackedGrain: Int64 = 8 << 20
 
     private func unpack(_ grain: ByteRegion, from place: Int64) throws(BlockError) {
         var start = place

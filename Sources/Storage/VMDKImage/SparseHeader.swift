@@ -103,11 +103,18 @@ struct SparseHeader: Sendable {
         }
     }
 
+    /// 8 MiB, in sectors.
+    private static let largestPackedGrain: Int64 = 16384
+
     func validateGranularity() throws(BlockError) {
         guard entries > 0, grain > 0 else {
             throw BlockError(.invalidArgument, "Invalid granularity, image may be corrupt")
         }
         if grain > 0x20_0000 { throw BlockError(.outOfRange, "Invalid granularity, image may be corrupt") }
+        // Compressed images have grains of 64 KiB; what is much larger keeps a program busy for nothing.
+        if flags & Flag.compressed != 0, grain > Self.largestPackedGrain {
+            throw BlockError(.outOfRange, "Invalid granularity, image may be corrupt")
+        }
         if tables > 32 << 20 { throw BlockError(.outOfRange, "L1 size too big") }
     }
 
