@@ -132,7 +132,7 @@ final class ParallelsNode: ReadOnlyDisk, DescribedNode {
         let within = offset % cluster
         let count = min(limit, cluster - within)
         let entry = table.load(UInt32.self, at: Int(offset / cluster) &* 4) ?? 0
-        return (entry == 0 ? .zero : .stored(file: file, offset: Int64(entry) * unit + within), count)
+        return (entry == 0 ? .unallocated : .stored(file: file, offset: Int64(entry) * unit + within), count)
     }
 
     /// Not told, as by QEMU.

@@ -118,10 +118,10 @@ public struct QCOW2Driver: ProbingDriver {
         var options = request.options.takeSubtree("encrypt")
         if let secret = request.options.take("encrypt-key-secret") { options["key-secret"] = .string(secret) }
         guard header.cryptMethod != 0 else {
-            if !options.isEmpty {
+            // A secret alone does no harm.
+            if let format = options.string("format") {
                 throw BlockError(
-                    .invalidArgument,
-                    "No encryption in image header, but options specified format '\(options.string("format") ?? "")'")
+                    .invalidArgument, "No encryption in image header, but options specified format '\(format)'")
             }
             return nil
         }
