@@ -45,11 +45,11 @@ public final class ImageTool {
         do {
             return try dispatch(arguments)
         } catch let exit as Exit {
-            flush()
+            settle()
             for line in exit.lines { errors(line) }
             return exit.status
         } catch let failure as OptionParser.Failure {
-            flush()
+            settle()
             errors("\(name): \(text(failure))\n")
             errors(tryHelp)
             return 1
@@ -65,6 +65,9 @@ public final class ImageTool {
         case .unknown(let option): "unrecognized option '\(option)'"
         }
     }
+
+    /// What was said before comes before what is said now; in a pipe qemu-img says errors first, and scripts know it so.
+    private func settle() { if !isDropIn || isTerminal { flush() } }
 
     var tryHelp: String { "Try '\(name) --help' for more information\n" }
 
@@ -125,9 +128,9 @@ public final class ImageTool {
 
     func usage(_ message: String) -> Exit { Exit(status: 1, lines: ["\(name): \(message)\n", tryHelp]) }
 
-    func warning(_ message: String) { flush(); errors("\(name): warning: \(message)\n") }
+    func warning(_ message: String) { settle(); errors("\(name): warning: \(message)\n") }
 
-    func report(_ message: String) { flush(); errors("\(name): \(message)\n") }
+    func report(_ message: String) { settle(); errors("\(name): \(message)\n") }
 
     /// A value of `-o`: several of them are joined with commas, so that none may take part in an escaped one.
     func optionList(_ text: String) throws -> String {

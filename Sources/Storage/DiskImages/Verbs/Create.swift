@@ -123,6 +123,7 @@ extension ImageTool {
         }
         guard options.isSet("size") else { throw BlockError(.invalidArgument, "Image creation needs a size parameter") }
         if !isQuiet { output("Formatting '\(request.filename)', fmt=\(request.format) \(describe(options))\n") }
+        flush()
         do {
             try creating.create(CreateRequest(filename: request.filename, options: options, graph: graph))
         } catch  where error.errno.code == EFBIG {
