@@ -342,6 +342,8 @@ var testTargets: [Target] = [
     tests("VHDXImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
     tests("VMDKImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
     tests("NBDProtocol", ["BlockLayer", "StorageTestKit", "HostSystem"]),
+    tests("QEDImage", ["QCOWImage", "ParallelsImage", "BlockLayer", "FormatTestKit", "StorageTestKit"]),
+    tests("BlockFilters", ["BlockLayer"]),
     tests("VDIImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
     tests("VHDImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
     tests("RawImage", ["BlockLayer", "StorageTestKit"]),
