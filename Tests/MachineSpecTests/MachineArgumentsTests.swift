@@ -13,7 +13,7 @@ import Testing
         #expect(machine.accelerators == [AcceleratorSpec(kind: .software)] && machine.processor.model == "qemu64")
         #expect(machine.characterDevices.map(\.identifier) == ["serial0"])
         #expect(machine.characterDevices[0].backend == .null && machine.monitors.isEmpty)
-        #expect(machine.devices.map(\.typeName) == ["isa-serial", "virtio-net-pci"])
+        #expect(machine.devices.map(\.typeName) == ["isa-serial", "ide-cd", "virtio-net-pci"])
         #expect(machine.networks.count == 1)
     }
 
@@ -171,11 +171,23 @@ import Testing
 }
 
 @Suite struct BackendTests {
+    @Test func drivesOnTheBoardsController() throws {
+        let pc = try spec("-M pc -hda a -cdrom c -drive file=b,format=raw,id=two")
+        #expect(pc.drives.map(\.identifier) == ["ide0-hd0", "ide1-cd0", "two"])
+        #expect(pc.drives.map { [$0.bus, $0.unit] } == [[0, 0], [1, 0], [0, 1]])
+        #expect(pc.drives[1].isReadOnly && pc.devices.filter { $0.typeName == "ide-cd" }.count == 1)
+        let q35 = try spec("-M q35 -nodefaults -drive file=b,index=3 -device VGA,vgamem_mb=32,romfile=")
+        #expect(q35.drives.map(\.identifier) == ["ide3-hd0"] && q35.devices.last?.placement.romFile == "")
+        let flash = try spec("-drive if=pflash,file=code,readonly=on -drive if=pflash,file=vars -vga std")
+        #expect(flash.drives.prefix(2).map(\.unit) == [0, 1] && flash.drives[0].isReadOnly)
+        #expect(flash.devices.contains { $0.typeName == "VGA" })
+    }
+
     @Test func drives() throws {
         let machine = try spec(
             "-drive file=a.qcow2,if=virtio,cache=none,aio=io_uring,discard=unmap,file.locking=off -drive if=none,id=x,"
                 + "file=b,readonly=on,werror=stop -device virtio-blk,drive=x,serial=42,num-queues=2")
-        #expect(machine.drives.map(\.identifier) == ["virtio0", "x"])
+        #expect(machine.drives.map(\.identifier) == ["virtio0", "x", "ide1-cd0"])
         #expect(machine.drives[0].cache == "none" && machine.drives[0].options["discard"] == "unmap")
         #expect(machine.drives[0].options["file"]?["locking"] == "off" && machine.drives[1].isReadOnly)
         guard case .virtioBlock(let transport, let block)? = machine.devices.last?.model else {

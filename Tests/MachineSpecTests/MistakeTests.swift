@@ -78,12 +78,14 @@ import Testing
     }
 
     @Test(arguments: [
-        "-smp 0", "-smp 10000", "-smp 2,maxcpus=4", "-smp 2,dies=2", "-smp 99999999999999999999", "-m 9E", "-hda x",
-        "-cdrom x", "disk.img", "-pflash x", "-dtb x", "-vga std", "-vnc :1", "-display gtk", "-usb", "-incoming defer",
-        "-icount 1", "-sandbox on,spawn=maybe", "-M q35,max-ram-below-4g=5G", "-smbios type=4,max-speed=fast",
+        "-smp 0", "-smp 10000", "-smp 2,maxcpus=4", "-smp 2,dies=2", "-smp 99999999999999999999", "-m 9E",
+        "-hda x -hda y", "-drive if=floppy,file=x", "-device ide-hd", "-device ide-cd,bus=ide.9", "-dtb x",
+        "-vga cirrus", "-vnc :1", "-display gtk", "-usb", "-incoming defer", "-icount 1",
+        "-sandbox on,spawn=maybe", "-M q35,max-ram-below-4g=5G", "-smbios type=4,max-speed=fast",
         "-smbios type=0,release=1", "-M q35,usb=on", "-M pc,nvdimm=on", "-m 1G,slots=2,maxmem=4G", "-net user",
         "-nic user,model=e1000", "-device e1000", "-device virtio-blk-pci,drive=x,scsi=on",
-        "-device virtio-rng-pci,packed=on", "-netdev tap,id=t,vhost=on", "-netdev bridge,id=b", "-drive file=x",
+        "-device virtio-rng-pci,packed=on", "-netdev tap,id=t,vhost=on", "-netdev bridge,id=b",
+        "-drive file=x,index=1,bus=0",
         "-drive file=x,if=virtio,bps=100", "-global a.b=c", "-global kvm-pit.lost_tick_policy=discard",
         "-chardev vc,id=v", "-no-fd-bootchk", "-k de", "-parallel stdio", "-audiodev alsa,id=a",
         "-object tls-creds-x509,id=t", "-overcommit mem-lock=on", "-cpu", "-rtc base=2006-13-01",
