@@ -37,6 +37,7 @@ test-debian: test-dependencies build
 # A private libvirtd that drives roost-vmm.
 test-libvirt: test-dependencies build
 	Integration/libvirt
+	Integration/boot-firmware
 
 # The KVM engine on the /dev/kvm of a Debian guest of QEMU's TCG, which has SVM: needs no KVM here.
 test-kvm: test-dependencies build
