@@ -158,10 +158,13 @@ extension MachineDriver {
         if let known = error as? ManagementError { return known }
         let log = (try? StateFiles.read(folders.log(name))) ?? ""
         let said = log.split(separator: "\n").dropFirst().joined(separator: "\n").suffix(Self.logTail)
-        if error is EarlyEnd || !said.isEmpty {
-            return ManagementError(.internalError, "process exited while connecting to monitor: \(said)")
+        if case MonitorClient.Failure.refused(let refusal) = error {
+            return ManagementError(.internalError, "unable to execute QEMU command: \(refusal.text)")
         }
-        return ManagementError(.internalError, "qemu unexpectedly closed the monitor: \(error)")
+        guard error is EarlyEnd else {
+            return ManagementError(.internalError, "qemu unexpectedly closed the monitor: \(error): \(said)")
+        }
+        return ManagementError(.internalError, "process exited while connecting to monitor: \(said)")
     }
 
     /// The names of terminals that the emulator made.
