@@ -8,6 +8,7 @@ BUILD := .build/release
 	fuzz-cpu fuzz-images fuzz-virtio dependencies test-dependencies
 .PHONY: build run test test-debian test-libvirt test-kvm lint format clean bench-boot bench-machine bench-virtio fuzz-cpu fuzz-virtio dependencies test-dependencies
 .PHONY: build run test test-kvm lint format clean bench-boot bench-cpu bench-virtio fuzz-cpu fuzz-virtio dependencies test-dependencies
+.PHONY: build run test test-kvm lint format clean bench-boot bench-rpc bench-virtio fuzz-cpu fuzz-virtio dependencies test-dependencies
 
 build: dependencies
 	$(SWIFT) build -c release
@@ -68,6 +69,9 @@ bench-machine: test-dependencies build
 # Programs inside a guest, on the software CPU and on QEMU's TCG.
 bench-cpu: test-dependencies build
 	Benchmarks/cpu
+# Calls, definitions and lists of a running roostd, beside a running libvirtd: SOCKET=... PEER=...
+bench-rpc: test-dependencies
+	Benchmarks/rpc $(SOCKET) $(PEER)
 
 # What a virtio request costs on the device's side.
 bench-virtio: build

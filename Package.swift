@@ -306,6 +306,10 @@ let oracle: [Target] = [
 
 var testTargets: [Target] = [
     tests("XDRCoding"),
+    tests("ManagementXML", ["ManagementModel", "XMLTree"]),
+    tests("StateStore"),
+    tests("StorageBackends", ["ManagementModel", "StateStore"]),
+    tests("LibvirtRPC", ["LibvirtProtocol", "XDRCoding", "ManagementModel", "LocalSockets", "HostSystem"]),
     tests("XMLTree"),
     tests("ManagementModel"),
     tests("LibvirtProtocol", ["XDRCoding", "ManagementModel"]),

@@ -119,12 +119,17 @@ struct DomainAddresses {
     }
 
     private mutating func assignPCI() {
+        let hadBridges = devices.contains { $0.name == "controller" && $0["type"] == "pci" && $0["index"] != "0" }
         collect()
         if builder.isQ35 { assignQ35Chipset() } else { assignPIIX() }
         for place in order() where needsAddress(devices[place]) {
             if builder.isQ35 { assignQ35(place) } else { assignConventional(place) }
         }
-        if builder.isQ35 { assignRootPorts() }
+        if builder.isQ35 {
+            // A place stays free, for a device that is added while the machine runs.
+            if !hadBridges { _ = freePort() }
+            assignRootPorts()
+        }
         setPortNumbers()
     }
 
@@ -299,7 +304,9 @@ struct DomainAddresses {
         {
             return set(place, 0, freeRootSlot())
         }
-        if Self.isExpress(device) && device["model"]?.hasSuffix("-transitional") != true {
+        let isLegacy =
+            device["model"] == "virtio-transitional" || device[child: "model"]?["type"] == "virtio-transitional"
+        if Self.isExpress(device) && !isLegacy {
             set(place, freePort(), 0)
         } else if let bus = conventionalBus() {
             set(place, bus, (1..<Self.slots).first { isFree(bus, $0) } ?? 1)

@@ -75,12 +75,12 @@ extension DomainBuilder {
             fill("scsi", to: device[child: "address"]?["controller"].flatMap { Int($0) } ?? 0)
         }
         let usesSerialBus = devices.contains { device in
-            let type = device[child: "target"]?["type"]
-            return (device.name == "channel" && type == "virtio") || (device.name == "console" && type == "virtio")
+            (device.name == "channel" || device.name == "console") && device[child: "target"]?["type"] == "virtio"
+                && device[child: "address"] == nil
         }
         if usesSerialBus && controllers("virtio-serial").isEmpty { add("virtio-serial", index: 0) }
         for device in devices where device[child: "address"]?["type"] == "virtio-serial" {
-            fill("virtio-serial", to: device[child: "address"]?["controller"].flatMap { Int($0) } ?? 0)
+            add("virtio-serial", index: device[child: "address"]?["controller"].flatMap { Int($0) } ?? 0)
         }
         if devices.contains(where: { $0.name == "smartcard" }) && controllers("ccid").isEmpty { add("ccid", index: 0) }
         addBridgesOfAddresses()

@@ -77,6 +77,12 @@ extension DomainBuilder {
         if disk[child: "source"]?.isEmpty ?? false { disk[child: "source"] = nil }
         disk[child: "backingStore"] = disk[child: "backingStore"].flatMap(Self.trimmedChain)
         disk[child: "mirror"] = nil
+        if disk[child: "encryption"]?["format"] == "luks", disk[child: "encryption"]?["engine"] == nil {
+            disk[child: "encryption"]?["engine"] = "qemu"
+        }
+        if disk.at("source", "encryption")?["format"] == "luks", disk.at("source", "encryption")?["engine"] == nil {
+            disk[child: "source"]?[child: "encryption"]?["engine"] = "qemu"
+        }
         if disk[child: "source"] == nil && disk["type"] == "network" && device == "cdrom" { disk["type"] = "file" }
     }
 
@@ -173,9 +179,11 @@ extension DomainBuilder {
         }
         for name in ["serial", "parallel", "console", "channel"] { change(name) { Self.dropTerminal(&$0) } }
         change("channel") { channel in
-            let bound =
-                channel["type"] == "unix" && (channel[child: "source"]?["path"]?.contains("/channel/target/") ?? false)
-            if bound { channel[child: "source"] = nil }
+            // The service chooses these paths at each start.
+            let path = channel[child: "source"]?["path"]
+            if channel["type"] == "unix" && (path == nil || path?.contains("/channel/target/") ?? false) {
+                channel[child: "source"] = nil
+            }
             channel[child: "target"]?["state"] = nil
         }
     }
