@@ -212,9 +212,13 @@ let modules: [Target] = [
         "StorageBackends", in: "Management",
         ["ManagementModel", "StateStore", "XMLTree", "HostProcesses", "HostSystem", "Diagnostics"]),
     module(
+        "VirtualNetworks", in: "Management",
+        ["ManagementModel", "StateStore", "XMLTree", "HostProcesses", "HostSystem", "Diagnostics"]),
+    module(
         "ManagementCore", in: "Management",
         [
-            "ManagementModel", "HostInventory", "MachineDriver", "StorageBackends", "StateStore", "HostSystem",
+            "ManagementModel", "VirtualNetworks", "HostInventory", "MachineDriver", "StorageBackends", "StateStore",
+            "HostSystem",
             "Diagnostics",
         ]),
     // Remote
@@ -227,13 +231,13 @@ let modules: [Target] = [
         "LibvirtService", in: "Remote",
         [
             "LibvirtRPC", "LibvirtProtocol", "XDRCoding", "ManagementCore", "MachineDriver", "HostInventory",
-            "StorageBackends", "ManagementModel", "HostIO", "HostSystem", "Diagnostics",
+            "StorageBackends", "VirtualNetworks", "ManagementModel", "HostIO", "HostSystem", "Diagnostics",
         ]),
     module(
         "DaemonAssembly", in: "Remote",
         [
             "LibvirtService", "LibvirtRPC", "ManagementCore", "MachineDriver", "HostInventory", "StateStore",
-            "StorageBackends",
+            "StorageBackends", "VirtualNetworks",
             "ManagementModel", "LocalSockets", "CommandLineKit", "HostIO", "HostSystem", "Diagnostics", "CLinux",
         ]),
 ]

@@ -50,9 +50,15 @@ extension MachineDriver {
         let sockets = folders.sockets(id, definition.name)
         DeviceAliases.assign(to: &definition)
         choosePorts(&definition)
-        var builder = CommandLineBuilder(definition, emulator: emulator, socketFolder: sockets)
-        let arguments = try builder.build()
-        let process = try spawn(definition, arguments, sockets)
+        try taps.connect(&definition)
+        let process: Int32
+        do {
+            var builder = CommandLineBuilder(definition, emulator: emulator, socketFolder: sockets)
+            process = try spawn(definition, try builder.build(), sockets)
+        } catch {
+            taps.disconnect(definition)
+            throw error
+        }
         do {
             let monitor = try connect(machine, process, sockets, definition.name)
             try takeTerminals(&definition, monitor)
@@ -81,6 +87,7 @@ extension MachineDriver {
                 facts.id = -1
                 facts.state = .shutOffFailed
             }
+            taps.disconnect(definition)
             removeTraces(of: definition.name, sockets)
             throw explain(error, definition.name, ending)
         }
@@ -247,6 +254,7 @@ extension MachineDriver {
     func finish(_ machine: Machine, _ state: MachineState, _ event: (Int32, Int32)) {
         guard let live = machine.live else { return }
         live.monitor.disconnect()
+        taps.disconnect(live.definition)
         let reference = machine.facts.reference
         machine.change { facts, running in
             running = nil

@@ -96,6 +96,7 @@ extension MachineDriver {
             saveStatus(machine)
         } catch {
             // It ended while nobody looked.
+            taps.disconnect(definition)
             removeTraces(of: definition.name, sockets)
             machine.change { facts, _ in facts.state = .shutOffCrashed }
             if !machine.facts.isPersistent { forget(machine) }

@@ -16,6 +16,8 @@ public final class MachineDriver: @unchecked Sendable {
     /// The emulator of machines that name none.
     public let emulator: EmulatorFacts
     let context: DomainContext
+    /// Connects machines to networks.
+    let taps: TapDevices
     /// Reads all monitors.
     let loop: EventLoop
     /// Work after events that waits: ends of processes, restarts.
@@ -31,7 +33,12 @@ public final class MachineDriver: @unchecked Sendable {
     /// Threads for work after events.
     private static let workerCount = 4
 
-    public init(folders: MachineFolders, emulator: EmulatorFacts, events: EventHub) throws(Errno) {
+    /// - Parameter bridge: gives the bridge of a network that is up.
+    public init(
+        folders: MachineFolders, emulator: EmulatorFacts, events: EventHub,
+        bridge: @escaping @Sendable (String) throws -> String
+    ) throws(Errno) {
+        taps = TapDevices(bridge: bridge)
         self.folders = folders
         self.emulator = emulator
         self.events = events

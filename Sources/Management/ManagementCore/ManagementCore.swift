@@ -4,6 +4,7 @@ public import HostInventory
 public import ManagementModel
 public import MachineDriver
 public import StorageBackends
+public import VirtualNetworks
 
 /// Everything that is managed on this host.
 public final class ManagementCore: Sendable {
@@ -13,17 +14,21 @@ public final class ManagementCore: Sendable {
     public let machines: MachineDriver
     /// Storage.
     public let pools: PoolDriver
+    /// Virtual networks.
+    public let networks: NetworkDriver
     /// Events of all parts.
     public let events: EventHub
     /// Whether the service runs as root for the whole host, or for one user.
     public let isSystem: Bool
 
     public init(
-        capabilities: Capabilities, machines: MachineDriver, pools: PoolDriver, events: EventHub, isSystem: Bool
+        capabilities: Capabilities, machines: MachineDriver, pools: PoolDriver, networks: NetworkDriver,
+        events: EventHub, isSystem: Bool
     ) {
         self.capabilities = capabilities
         self.machines = machines
         self.pools = pools
+        self.networks = networks
         self.events = events
         self.isSystem = isSystem
     }

@@ -13,6 +13,7 @@ internal import ManagementCore
 internal import ManagementModel
 internal import StateStore
 internal import StorageBackends
+internal import VirtualNetworks
 
 /// The daemon: reads its arguments, puts its parts together and serves until it is told to stop.
 public enum DaemonProgram {
@@ -68,8 +69,14 @@ public enum DaemonProgram {
             configuration: options.configuration, state: options.state, runtime: options.runtime, logs: options.logs)
         let machines: MachineDriver
         let pools: PoolDriver
+        let networks: NetworkDriver
         do throws(Errno) {
-            machines = try MachineDriver(folders: folders, emulator: emulator, events: events)
+            networks = try NetworkDriver(
+                folder: options.configuration + "/qemu/networks", runtime: options.runtime + "/network",
+                state: options.state + "/dnsmasq", events: events)
+            machines = try MachineDriver(folders: folders, emulator: emulator, events: events) { [networks] in
+                try networks.bridge(ofNetwork: $0)
+            }
             pools = try PoolDriver(
                 folder: options.configuration + "/storage", imageTool: options.imageTool, events: events)
         } catch {
@@ -77,10 +84,12 @@ public enum DaemonProgram {
                 "cannot make the folders in \(options.state)", because: error,
                 remedy: "run it as root, or choose another place with --state DIR")
         }
-        machines.recover()
+        networks.recover()
         pools.recover()
+        machines.recover()
         return ManagementCore(
             capabilities: Capabilities(host: HostFacts(), emulator: emulator), machines: machines, pools: pools,
+            networks: networks,
             events: events,
             isSystem: options.isSystem)
     }

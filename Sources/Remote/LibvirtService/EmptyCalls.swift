@@ -8,17 +8,6 @@ internal import XDRCoding
 /// Kinds of objects of which this service has none yet: clients ask for their lists before anything else.
 enum EmptyCalls {
     static func register(in table: CallTable<ServiceConnection>) {
-        table.answer(Procedures.connectListAllNetworks) { _, _, _, _ in ([], 0) }
-        table.answer(Procedures.connectNumOfNetworks) { _, _ in 0 }
-        table.answer(Procedures.connectNumOfDefinedNetworks) { _, _ in 0 }
-        table.answer(Procedures.connectListNetworks) { _, _, _ in [] }
-        table.answer(Procedures.connectListDefinedNetworks) { _, _, _ in [] }
-        table.answer(Procedures.networkLookupByName) { _, _, name in
-            throw ManagementError(.noNetwork, "no network with matching name '\(name)'", from: .network)
-        }
-        table.answer(Procedures.networkLookupByUUID) { _, _, uuid in
-            throw ManagementError(.noNetwork, "no network with matching uuid '\(uuid)'", from: .network)
-        }
         table.answer(Procedures.connectListAllNwfilters) { _, _, _, _ in ([], 0) }
         table.answer(Procedures.connectListAllNwfilterBindings) { _, _, _, _ in ([], 0) }
         table.answer(Procedures.connectListAllSecrets) { _, _, _, _ in ([], 0) }

@@ -13,6 +13,7 @@ public enum ServiceTable {
         DomainCalls.register(in: table)
         DomainLifeCalls.register(in: table)
         StorageCalls.register(in: table)
+        NetworkCalls.register(in: table)
         StatisticsCalls.register(in: table)
         EmptyCalls.register(in: table)
         return table

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Diagnostics
+internal import HostProcesses
+internal import HostSystem
+internal import ManagementModel
+internal import ManagementXML
+internal import StateStore
+internal import XMLTree
+
+/// Tap devices that connect machines to bridges: made before a machine starts, removed when it has ended.
+struct TapDevices: Sendable {
+    /// The bridge of a network that is up.
+    let bridge: @Sendable (_ network: String) throws -> String
+
+    private static let tool = "/usr/sbin/ip"
+
+    private static func run(_ arguments: [String], _ what: String) throws {
+        let result: (ending: ChildProcess.Ending, output: String)
+        do throws(Errno) {
+            result = try ChildProcess.run(
+                tool, arguments, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"])
+        } catch { throw ManagementError(.systemError, "cannot \(what): \(tool): \(error)", from: .network) }
+        guard result.ending == .exited(0) else {
+            throw ManagementError(
+                .internalError, "cannot \(what): \(result.output.split(separator: "\n").last ?? "")", from: .network)
+        }
+    }
+
+    /// Makes a device for each interface that needs one and writes its name into the document.
+    func connect(_ definition: inout DomainDefinition) throws {
+        var made: [String] = []
+        do {
+            definition.devices = try definition.devices.map { device in
+                guard device.name == "interface", ["network", "bridge"].contains(device["type"] ?? "") else {
+                    return device
+                }
+                var device = device
+                let network = device[child: "source"]?["network"]
+                let bridge = try network.map(bridge) ?? device[child: "source"]?["bridge"] ?? ""
+                let name = device[child: "target"]?["dev"] ?? freeName(made)
+                try Self.run(["tuntap", "add", "dev", name, "mode", "tap"], "make the tap device '\(name)'")
+                made.append(name)
+                try Self.run(
+                    ["link", "set", name, "master", bridge, "up"], "connect '\(name)' to the bridge '\(bridge)'")
+                if network != nil { device[child: "source"]?["bridge"] = bridge }
+                device[child: "target"] = XMLElement("target", ["dev": name])
+                return device
+            }
+            definition.order()
+        } catch {
+            for name in made { Self.remove(name) }
+            throw error
+        }
+    }
+
+    private func freeName(_ made: [String]) -> String {
+        (0...).lazy.map { "vnet\($0)" }.first { !made.contains($0) && !StateFiles.exists("/sys/class/net/\($0)") }
+            ?? "vnet0"
+    }
+
+    private static func remove(_ name: String) {
+        do { try run(["link", "delete", name], "remove the tap device '\(name)'") } catch {
+            Console.shared.info("\(error)")
+        }
+    }
+
+    /// Removes what `connect` made.
+    func disconnect(_ definition: DomainDefinition) {
+        for device in definition.devices
+        where device.name == "interface" && ["network", "bridge"].contains(device["type"] ?? "") {
+            if let name = device[child: "target"]?["dev"], StateFiles.exists("/sys/class/net/\(name)") {
+                Self.remove(name)
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Diagnostics
+public import HostSystem
+public import ManagementModel
+internal import StateStore
+internal import XMLTree
+
+/// What is known of a network without its document.
+public struct NetworkFacts: Sendable {
+    public let reference: ObjectReference
+    public let isActive: Bool
+    public let isPersistent: Bool
+    public let startsWithService: Bool
+    /// The bridge that its machines are connected to.
+    public let bridge: String
+}
+
+/// All virtual networks: isolated, NAT and routed ones on bridges of the service's own.
+public final class NetworkDriver: @unchecked Sendable {
+    private struct Network {
+        var definition: NetworkDefinition
+        var isActive = false
+        var isPersistent = false
+        var startsWithService = false
+    }
+
+    private let folder: String
+    private let runtime: String
+    private let events: EventHub
+    private let host: HostNetwork
+    private let lock = Lock()
+    // Guarded by `lock`.
+    private var networks: [UniqueID: Network] = [:]
+
+    /// - Parameters:
+    ///   - folder: of definitions (/etc/libvirt/qemu/networks).
+    ///   - runtime: of what a reboot ends (/run/libvirt/network).
+    ///   - state: of leases (/var/lib/libvirt/dnsmasq).
+    public init(folder: String, runtime: String, state: String, events: EventHub) throws(Errno) {
+        self.folder = folder
+        self.runtime = runtime
+        self.events = events
+        host = HostNetwork(state: state)
+        for path in [folder + "/autostart", runtime, state] { try StateFiles.makeFolder(path) }
+    }
+
+    // MARK: Finding
+
+    private func network(_ uuid: UniqueID) throws -> Network {
+        guard let network = lock.withLock({ networks[uuid] }) else {
+            throw ManagementError(.noNetwork, "no network with matching uuid '\(uuid)'", from: .network)
+        }
+        return network
+    }
+
+    private static func facts(_ network: Network) -> NetworkFacts {
+        NetworkFacts(
+            reference: network.definition.reference, isActive: network.isActive, isPersistent: network.isPersistent,
+            startsWithService: network.startsWithService, bridge: network.definition.bridge)
+    }
+
+    public var all: [NetworkFacts] { lock.withLock { networks.values.map(Self.facts) } }
+    public func facts(_ uuid: UniqueID) throws -> NetworkFacts { Self.facts(try network(uuid)) }
+
+    public func find(named name: String) throws -> NetworkFacts {
+        guard let found = lock.withLock({ networks.values.first { $0.definition.name == name } }) else {
+            throw ManagementError(.noNetwork, "no network with matching name '\(name)'", from: .network)
+        }
+        return Self.facts(found)
+    }
+
+    /// The bridge of a network that is up.
+    public func bridge(ofNetwork name: String) throws -> String {
+        let facts = try find(named: name)
+        guard facts.isActive else {
+            throw ManagementError(.operationInvalid, "network '\(name)' is not active", from: .network)
+        }
+        return facts.bridge
+    }
+
+    public func document(_ uuid: UniqueID) throws -> String {
+        try network(uuid).definition.root.printed(.init(foreign: ["metadata"]))
+    }
+
+    // MARK: Definitions
+
+    private func path(_ name: String) -> String { folder + "/" + name + ".xml" }
+    private func link(_ name: String) -> String { folder + "/autostart/" + name + ".xml" }
+    private func status(_ name: String) -> String { runtime + "/" + name + ".xml" }
+
+    private func wrapping(_ what: String, _ body: () throws(Errno) -> Void) throws {
+        do throws(Errno) { try body() } catch {
+            throw ManagementError(.systemError, "cannot \(what): \(error)", from: .network)
+        }
+    }
+
+    /// Defines a network, or makes and starts one that is gone when it stops.
+    public func add(_ text: String, persistent: Bool) throws -> ObjectReference {
+        let definition = try lock.withLock {
+            let bridges = Set(networks.values.map(\.definition.bridge))
+            let made = try NetworkDefinition(parsing: text) { !bridges.contains($0) && !HostNetwork.exists($0) }
+            for known in networks.values where known.definition.name == made.name && known.definition.uuid != made.uuid
+            {
+                throw ManagementError(
+                    .operationFailed, "network '\(made.name)' already exists with uuid \(known.definition.uuid)",
+                    from: .network)
+            }
+            for known in networks.values
+            where known.definition.uuid != made.uuid && made.ownsBridge && known.definition.bridge == made.bridge {
+                throw ManagementError(.internalError, "bridge name '\(made.bridge)' already in use.", from: .network)
+            }
+            if persistent {
+                try wrapping("write the definition of network '\(made.name)'") { () throws(Errno) in
+                    try StateFiles.write(path(made.name), made.root.printed(.init(foreign: ["metadata"])))
+                }
+            }
+            var network = networks[made.uuid] ?? Network(definition: made)
+            network.definition = made
+            network.isPersistent = network.isPersistent || persistent
+            networks[made.uuid] = network
+            return made
+        }
+        if persistent {
+            events.emit(.network(definition.reference, 0, detail: 0))
+        } else {
+            do { try start(definition.uuid) } catch {
+                lock.withLock { networks[definition.uuid] = nil }
+                throw error
+            }
+        }
+        return definition.reference
+    }
+
+    public func undefine(_ uuid: UniqueID) throws {
+        let network = try network(uuid)
+        let name = network.definition.name
+        guard network.isPersistent else {
+            throw ManagementError(.operationInvalid, "can't undefine transient network", from: .network)
+        }
+        try wrapping("remove the definition of network '\(name)'") { () throws(Errno) in
+            try StateFiles.remove(path(name))
+            try StateFiles.remove(link(name))
+        }
+        lock.withLock {
+            networks[uuid]?.isPersistent = false
+            networks[uuid]?.startsWithService = false
+            if !network.isActive { networks[uuid] = nil }
+        }
+        events.emit(.network(network.definition.reference, 1, detail: 0))
+    }
+
+    public func setAutostart(_ uuid: UniqueID, _ on: Bool) throws {
+        let network = try network(uuid)
+        let name = network.definition.name
+        guard network.isPersistent else {
+            throw ManagementError(.operationInvalid, "cannot set autostart for transient network", from: .network)
+        }
+        try wrapping("change autostart of network '\(name)'") { () throws(Errno) in
+            if on { try StateFiles.link(link(name), to: path(name)) } else { try StateFiles.remove(link(name)) }
+        }
+        lock.withLock { networks[uuid]?.startsWithService = on }
+    }
+
+    /// Reads all definitions, finds the networks that are up, and starts those that start with the service.
+    public func recover() {
+        for name in StateFiles.names(in: folder, suffix: ".xml") {
+            do {
+                guard let text = try StateFiles.read(path(name)) else { continue }
+                let definition = try NetworkDefinition(parsing: text) { _ in true }
+                var network = Network(definition: definition, isPersistent: true)
+                network.startsWithService = StateFiles.exists(link(name))
+                network.isActive =
+                    StateFiles.exists(status(name)) && (!definition.ownsBridge || HostNetwork.exists(definition.bridge))
+                lock.withLock { networks[definition.uuid] = network }
+                if network.startsWithService && !network.isActive { try start(definition.uuid) }
+            } catch { Console.shared.error("the network '\(name)' is left out: \(error)") }
+        }
+    }
+
+    // MARK: Life
+
+    public func start(_ uuid: UniqueID) throws {
+        let network = try network(uuid)
+        guard !network.isActive else {
+            throw ManagementError(.operationInvalid, "network is already active", from: .network)
+        }
+        let definition = network.definition
+        if definition.ownsBridge {
+            do { try host.bringUp(definition) } catch {
+                host.takeDown(definition)
+                throw error
+            }
+        }
+        try wrapping("write the state of network '\(definition.name)'") { () throws(Errno) in
+            try StateFiles.write(status(definition.name), definition.root.printed())
+        }
+        lock.withLock { networks[uuid]?.isActive = true }
+        events.emit(.network(definition.reference, 2, detail: 0))
+    }
+
+    public func stop(_ uuid: UniqueID) throws {
+        let network = try network(uuid)
+        guard network.isActive else {
+            throw ManagementError(
+                .operationInvalid, "network '\(network.definition.name)' is not active", from: .network)
+        }
+        if network.definition.ownsBridge { host.takeDown(network.definition) }
+        try wrapping("remove the state of network '\(network.definition.name)'") { () throws(Errno) in
+            try StateFiles.remove(status(network.definition.name))
+        }
+        lock.withLock {
+            networks[uuid]?.isActive = false
+            if !network.isPersistent { networks[uuid] = nil }
+        }
+        events.emit(.network(network.definition.reference, 3, detail: 0))
+    }
+
+    /// Addresses that are leased now: MAC, address, name, expiry in seconds since 1970.
+    public func leases(_ uuid: UniqueID) throws -> [(mac: String, address: String, name: String?, expiry: Int64)] {
+        let definition = try network(uuid).definition
+        let text = (try? StateFiles.read(host.leasesPath(definition))) ?? ""
+        return text.split(separator: "\n").compactMap { line in
+            let words = line.split(separator: " ")
+            guard words.count >= 4, let expiry = Int64(words[0]) else { return nil }
+            return (String(words[1]), String(words[2]), words[3] == "*" ? nil : String(words[3]), expiry)
+        }
+    }
+}
