@@ -312,6 +312,7 @@ var testTargets: [Target] = [
     tests("XDRCoding"),
     tests("ManagementXML", ["ManagementModel", "XMLTree"]),
     tests("StateStore"),
+    tests("VirtualNetworks", ["ManagementModel"]),
     tests("StorageBackends", ["ManagementModel", "StateStore"]),
     tests("LibvirtRPC", ["LibvirtProtocol", "XDRCoding", "ManagementModel", "LocalSockets", "HostSystem"]),
     tests("XMLTree"),
