@@ -4,11 +4,8 @@
 SWIFT ?= swift
 BUILD := .build/release
 
-.PHONY: build run test test-kvm lint format clean bench-block bench-boot bench-img bench-virtio \
-	fuzz-cpu fuzz-images fuzz-virtio dependencies test-dependencies
-.PHONY: build run test test-debian test-libvirt test-kvm lint format clean bench-boot bench-machine bench-virtio fuzz-cpu fuzz-virtio dependencies test-dependencies
-.PHONY: build run test test-kvm lint format clean bench-boot bench-cpu bench-virtio fuzz-cpu fuzz-virtio dependencies test-dependencies
-.PHONY: build run test test-kvm lint format clean bench-boot bench-rpc bench-virtio fuzz-cpu fuzz-virtio dependencies test-dependencies
+.PHONY: build run test test-debian test-libvirt test-kvm lint format clean dependencies test-dependencies \
+	bench-block bench-boot bench-cpu bench-img bench-machine bench-rpc bench-virtio fuzz-cpu fuzz-images fuzz-virtio
 
 build: dependencies
 	$(SWIFT) build -c release
@@ -28,6 +25,7 @@ test: test-dependencies build
 	Integration/terminal
 	Integration/debugger
 	Integration/boot-debian
+	Integration/boot-firmware
 	Integration/cpu-programs/run
 	Integration/cross-images
 
@@ -38,7 +36,6 @@ test-debian: test-dependencies build
 # A private libvirtd that drives roost-vmm.
 test-libvirt: test-dependencies build
 	Integration/libvirt
-	Integration/boot-firmware
 
 # The KVM engine on the /dev/kvm of a Debian guest of QEMU's TCG, which has SVM: needs no KVM here.
 test-kvm: test-dependencies build
@@ -63,12 +60,15 @@ bench-block:
 # Times roost-img against the installed qemu-img on the same files.
 bench-img: build
 	Benchmarks/bench-img.sh
+
 # From exec to the guest's first instruction, and the memory of an idle guest, beside QEMU's TCG.
 bench-machine: test-dependencies build
 	Benchmarks/machine
+
 # Programs inside a guest, on the software CPU and on QEMU's TCG.
 bench-cpu: test-dependencies build
 	Benchmarks/cpu
+
 # Calls, definitions and lists of a running roostd, beside a running libvirtd: SOCKET=... PEER=...
 bench-rpc: test-dependencies
 	Benchmarks/rpc $(SOCKET) $(PEER)
