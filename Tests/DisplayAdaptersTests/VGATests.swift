@@ -14,6 +14,8 @@ private final class Card {
     let ports: AddressSpace
     let space: AddressSpace
     let device: VGADevice
+    /// Devices do not keep their bus.
+    let bus: PCIBus
     static let frameBuffer: UInt64 = 0xE000_0000, registers: UInt64 = 0xF000_0000
 
     final class NoMessages: MessageInterruptSink {
@@ -26,7 +28,7 @@ private final class Card {
         let region = try memory.addMovableRegion(name: "vram", count: 1 << 20)
         ports = AddressSpace(machineLock: lock)
         space = AddressSpace(machineLock: lock)
-        let bus = PCIBus(name: "pci.0", ports: ports, memory: space, messages: NoMessages())
+        bus = PCIBus(name: "pci.0", ports: ports, memory: space, messages: NoMessages())
         device = VGADevice(memory: memory, region: region, rom: [0x55, 0xAA, 1] + [UInt8](repeating: 7, count: 3000))
         try bus.add(device)
         device.mapLegacy(ports: ports, memory: space)

@@ -92,7 +92,8 @@ import Testing
         for _ in 0..<2000 {
             let text = (0..<Int.random(in: 0..<60)).map { _ in alphabet.randomElement(using: &generator) ?? 0 }
             if let value = try? JSONValue(parsing: text) {
-                #expect((try? JSONValue(parsing: value.printed())) == value)
+                // A double without a fraction prints as an integer, as QEMU's does: the text is what must stay.
+                #expect((try? JSONValue(parsing: value.printed()))?.printed() == value.printed())
             }
         }
     }

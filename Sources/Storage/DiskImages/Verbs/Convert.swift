@@ -51,6 +51,8 @@ extension ImageTool {
             var flags = OpenFlags()
             flags.cache = arguments.sourceCache
             flags.forceShare = arguments.isShared
+            // Nobody writes to what is being copied, least of all this program where both names are one file's.
+            flags.isExclusive = !arguments.isShared
             sources.append(
                 try open(filename, format: arguments.format, isOptions: arguments.sourceIsOptions, flags: flags))
         }
