@@ -87,6 +87,7 @@ import X86CPU
         let machine = try machine("max")
         let cpu = machine.cpu
         #expect(cpu.setModelSpecificRegister(0x400, to: .max) && cpu.modelSpecificRegister(0x400) == .max)
+        #expect(cpu.setModelSpecificRegister(0x410, to: ~(1 << 10)))
         #expect(!cpu.setModelSpecificRegister(0x400, to: 0x1234))
         #expect(cpu.setModelSpecificRegister(0x401, to: 0) && !cpu.setModelSpecificRegister(0x401, to: 1))
         #expect(cpu.setModelSpecificRegister(0x402, to: 0x1234) && cpu.modelSpecificRegister(0x402) == 0x1234)

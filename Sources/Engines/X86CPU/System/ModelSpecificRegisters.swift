@@ -213,11 +213,12 @@ extension UnsafeMutablePointer where Pointee == CPUState {
             guard value == 0 || value == .max else { return false }
             cpu.stored.machineCheckControl = value
         case M.machineCheckBanks:
-            // Control registers take all or nothing, status registers only 0 but where HWCR.McStatusWrEn lets AMD's
+            // Control registers take all or nothing (or all but bit 10, the table walk errors that Linux turns off for
+            // AMD's family 15), status registers only 0 but where HWCR.McStatusWrEn lets AMD's
             // software make up errors; addresses and the rest are only kept.
             let isStatusOpen = isAMD && cpu.stored.hardwareConfiguration & 1 << 18 != 0
             switch index & 3 {
-            case 0: guard value == 0 || value == .max else { return false }
+            case 0: guard value == 0 || value | 1 << 10 == .max else { return false }
             case 1: guard value == 0 || isStatusOpen else { return false }
             default: break
             }
