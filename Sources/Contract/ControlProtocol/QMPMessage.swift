@@ -12,15 +12,18 @@ public struct QMPError: Error, Equatable, Sendable, CustomStringConvertible {
         case deviceNotFound = "DeviceNotFound"
         case kvmMissingCapability = "KVMMissingCap"
     }
+    /// The class that clients tell errors apart by; nearly all are `GenericError`.
     public var errorClass: Class
     /// For people.
     public var text: String
 
+    /// An error whose `desc` is `text`, a sentence for people.
     public init(_ text: String, class errorClass: Class = .generic) {
         self.text = text
         self.errorClass = errorClass
     }
 
+    /// The sentence alone, as the human monitor prints it.
     public var description: String { text }
 
     /// `{"class": ..., "desc": ...}`.
@@ -29,13 +32,16 @@ public struct QMPError: Error, Equatable, Sendable, CustomStringConvertible {
 
 /// What a client sends.
 public struct QMPCommand: Equatable, Sendable {
+    /// The command's name in the schema, such as `query-status`.
     public var name: String
+    /// The members of `arguments`; empty where the client sent none.
     public var arguments: JSONObject
     /// Echoed in the answer.
     public var identifier: JSONValue?
     /// Sent with `exec-oob`: not to wait for earlier commands.
     public var isOutOfBand = false
 
+    /// A command as a client would send it.
     public init(name: String, arguments: JSONObject = [:], identifier: JSONValue? = nil) {
         self.name = name
         self.arguments = arguments
@@ -105,11 +111,14 @@ public enum QMPResponse: Equatable, Sendable {
 
 /// Something that happened, sent to every client.
 public struct QMPEvent: Equatable, Sendable {
+    /// The command's name in the schema, such as `query-status`.
     public var name: String
+    /// What the event carries; `nil` for an event without data.
     public var data: JSONObject?
     /// Microseconds since 1970.
     public var microseconds: Int64
 
+    /// An event that happened `microseconds` after the Unix epoch.
     public init(_ name: String, data: JSONObject? = nil, microseconds: Int64) {
         self.name = name
         self.data = data

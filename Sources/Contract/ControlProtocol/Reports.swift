@@ -19,6 +19,7 @@ public struct MachineFacts: Equatable, Sendable {
     /// Bytes at start.
     public var memoryBytes: UInt64 = 0
 
+    /// A report of a machine of this type on this accelerator, all else at its default.
     public init(machineType: String, accelerator: String) {
         self.machineType = machineType
         self.accelerator = accelerator
@@ -33,33 +34,47 @@ public struct BlockDeviceReport: Equatable, Sendable {
     public var qdev: String?
     /// nil for an empty drive.
     public var medium: Medium?
+    /// Whether the guest can be given another medium.
     public var isRemovable = false
+    /// Whether the guest has locked the tray.
     public var isLocked = false
+    /// Whether the tray is open; `nil` for a device without one.
     public var trayOpen: Bool?
     /// "ok", "failed", "nospace"; nil where the device does not watch it.
     public var ioStatus: String?
     /// A drive, or a node that a device uses: what `query-block` lists. Other nodes stand in `query-named-block-nodes`.
     public var isBackend = true
+    /// What the device has done since the start.
     public var statistics = BlockStatistics()
     public init() {}
 
+    /// What is inserted: one open image and how it was opened.
     public struct Medium: Equatable, Sendable {
+        /// The block node's name, generated (`#blockNNN`) where none was given.
         public var nodeName = ""
         /// The file's name.
         public var file = ""
         /// "raw", "qcow2"...
         public var format = "raw"
+        /// Whether writes are refused.
         public var isReadOnly = false
+        /// Whether a write completes before the host has it on disk (`cache.writeback`).
         public var writeBack = true
+        /// Whether the host's page cache is passed by (`cache.direct`).
         public var isDirect = false
+        /// Whether the guest's flushes are dropped (`cache.no-flush`).
         public var ignoresFlush = false
+        /// `off`, `on` or `unmap`.
         public var detectZeroes = "off"
+        /// The backing file as the image names it; `nil` without one.
         public var backingFile: String?
+        /// How many images stand behind this one.
         public var backingDepth = 0
         /// Bytes the guest sees.
         public var virtualSize: UInt64 = 0
         /// Bytes on the host's disk; nil where unknown.
         public var actualSize: UInt64?
+        /// The unit of allocation in bytes, where the format has one.
         public var clusterSize: Int?
         public init() {}
     }
@@ -67,10 +82,15 @@ public struct BlockDeviceReport: Equatable, Sendable {
 
 /// Counters of one disk.
 public struct BlockStatistics: Equatable, Sendable {
+    /// Bytes that requests of each kind moved.
     public var readBytes: UInt64 = 0, writtenBytes: UInt64 = 0, unmappedBytes: UInt64 = 0
+    /// Requests of each kind that succeeded.
     public var reads: UInt64 = 0, writes: UInt64 = 0, flushes: UInt64 = 0, unmaps: UInt64 = 0
+    /// Time that reads and writes took in all, in nanoseconds.
     public var readNanoseconds: UInt64 = 0, writeNanoseconds: UInt64 = 0
+    /// Time that flushes and discards took in all, in nanoseconds.
     public var flushNanoseconds: UInt64 = 0, unmapNanoseconds: UInt64 = 0
+    /// Requests of each kind that ended in an error.
     public var failedReads: UInt64 = 0, failedWrites: UInt64 = 0, failedFlushes: UInt64 = 0, failedUnmaps: UInt64 = 0
     /// The highest byte written + 1.
     public var highestWrite: UInt64 = 0
@@ -79,10 +99,13 @@ public struct BlockStatistics: Equatable, Sendable {
 
 /// One function on a PCI bus, as `query-pci` and `info pci` show it.
 public struct PCIFunctionReport: Equatable, Sendable {
+    /// The address on the bus: bus 0...255, slot 0...31, function 0...7.
     public var bus = 0, slot = 0, function = 0
     /// The identifier of -device, or empty.
     public var identifier = ""
+    /// The identifiers in the configuration space.
     public var vendor: UInt16 = 0, device: UInt16 = 0
+    /// The board's identifiers; 0 for a bridge.
     public var subsystemVendor: UInt16 = 0, subsystem: UInt16 = 0
     /// Class and subclass: 0x0100.
     public var classCode: UInt16 = 0
@@ -92,18 +115,25 @@ public struct PCIFunctionReport: Equatable, Sendable {
     public var interruptPin = 0
     /// Configuration register 0x3C.
     public var interruptLine = 0
+    /// The base address registers in use, in their order.
     public var regions: [Region] = []
     public init() {}
 
     /// One base address register.
     public struct Region: Equatable, Sendable {
+        /// The register's number, 0...5; 6 for the expansion ROM.
         public var bar: Int
+        /// Whether it lies among the ports.
         public var isIO: Bool
+        /// Whether it takes two registers.
         public var is64Bit: Bool
+        /// Whether reads have no side effect.
         public var isPrefetchable: Bool
         /// All ones while not mapped.
         public var address: UInt64
+        /// The window's size in bytes.
         public var count: UInt64
+        /// A region as the guest or its firmware placed it.
         public init(bar: Int, isIO: Bool, is64Bit: Bool, isPrefetchable: Bool, address: UInt64, count: UInt64) {
             self.bar = bar
             self.isIO = isIO
@@ -119,6 +149,7 @@ public struct PCIFunctionReport: Equatable, Sendable {
 public struct DeviceReport: Equatable, Sendable {
     /// "virtio-blk-pci".
     public var typeName: String
+    /// The `id=` it was given; `nil` for a device without one.
     public var identifier: String?
     /// The bus it sits on: "pci.0"; devices of one bus are listed together.
     public var bus: String
@@ -127,6 +158,7 @@ public struct DeviceReport: Equatable, Sendable {
     /// Properties in order, as text.
     public var properties: [(name: String, value: String)] = []
 
+    /// A device on a bus, without properties or children yet.
     public init(typeName: String, identifier: String?, bus: String, busType: String) {
         self.typeName = typeName
         self.identifier = identifier
@@ -134,6 +166,7 @@ public struct DeviceReport: Equatable, Sendable {
         self.busType = busType
     }
 
+    /// Equal when type, place, properties and children are equal.
     public static func == (left: DeviceReport, right: DeviceReport) -> Bool {
         left.typeName == right.typeName && left.identifier == right.identifier && left.bus == right.bus
             && left.properties.map(\.name) == right.properties.map(\.name)
@@ -149,9 +182,11 @@ public struct NetworkReport: Equatable, Sendable {
     public var information: String
     /// "nic", "user", "tap"...
     public var type: String
+    /// Whether the cable is plugged in, as `set_link` sets it.
     public var isLinkUp = true
     /// What it is connected to; shown below it.
     public var peer: String?
+    /// A card or back-end and what it is connected to.
     public init(name: String, type: String, information: String, peer: String? = nil) {
         self.name = name
         self.type = type

@@ -8,11 +8,17 @@ internal import Synchronization
 public struct VirtioStatus: OptionSet, Sendable {
     public let rawValue: UInt8
     public init(rawValue: UInt8) { self.rawValue = rawValue }
+    /// The guest has seen the device.
     public static let acknowledge = VirtioStatus(rawValue: 1)
+    /// The guest has a driver for it.
     public static let driver = VirtioStatus(rawValue: 2)
+    /// The driver is ready; the device may work.
     public static let driverOK = VirtioStatus(rawValue: 4)
+    /// The features are agreed.
     public static let featuresOK = VirtioStatus(rawValue: 8)
+    /// The device met something that only a reset mends.
     public static let needsReset = VirtioStatus(rawValue: 64)
+    /// The driver gave up.
     public static let failed = VirtioStatus(rawValue: 128)
 }
 

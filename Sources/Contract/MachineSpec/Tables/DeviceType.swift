@@ -2,12 +2,15 @@
 
 /// A property of a device as -device takes it.
 public struct DeviceProperty: Equatable, Sendable {
+    /// The name as typed after `-device` or before `=`.
     public var name: String
     /// "bool", "uint32", "str", "OnOffAuto", "size"...
     public var type: String
+    /// One line for the help; empty where the name says it all.
     public var summary: String
     /// As shown; nil for none.
     public var defaultValue: String?
+    /// A row of the table: a property, its type as the help prints it, its default.
     public init(_ name: String, _ type: String, _ defaultValue: String? = nil, _ summary: String = "") {
         self.name = name
         self.type = type
@@ -24,12 +27,15 @@ public struct DeviceType: Equatable, Sendable {
         case isaSerial, isaDebugExit, isaDebugConsole, pcTest, pciTest, panicISA, panicPCI, rootPort
         case pc(PCDeviceFamily)
     }
+    /// The name as typed after `-device` or before `=`.
     public var name: String
+    /// Another name that means the same.
     public var alias: String?
     /// "PCI", "ISA", "virtio-bus", "virtio-serial-bus".
     public var bus: String
     /// The heading in `-device help`.
     public var category: String
+    /// One line for the help; empty where the name says it all.
     public var summary: String?
     var family: Family
     var generation: VirtioTransportSpec.Generation?

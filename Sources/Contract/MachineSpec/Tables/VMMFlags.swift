@@ -13,6 +13,7 @@ public enum VMMFlags {
     private static let expert = "Debug/Expert options"
     private static let object = "Generic object creation"
 
+    /// Every flag of `roost-vmm`, in the order of the help.
     public static let table = FlagTable([
         Flag("help", aliases: ["h"], section: standard, "display this help and exit"),
         Flag("version", section: standard, "display version information and exit"),

@@ -11,23 +11,33 @@ public struct BoardSpec: Equatable, Sendable {
     /// How much of the interrupt controllers KVM emulates.
     public enum KernelIRQChip: String, Equatable, Sendable { case on, off, split }
 
+    /// Which board it is.
     public var kind = Kind.pc
     /// The full name: "pc-i440fx-7.2", "pc-q35-7.2".
     public var name = "pc-i440fx-7.2"
+    /// Whether the guest finds ACPI tables.
     public var acpi = OnOffAuto.auto
     /// `graphics=off`: firmware and guest get no display.
     public var graphics = true
+    /// Whether there is a high precision event timer.
     public var hpet = true
     /// `pcspk-audiodev`, `vmport`, `smm`, `smbus`...: refused or fixed; see the option table.
     public var smbus = true
+    /// Whether there is a keyboard controller.
     public var i8042 = true
+    /// Whether there is an interval timer (microvm).
     public var pit = OnOffAuto.auto
+    /// Whether there is a pair of interrupt controllers (microvm).
     public var pic = OnOffAuto.auto
     /// microvm's: an RTC, an ISA serial port, PCIe, and the virtio-mmio devices on the kernel's command line.
     public var rtc = OnOffAuto.auto
+    /// Whether there is a serial port (microvm).
     public var isaSerial = true
+    /// Whether there is a PCI Express host (microvm).
     public var pcie = OnOffAuto.auto
+    /// Whether the virtio-mmio devices are named on the kernel's command line (microvm).
     public var autoKernelCommandLine = true
+    /// Where KVM's interrupt controllers live; `nil` for the accelerator's default.
     public var kernelIRQChip: KernelIRQChip?
     /// `dump-guest-core=off`: the guest's memory is left out of the process's core dumps.
     public var dumpsGuestMemory = true
@@ -35,16 +45,19 @@ public struct BoardSpec: Equatable, Sendable {
     public var mergesMemory = true
     /// The most bytes below 4 GiB (`max-ram-below-4g`); nil for the board's own split.
     public var maximumLowMemory: UInt64?
+    /// Everything at QEMU's default.
     public init() {}
 }
 
 /// One entry of -accel.
 public struct AcceleratorSpec: Equatable, Sendable {
+    /// The accelerators by the names that `-accel` takes.
     public enum Kind: String, Sendable {
         case kvm
         /// Roost's own processor; QEMU's users type `tcg`.
         case software = "tcg"
     }
+    /// Which accelerator it is.
     public var kind: Kind
     /// `tb-size`: bytes of the translator's cache; nil for its own choice.
     public var translationCacheBytes: UInt64?
@@ -52,6 +65,7 @@ public struct AcceleratorSpec: Equatable, Sendable {
     public var isSingleThreaded = false
     /// `jit`: hot code is translated to the host's; else all is interpreted.
     public var translates = false
+    /// This accelerator with its defaults.
     public init(kind: Kind) { self.kind = kind }
 }
 
@@ -61,7 +75,9 @@ public struct ProcessorSpec: Equatable, Sendable {
     public struct Feature: Equatable, Sendable {
         /// In QEMU's spelling with hyphens: "sse4.2", "x2apic".
         public var name: String
+        /// Whether it is added or taken away.
         public var isOn: Bool
+        /// One feature after the model's name.
         public init(name: String, isOn: Bool) {
             self.name = name
             self.isOn = isOn
@@ -78,6 +94,7 @@ public struct ProcessorSpec: Equatable, Sendable {
     public var enforces = false
     /// `check`: warn when a feature is missing.
     public var checks = true
+    /// Everything at QEMU's default.
     public init() {}
 
     /// What the options say about a feature; nil when they do not mention it.
@@ -90,10 +107,15 @@ public struct TopologySpec: Equatable, Sendable {
     public var count = 1
     /// With those that could be plugged in.
     public var maximum = 1
+    /// Processor packages, at least 1.
     public var sockets = 1
+    /// Dies in a package, at least 1.
     public var dies = 1
+    /// Cores in a die, at least 1.
     public var cores = 1
+    /// Threads in a core, at least 1.
     public var threads = 1
+    /// Everything at QEMU's default.
     public init() {}
 }
 
@@ -111,14 +133,17 @@ public struct MemorySpec: Equatable, Sendable {
     public var path: String?
     /// `-mem-prealloc`.
     public var preallocates = false
+    /// Everything at QEMU's default.
     public init() {}
 }
 
 /// `-kernel`, `-initrd`, `-append`, `-bios`, `-boot`.
 public struct BootSpec: Equatable, Sendable {
+    /// The kernel's file; `nil` to boot from firmware.
     public var kernel: String?
     /// One file, or for multiboot kernels a list as QEMU takes it: "a arg,b arg".
     public var initrd: String?
+    /// What `-append` gave.
     public var commandLine: String?
     /// A file of -bios; nil for the board's own.
     public var bios: String?
@@ -126,12 +151,16 @@ public struct BootSpec: Equatable, Sendable {
     public var order: String?
     /// `once=`: for the first boot only.
     public var once: String?
+    /// Whether the firmware offers its boot menu.
     public var menu = false
+    /// Whether only what has a boot index is tried.
     public var isStrict = false
     /// Milliseconds.
     public var splashTime: Int?
+    /// The picture that the firmware shows.
     public var splash: String?
     /// Milliseconds after a failed boot; -1 never.
     public var rebootTimeout: Int?
+    /// Everything at QEMU's default.
     public init() {}
 }

@@ -8,7 +8,9 @@ public struct DeviceSpec: Equatable, Sendable {
     public var identifier: String?
     /// Where it is plugged in; nil chooses.
     public var placement = Placement()
+    /// What it is, with its own properties.
     public var model: Model
+    /// A device of this type, on the bus that its type goes to by default.
     public init(typeName: String, identifier: String?, model: Model) {
         self.typeName = typeName
         self.identifier = identifier
@@ -23,11 +25,13 @@ public struct DeviceSpec: Equatable, Sendable {
         public var slot: Int?
         /// 0...7.
         public var function = 0
+        /// Whether other functions may share its slot.
         public var isMultifunction = false
         /// `romfile=`: an option ROM; empty for none, nil for the device's own.
         public var romFile: String?
         /// `rombar=0` leaves the ROM out.
         public var hasROM = true
+        /// Everything at QEMU's default.
         public init() {}
     }
 
@@ -58,14 +62,19 @@ public struct DeviceSpec: Equatable, Sendable {
 
 /// `-device pcie-root-port`.
 public struct PCIeRootPortSpec: Equatable, Sendable {
+    /// The port's number in its slot register.
     public var port: UInt8 = 0
+    /// The chassis number, which with the slot names the port.
     public var chassis: UInt8 = 0
+    /// Whether devices can be put in while the guest runs.
     public var isHotpluggable = true
+    /// Everything at QEMU's default.
     public init() {}
 }
 
 /// How a virtio device is reached, and the rings' features.
 public struct VirtioTransportSpec: Equatable, Sendable {
+    /// Which transport carries the device.
     public enum Bus: Equatable, Sendable { case pci, mmio }
     /// Which generations of the interface the device offers.
     public enum Generation: Equatable, Sendable {
@@ -74,18 +83,23 @@ public struct VirtioTransportSpec: Equatable, Sendable {
         case modernOnly
         case legacyOnly
     }
+    /// Which transport carries the device.
     public var bus: Bus
     /// nil for the slot's own choice: transitional on a conventional bus, modern behind a PCI Express port.
     public var generation: Generation?
     /// MSI-X vectors; nil for the device's own number, 0 for none.
     public var vectors: Int?
+    /// Whether VIRTIO_F_EVENT_IDX is offered (virtio 1.2, 2.7.10).
     public var eventIndex = true
+    /// Whether VIRTIO_F_INDIRECT_DESC is offered (virtio 1.2, 2.7.5.3).
     public var indirectDescriptors = true
+    /// Whether VIRTIO_F_RING_PACKED is offered (virtio 1.2, 2.8).
     public var packedRings = false
     /// The device uses an IOMMU's addresses (VIRTIO_F_ACCESS_PLATFORM).
     public var accessPlatform = false
     /// Kicks go straight to the device's thread.
     public var ioEventDescriptors = true
+    /// The transport with QEMU's defaults.
     public init(bus: Bus) { self.bus = bus }
 }
 
@@ -93,6 +107,7 @@ public struct VirtioTransportSpec: Equatable, Sendable {
 public struct VirtioBlockSpec: Equatable, Sendable {
     /// Identifier of a drive or name of a block node.
     public var drive: String
+    /// The serial number that the guest reads, at most 20 bytes.
     public var serial: String?
     /// Queues; nil for one a vCPU.
     public var queueCount: Int?
@@ -100,10 +115,15 @@ public struct VirtioBlockSpec: Equatable, Sendable {
     public var queueSize = 256
     /// Bytes; nil for what the node says.
     public var logicalBlockSize: Int?
+    /// The physical block in bytes, a power of two.
     public var physicalBlockSize: Int?
+    /// The smallest request that is done well, in bytes; 0 for no advice.
     public var minimumIOSize = 0
+    /// The request size that is done best, in bytes; 0 for no advice.
     public var optimalIOSize = 0
+    /// Whether the guest may discard blocks.
     public var discard = true
+    /// Whether the guest may write zeroes without sending them.
     public var writeZeroes = true
     /// `config-wce`: the guest may choose between write-back and write-through.
     public var configurableWriteCache = true
@@ -111,11 +131,15 @@ public struct VirtioBlockSpec: Equatable, Sendable {
     public var writeCache = OnOffAuto.auto
     /// Several writers share the node.
     public var shareReadWrite = false
+    /// The place in the boot order; `nil` for none.
     public var bootIndex: Int?
+    /// What a failed write does; `nil` for what the drive says.
     public var writeError: DriveSpec.ErrorAction?
+    /// What a failed read does; `nil` for what the drive says.
     public var readError: DriveSpec.ErrorAction?
     /// Identifier of an iothread object; nil for a thread of its own.
     public var ioThread: String?
+    /// A disk on the drive or block node of this name.
     public init(drive: String) { self.drive = drive }
 }
 
@@ -125,19 +149,25 @@ public struct VirtioNetworkSpec: Equatable, Sendable {
     public var network: String?
     /// Six bytes; nil for the next of 52:54:00:12:34:56...
     public var address: [UInt8]?
+    /// The place in the boot order; `nil` for none.
     public var bootIndex: Int?
     /// Bytes; nil when not announced.
     public var hostMTU: UInt16?
+    /// Entries in each receive queue, a power of two, 256...1024.
     public var receiveQueueSize = 256
+    /// Entries in each transmit queue, a power of two, 256...1024.
     public var transmitQueueSize = 256
     /// Offloads by their QEMU names ("csum", "guest_tso4", "mrg_rxbuf"...) that were switched off.
     public var disabledFeatures: Set<String> = []
+    /// Everything at QEMU's default.
     public init() {}
 }
 
 /// `virtconsole`, `virtserialport`.
 public struct VirtioPortSpec: Equatable, Sendable {
+    /// Whether it is a console for the guest, not a plain port.
     public var isConsole: Bool
+    /// The character device behind the port.
     public var characterDevice: String?
     /// What the guest finds in /sys/class/virtio-ports: "org.qemu.guest_agent.0".
     public var name: String?
@@ -145,6 +175,7 @@ public struct VirtioPortSpec: Equatable, Sendable {
     public var number: Int?
     /// Identifier of the bus, "virtio-serial0.0"; nil for the first.
     public var bus: String?
+    /// A port of the first controller, at the next free number.
     public init(isConsole: Bool) { self.isConsole = isConsole }
 }
 
@@ -156,13 +187,17 @@ public struct VirtioRandomSpec: Equatable, Sendable {
     public var maximumBytes: UInt64?
     /// Milliseconds.
     public var period: UInt32 = 65536
+    /// Everything at QEMU's default.
     public init() {}
 }
 
 /// `virtio-balloon`.
 public struct VirtioBalloonSpec: Equatable, Sendable {
+    /// Whether the guest may take pages back when it runs out.
     public var deflateOnOutOfMemory = false
+    /// Whether the guest reports free pages by itself.
     public var freePageReporting = false
+    /// Everything at QEMU's default.
     public init() {}
 }
 
@@ -170,9 +205,12 @@ public struct VirtioBalloonSpec: Equatable, Sendable {
 public struct ISASerialSpec: Equatable, Sendable {
     /// 0...3 for COM1...COM4; nil takes the next free one.
     public var index: Int?
+    /// The first port; `nil` for the usual one of this index.
     public var port: UInt16?
+    /// The ISA interrupt, 0...15; `nil` for the usual one of this index.
     public var interrupt: Int?
     /// nil swallows the output.
     public var characterDevice: String?
+    /// Everything at QEMU's default.
     public init() {}
 }

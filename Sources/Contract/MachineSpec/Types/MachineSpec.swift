@@ -5,14 +5,21 @@
 /// The parser in `MachineArguments` makes it; only the assembly reads it. Everything in it is validated as far as that
 /// goes without opening files: identifiers are unique, references resolve, values are in range.
 public struct MachineSpec: Equatable, Sendable {
+    /// What the machine is called.
     public var identity = IdentitySpec()
+    /// The mainboard and its switches.
     public var board = BoardSpec()
     /// Tried in order; the first that works is used (`-accel kvm -accel tcg`, `-machine accel=kvm:tcg`).
     public var accelerators: [AcceleratorSpec] = [AcceleratorSpec(kind: .software)]
+    /// The processor's model and features.
     public var processor = ProcessorSpec()
+    /// How many processors there are and how they are grouped.
     public var topology = TopologySpec()
+    /// How much memory there is and what backs it.
     public var memory = MemorySpec()
+    /// What is started, from where.
     public var boot = BootSpec()
+    /// The firmware and what it is told.
     public var firmware = FirmwareSpec()
     /// Nodes of -blockdev and of -drive's files, in order; a node refers only to earlier ones.
     public var blockNodes: [BlockNodeSpec] = []
@@ -20,9 +27,11 @@ public struct MachineSpec: Equatable, Sendable {
     public var drives: [DriveSpec] = []
     /// All writes go to temporary files (`-snapshot`).
     public var isSnapshot = false
+    /// The network back-ends.
     public var networks: [NetworkSpec] = []
     /// -chardev, and what -serial, -monitor and so on made, in order.
     public var characterDevices: [CharacterDeviceSpec] = []
+    /// The monitors, in the order given.
     public var monitors: [MonitorSpec] = []
     /// Identifier of the character device of `-gdb`; nil without a debugger.
     public var debugger: String?
@@ -30,8 +39,11 @@ public struct MachineSpec: Equatable, Sendable {
     public var objects: [ObjectSpec] = []
     /// All devices in the order in which they are made: the board's optional ones, the defaults, then -device.
     public var devices: [DeviceSpec] = []
+    /// What the guest's clock starts from and follows.
     public var clock = ClockSpec()
+    /// What reset, shutdown and panic do.
     public var lifecycle = LifecycleSpec()
+    /// How the process itself behaves.
     public var process = ProcessSpec()
 
     /// QEMU's default machine without any devices.
@@ -48,6 +60,7 @@ public struct IdentitySpec: Equatable, Sendable {
     public var debugThreads = false
     /// SMBIOS and `query-uuid`; all zero when not given.
     public var uuid = GuestUUID()
+    /// Everything at QEMU's default.
     public init() {}
 }
 
@@ -98,18 +111,23 @@ public struct FirmwareSpec: Equatable, Sendable {
             case file(String)
             case text(String)
         }
+        /// The item's name, at most 55 bytes.
         public var name: String
+        /// What the guest reads.
         public var content: Content
+        /// An item of the firmware's configuration.
         public init(name: String, content: Content) {
             self.name = name
             self.content = content
         }
     }
+    /// The entries, in the order given.
     public var entries: [Entry] = []
     /// SMBIOS fields by table type (0, 1, 2, 3, 4, 17) and QEMU's property name: [1]["serial"] = "42".
     public var smbios: [Int: [String: String]] = [:]
     /// OEM strings of SMBIOS type 11.
     public var oemStrings: [String] = []
+    /// Everything at QEMU's default.
     public init() {}
 }
 
@@ -130,15 +148,19 @@ public struct ClockSpec: Equatable, Sendable {
         /// The machine's own time, which stands still while it is stopped.
         case machine = "vm"
     }
+    /// What the clock shows at the start.
     public var base = Base.utc
+    /// Which clock it follows.
     public var source = Source.host
     /// `driftfix=slew`: lost RTC interrupts are delivered later. Roost's RTC never loses any.
     public var catchesUp = false
+    /// Everything at QEMU's default.
     public init() {}
 }
 
 /// What follows the guest's reset, power-off and panic; `-S`.
 public struct LifecycleSpec: Equatable, Sendable {
+    /// What a guest's panic does.
     public enum PanicAction: String, Equatable, Sendable {
         case pause, shutdown
         case exitFailure = "exit-failure"
@@ -150,7 +172,9 @@ public struct LifecycleSpec: Equatable, Sendable {
     public var resetShutsDown = false
     /// `-no-shutdown`, `-action shutdown=pause`.
     public var shutdownPauses = false
+    /// What a guest's panic does.
     public var panic = PanicAction.shutdown
+    /// Everything at QEMU's default.
     public init() {}
 }
 
@@ -158,6 +182,7 @@ public struct LifecycleSpec: Equatable, Sendable {
 public struct ProcessSpec: Equatable, Sendable {
     /// `-pidfile`.
     public var pidFile: String?
+    /// Whether the process goes to the background once the machine is made.
     public var daemonizes = false
     /// Items of -d, as typed.
     public var logItems: String?
@@ -179,6 +204,7 @@ public struct ProcessSpec: Equatable, Sendable {
     public var descriptorSets: [DescriptorSetEntry] = []
     /// `-sandbox on`; nil for off.
     public var sandbox: SandboxSpec?
+    /// Everything at QEMU's default.
     public init() {}
 }
 
@@ -192,14 +218,19 @@ public struct SandboxSpec: Equatable, Sendable {
     public var deniesSpawning = false
     /// `resourcecontrol=deny`.
     public var deniesResourceControl = false
+    /// Everything at QEMU's default.
     public init() {}
 }
 
 /// `-add-fd fd=7,set=2,opaque=x`.
 public struct DescriptorSetEntry: Equatable, Sendable {
+    /// The descriptor's number in this process.
     public var descriptor: Int32
+    /// The set that it joins.
     public var set: Int
+    /// A word for whoever queries the set.
     public var opaque: String?
+    /// A descriptor that was inherited, to be used through its set.
     public init(descriptor: Int32, set: Int, opaque: String?) {
         self.descriptor = descriptor
         self.set = set

@@ -9,18 +9,27 @@ public final class DMAController: Device {
 
     /// One channel.
     public struct Channel: Equatable, Sendable, Codable {
+        /// The address that auto-initialisation goes back to.
         public internal(set) var baseAddress: UInt16 = 0
+        /// The count that auto-initialisation goes back to.
         public internal(set) var baseCount: UInt16 = 0
+        /// The low 16 bits of the next transfer's address.
         public internal(set) var address: UInt16 = 0
+        /// Transfers left, less one.
         public internal(set) var count: UInt16 = 0
+        /// The mode register: direction, auto-initialisation, kind.
         public internal(set) var mode: UInt8 = 0
     }
 
     /// One controller of four channels.
     public struct Controller: Equatable, Sendable, Codable {
+        /// The four channels of one controller.
         public internal(set) var channels = [Channel](repeating: Channel(), count: 4)
+        /// The command register.
         public internal(set) var command: UInt8 = 0
+        /// Terminal counts in bits 0...3, requests in bits 4...7.
         public internal(set) var status: UInt8 = 0
+        /// Channels that are switched off, a bit each.
         public internal(set) var mask: UInt8 = 0x0F
         /// The next byte is the high one.
         var takesHigh = false
@@ -28,6 +37,7 @@ public final class DMAController: Device {
 
     /// Everything that a saved machine keeps.
     public struct State: Equatable, Sendable, Codable {
+        /// The pair: 8-bit channels, then 16-bit ones.
         public internal(set) var controllers = [Controller](repeating: Controller(), count: 2)
         /// Ports 0x80...0x8F; 0x80 itself belongs to `PostCodePort`.
         public internal(set) var pages = [UInt8](repeating: 0, count: 16)
@@ -36,6 +46,7 @@ public final class DMAController: Device {
     /// What a saved machine keeps.
     public var state = State()
 
+    /// Both controllers as after power-on.
     public init() {}
 
     /// Maps 0x00...0x0F, 0xC0...0xDF and 0x81...0x8F.
@@ -55,6 +66,7 @@ public final class DMAController: Device {
             at: 0x81, count: 15, name: "dma-page")
     }
 
+    /// Every channel masked, as after power-on.
     public func reset() { state = State() }
 
     private func read(_ index: Int, _ register: UInt64) -> UInt8 {

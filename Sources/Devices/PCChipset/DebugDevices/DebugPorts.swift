@@ -21,6 +21,7 @@ public final class DebugConsole: Device {
         self.send = send
     }
 
+    /// Puts the device at its ports.
     public func map(in ports: AddressSpace) {
         ports.map(
             ByteWindow(count: 1, read: { [readback] _ in readback }, write: { [send] in send($1) }), at: port, count: 1,
@@ -48,6 +49,7 @@ public final class DebugExit: Device {
         self.requests = requests
     }
 
+    /// Puts the device at its ports.
     public func map(in ports: AddressSpace) {
         ports.map(
             WordWindow(
@@ -83,6 +85,7 @@ public final class PanicPort: Device {
         self.requests = requests
     }
 
+    /// Puts the device at its ports.
     public func map(in ports: AddressSpace) {
         ports.map(Self.registers(events: events, requests: requests), at: port, count: 1, name: name)
     }
@@ -115,6 +118,7 @@ public final class PostCodePort: Device {
     /// - Parameter traced: told of each code, for `-trace`.
     public init(traced: ((UInt8) -> Void)? = nil) { self.traced = traced }
 
+    /// Puts the device at its ports.
     public func map(in ports: AddressSpace) {
         ports.map(
             ByteWindow(

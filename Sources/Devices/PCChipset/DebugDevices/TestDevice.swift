@@ -9,17 +9,25 @@ public final class TestDevice: Device {
 
     /// Where each part is.
     public enum Place {
+        /// The port that gives back what was written to it.
         public static let echoPort: UInt64 = 0xE0
+        /// The port that takes the address of a page whose host mapping is to be dropped.
         public static let flushPort: UInt64 = 0xE4
+        /// The first of the ports that set an interrupt line each.
         public static let interruptPorts: UInt64 = 0x2000
+        /// How many interrupt lines there are.
         public static let interruptCount: UInt64 = 24
+        /// Where the memory window begins.
         public static let memory: UInt64 = 0xFF00_0000
+        /// The memory window's size in bytes.
         public static let memoryCount: UInt64 = 0x1_0000
     }
 
     /// Everything that a saved machine keeps.
     public struct State: Equatable, Sendable, Codable {
+        /// What the echo port holds.
         public internal(set) var echo: UInt32 = 0
+        /// What the memory window holds.
         public internal(set) var memory = [UInt8](repeating: 0, count: Int(Place.memoryCount))
     }
 
@@ -37,6 +45,7 @@ public final class TestDevice: Device {
         self.flush = flush
     }
 
+    /// Puts the ports and the window in their places.
     public func map(ports: AddressSpace, memory: AddressSpace) {
         ports.map(
             WordWindow(read: { [self] in readEcho($0, $1) }, write: { [self] in writeEcho($0, $1, $2) }),

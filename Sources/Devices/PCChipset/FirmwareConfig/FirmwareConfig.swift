@@ -11,6 +11,7 @@ public final class FirmwareConfig: Device {
     public let name = "fw_cfg"
     /// Ports of the traditional interface and of the DMA address.
     public static let basePort: UInt64 = 0x510
+    /// The first of the eight ports of the DMA interface.
     public static let dmaPort: UInt64 = 0x514
     /// Longest file name, without the terminating zero.
     public static let longestName = 55
@@ -19,7 +20,9 @@ public final class FirmwareConfig: Device {
 
     /// Everything that a saved machine keeps beside the items.
     public struct State: Equatable, Sendable, Codable {
+        /// The item that is being read.
         public internal(set) var selected: UInt16 = 0
+        /// The place in the item of the next byte.
         public internal(set) var offset: UInt64 = 0
         /// The high half of the DMA address, until the low half starts the transfer.
         public internal(set) var addressHigh: UInt32 = 0
@@ -67,6 +70,7 @@ public final class FirmwareConfig: Device {
             at: Self.dmaPort, count: 8, name: "fwcfg.dma")
     }
 
+    /// Nothing selected; the items stay.
     public func reset() { state = State() }
 
     // MARK: Items

@@ -7,6 +7,7 @@ public final class HighPrecisionTimer: Device, RegisterWindow {
     public let name = "hpet"
     /// Where PCs have it, and how much it takes.
     public static let defaultBase: UInt64 = 0xFED0_0000
+    /// The size of the register window in bytes.
     public static let windowSize: UInt64 = 0x400
     /// Nanoseconds and femtoseconds of one tick.
     static let tick: UInt64 = 10
@@ -16,7 +17,9 @@ public final class HighPrecisionTimer: Device, RegisterWindow {
     public struct Comparator: Equatable, Sendable, Codable {
         /// The writable bits of the configuration register.
         public internal(set) var configuration: UInt64 = 0
+        /// The counter value at which the comparator fires.
         public internal(set) var value: UInt64 = .max
+        /// Ticks between two interrupts in periodic mode.
         public internal(set) var period: UInt64 = 0
         /// Message value (low half) and address (high half).
         public internal(set) var message: UInt64 = 0
@@ -34,6 +37,7 @@ public final class HighPrecisionTimer: Device, RegisterWindow {
         public internal(set) var haltedCounter: UInt64 = 0
         /// Counter minus machine time in ticks, while it runs.
         public internal(set) var counterOffset: UInt64 = 0
+        /// The comparators, three on a PC.
         public internal(set) var comparators: [Comparator]
     }
 

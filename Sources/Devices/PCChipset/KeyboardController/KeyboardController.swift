@@ -33,11 +33,15 @@ public final class KeyboardController: Device {
 
     /// Everything that a saved machine keeps.
     public struct State: Equatable, Sendable, Codable {
+        /// The command byte: interrupts, clocks, translation.
         public internal(set) var mode: UInt8 = Mode.keyboardInterrupt | Mode.auxiliaryInterrupt
+        /// The output port: reset, A20 and both interrupt lines.
         public internal(set) var outputPort: UInt8 = 0xCC | OutputPort.notReset | OutputPort.a20
         /// The byte for the host, and whether it came from the auxiliary port.
         public internal(set) var output: UInt8 = 0
+        /// Whether a byte waits at port 0x60.
         public internal(set) var isOutputFull = false
+        /// Whether that byte is the mouse's.
         public internal(set) var isOutputAuxiliary = false
         /// A reply of the controller itself, which goes before the ports' bytes.
         var replies: [UInt8] = []

@@ -29,10 +29,14 @@ public final class PS2Keyboard: PS2Device {
     /// Told of the lights.
     public var indicatorsChanged: ((UInt8) -> Void)?
 
+    /// A keyboard as after power-on.
     public init() {}
 
+    /// `notify` is called whenever there is a byte to take.
     public func connect(_ notify: @escaping () -> Void) { self.notify = notify }
+    /// As after power-on: scanning, set 2, no lights.
     public func reset() { state = State() }
+    /// The oldest byte for the host, or `nil`.
     public func takeByte() -> UInt8? { state.queue.take() }
 
     /// Scan codes of set 2 for one key press or release; dropped while the host has scanning off.
@@ -42,6 +46,7 @@ public final class PS2Keyboard: PS2Device {
         notify()
     }
 
+    /// A command or its parameter from the host.
     public func receive(_ byte: UInt8) {
         if let command = state.pendingCommand {
             state.pendingCommand = nil

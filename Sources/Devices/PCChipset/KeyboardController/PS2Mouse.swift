@@ -20,6 +20,7 @@ public final class PS2Mouse: PS2Device {
         var knock: [UInt8] = [0, 0, 0]
         /// Movement that was not sent yet, and the buttons.
         var x = 0, y = 0, wheel = 0
+        /// Left, right and middle in bits 0, 1 and 2.
         public internal(set) var buttons: UInt8 = 0
     }
 
@@ -34,11 +35,15 @@ public final class PS2Mouse: PS2Device {
     public var state = State()
     private var notify: () -> Void = {}
 
+    /// A mouse as after power-on.
     public init() {}
 
+    /// `notify` is called whenever there is a byte to take.
     public func connect(_ notify: @escaping () -> Void) { self.notify = notify }
+    /// As after power-on: stream mode, not reporting.
     public func reset() { state = State() }
 
+    /// The oldest byte for the host, or `nil`.
     public func takeByte() -> UInt8? {
         if state.queue.bytes.isEmpty && state.isReporting && !state.isRemote && hasMovement { appendPacket() }
         return state.queue.take()
@@ -79,6 +84,7 @@ public final class PS2Mouse: PS2Device {
         state.queue.append(packet)
     }
 
+    /// A command or its parameter from the host.
     public func receive(_ byte: UInt8) {
         if let command = state.pendingCommand {
             state.pendingCommand = nil

@@ -8,12 +8,14 @@ public final class GenericEventDevice: Device {
     public let name = "acpi-ged"
     /// Where QEMU has the event selector, and sleep control, sleep status and reset.
     public static let selectorBase: UInt64 = 0xFEA0_0000
+    /// Where the sleep and reset registers lie.
     public static let registersBase: UInt64 = 0xFEA0_0200
 
     /// What an interrupt of the device means; bits of the selector.
     public struct Events: OptionSet, Equatable, Sendable, Codable {
         public let rawValue: UInt32
         public init(rawValue: UInt32) { self.rawValue = rawValue }
+        /// The power button was pressed.
         public static let powerButton = Events(rawValue: 2)
     }
 
@@ -46,6 +48,7 @@ public final class GenericEventDevice: Device {
         self.requests = requests
     }
 
+    /// Puts the registers in their places.
     public func map(
         in memory: AddressSpace, selectorBase: UInt64 = GenericEventDevice.selectorBase,
         registersBase: UInt64 = GenericEventDevice.registersBase
@@ -58,6 +61,7 @@ public final class GenericEventDevice: Device {
             count: Register.count, name: "acpi-ged-regs")
     }
 
+    /// No event pending.
     public func reset() { state = State() }
 
     /// The person at the power button. The machine lock is held.

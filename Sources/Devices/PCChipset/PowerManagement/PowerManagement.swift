@@ -41,17 +41,25 @@ public final class PowerManagement: Device {
 
     /// Everything that a saved machine keeps.
     public struct State: Equatable, Sendable, Codable {
+        /// PM1_STS (ACPI 6.4, 4.8.3.1.1).
         public internal(set) var status: UInt16 = 0
+        /// PM1_EN (ACPI 6.4, 4.8.3.1.2).
         public internal(set) var enable: UInt16 = 0
+        /// PM1_CNT (ACPI 6.4, 4.8.3.2.1).
         public internal(set) var control: UInt16 = 0
         /// Number of half-periods of the PM timer up to which the timer status is settled.
         public internal(set) var settledHalves: UInt64 = 0
+        /// GPE0_STS, a bit an event.
         public internal(set) var generalStatus: UInt64 = 0
+        /// GPE0_EN, a bit an event.
         public internal(set) var generalEnable: UInt64 = 0
+        /// SMI_EN of the chipset.
         public internal(set) var managementEnable: UInt32 = 0
+        /// SMI_STS of the chipset.
         public internal(set) var managementStatus: UInt32 = 0
         /// The last bytes written to 0xB2 and 0xB3.
         public internal(set) var command: UInt8 = 0
+        /// APM_STS at port 0xB3.
         public internal(set) var commandStatus: UInt8 = 0
     }
 

@@ -23,6 +23,7 @@ public final class ResetControl: Device {
     /// - Parameter requests: asked for the reset; must outlive this device.
     public init(requests: any MachineRequests) { self.requests = requests }
 
+    /// Puts the register at port 0xCF9.
     public func map(in ports: AddressSpace) {
         ports.map(
             ByteWindow(

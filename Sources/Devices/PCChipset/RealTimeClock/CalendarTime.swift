@@ -2,13 +2,17 @@
 
 /// A date and time of day of the proleptic Gregorian calendar, without a time zone.
 public struct CalendarTime: Equatable, Sendable {
+    /// The year of the Gregorian calendar.
     public var year: Int
     /// 1...12.
     public var month: Int
     /// 1...31.
     public var day: Int
+    /// 0...23.
     public var hour: Int
+    /// 0...59.
     public var minute: Int
+    /// 0...59.
     public var second: Int
 
     /// From seconds since 1970-01-01.

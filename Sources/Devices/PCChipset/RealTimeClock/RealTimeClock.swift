@@ -46,7 +46,9 @@ public final class RealTimeClock: Device {
 
     /// Everything that a saved machine keeps.
     public struct State: Equatable, Sendable, Codable {
+        /// The CMOS memory with the clock's registers.
         public internal(set) var memory = [UInt8](repeating: 0, count: 128)
+        /// The register that port 0x71 shows.
         public internal(set) var index: UInt8 = 0
         /// Chip time minus wall clock, in nanoseconds.
         public internal(set) var offset: Int64 = 0

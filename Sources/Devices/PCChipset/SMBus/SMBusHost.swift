@@ -9,6 +9,7 @@ public final class SMBusHost: Device, RegisterWindow {
     public let name = "smbus"
     /// Ports of the window, and where QEMU's firmware puts it on pc.
     public static let portCount: UInt64 = 64
+    /// Where QEMU's firmware puts the ports.
     public static let usualBase: UInt64 = 0x700
 
     private enum Register {
@@ -30,10 +31,15 @@ public final class SMBusHost: Device, RegisterWindow {
 
     /// Everything that a saved machine keeps.
     public struct State: Equatable, Sendable, Codable {
+        /// The host status register.
         public internal(set) var status: UInt8 = 0
+        /// The host control register.
         public internal(set) var control: UInt8 = 0
+        /// The command sent to the addressed device.
         public internal(set) var command: UInt8 = 0
+        /// The device's address, with the direction in bit 0.
         public internal(set) var address: UInt8 = 0
+        /// The two data registers.
         public internal(set) var data: [UInt8] = [0, 0]
     }
 

@@ -3,16 +3,25 @@
 extension UART16550 {
     /// Everything that a saved machine keeps.
     public struct State: Equatable, Sendable, Codable {
+        /// IER.
         public internal(set) var interruptEnable: UInt8 = 0
+        /// LCR.
         public internal(set) var lineControl: UInt8 = 0
+        /// MCR.
         public internal(set) var modemControl: UInt8 = 0
+        /// LSR.
         public internal(set) var lineStatus: UInt8 = LineStatus.transmitterIdle
+        /// MSR.
         public internal(set) var modemStatus: UInt8 = ModemStatus.connected
+        /// SCR, which does nothing.
         public internal(set) var scratch: UInt8 = 0
         /// 1 is 115 200 bits a second.
         public internal(set) var divisor: UInt16 = 12
+        /// FCR without the bits that clear themselves.
         public internal(set) var fifoControl: UInt8 = 0
+        /// Bytes that the guest has not read, at most 16.
         public internal(set) var receiveQueue: [UInt8] = []
+        /// Bytes that the stream has not taken, at most 16.
         public internal(set) var transmitQueue: [UInt8] = []
         /// The transmitter became empty and nobody has looked yet.
         public internal(set) var transmitterPending = false
