@@ -37,12 +37,10 @@ func shim(_ name: String) -> Target {
     .target(name: name, path: "Sources/Shims/\(name)")
 }
 
-/// - Parameter isStatic: with the C libraries inside as well: a command that runs for milliseconds spends most of them
-///   on loading libraries.
-func program(_ name: String, _ dependencies: [Target.Dependency], isStatic: Bool = false) -> Target {
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .executableTarget(
         name: name, dependencies: dependencies, path: "Sources/Executables/\(name)", swiftSettings: strict,
-        linkerSettings: [.unsafeFlags([isStatic ? "-static-executable" : "-static-stdlib"])])
+        linkerSettings: [.unsafeFlags(["-static-stdlib"])])
 }
 
 /// The tests of one module, in Tests/<module>Tests.
@@ -244,7 +242,7 @@ let modules: [Target] = [
 
 let programs: [Target] = [
     program("roost-vmm", ["MachineAssembly", "MachineSpec", "Diagnostics", "HostSystem"]),
-    program("roost-img", ["DiskImages"], isStatic: true),
+    program("roost-img", ["DiskImages"]),
     program("roostd", ["DaemonAssembly"]),
 ]
 
