@@ -64,10 +64,11 @@ final class NBDClient: @unchecked Sendable {
         connection.shutdown()
     }
 
+    /// Sends a request and waits for its reply.
     private func transact(
         _ command: NBD.Command, flags: UInt16 = 0, at offset: Int64, count: UInt32, sends: ByteRegion? = nil,
         receives: ByteRegion? = nil
-    ) throws(BlockError) -> (extents: [(count: UInt32, flags: UInt32)], Void) {
+    ) throws(BlockError) -> Pending {
         let request = Pending(region: receives, offset: offset)
         let cookie = try lock.withLock { () throws(BlockError) in
             if let failure { throw failure }
@@ -87,7 +88,7 @@ final class NBDClient: @unchecked Sendable {
             throw BlockError(system: Errno(Int32(number)))
         }
         if let receives, request.filled < receives.count { throw broken("a reply lacks data") }
-        return (request.extents, ())
+        return request
     }
 
     private func send(

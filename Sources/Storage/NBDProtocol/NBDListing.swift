@@ -93,7 +93,8 @@ extension NBDNegotiation {
         export = NBDExport()
         let bytes = Array(name.utf8)
         try sendOption(
-            .info, number32(bytes.count) + bytes + [0, 2, 0, UInt8(NBD.Info.blockSize), 0, UInt8(NBD.Info.description)])
+            .info,
+            NBD.number32(bytes.count) + bytes + [0, 2, 0, UInt8(NBD.Info.blockSize), 0, UInt8(NBD.Info.description)])
         while true {
             let reply = try readReply(.info)
             switch reply.type {
@@ -107,7 +108,7 @@ extension NBDNegotiation {
 
     private func contexts(of name: String) throws(BlockError) -> [String] {
         let bytes = Array(name.utf8)
-        try sendOption(.listMetaContext, number32(bytes.count) + bytes + number32(0))
+        try sendOption(.listMetaContext, NBD.number32(bytes.count) + bytes + NBD.number32(0))
         var found: [String] = []
         while true {
             let reply = try readReply(.listMetaContext)

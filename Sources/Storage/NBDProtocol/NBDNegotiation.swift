@@ -180,14 +180,10 @@ struct NBDNegotiation {
         }
     }
 
-    func number32(_ value: Int) -> [UInt8] {
-        (0..<4).map { UInt8(truncatingIfNeeded: value >> (24 - $0 * 8)) }
-    }
-
     private mutating func setContext() throws(BlockError) {
         let name = Array(export.name.utf8)
         let wanted = Array(context.utf8)
-        let payload = number32(name.count) + name + number32(1) + number32(wanted.count) + wanted
+        let payload = NBD.number32(name.count) + name + NBD.number32(1) + NBD.number32(wanted.count) + wanted
         try sendOption(.setMetaContext, payload)
         while true {
             let reply = try readReply(.setMetaContext)
@@ -202,7 +198,7 @@ struct NBDNegotiation {
     private mutating func go() throws(BlockError) -> Bool {
         let name = Array(export.name.utf8)
         // One kind of information is asked for: block sizes, which obliges us to respect them.
-        try sendOption(.go, number32(name.count) + name + [0, 1, 0, UInt8(NBD.Info.blockSize)])
+        try sendOption(.go, NBD.number32(name.count) + name + [0, 1, 0, UInt8(NBD.Info.blockSize)])
         while true {
             let reply = try readReply(.go)
             switch reply.type {

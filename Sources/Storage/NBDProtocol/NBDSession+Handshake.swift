@@ -123,13 +123,11 @@ extension NBDSession {
         try connection.send(region)
     }
 
-    private func number32(_ value: Int) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: value >> (24 - $0 * 8)) } }
-
     private func list(_ option: UInt32, _ content: [UInt8]) throws(BlockError) {
         guard content.isEmpty else { return try reply(option, NBD.OptionReply.invalid) }
         let name = Array(export.name.utf8)
         try reply(
-            option, NBD.OptionReply.server, number32(name.count) + name + Array((export.description ?? "").utf8))
+            option, NBD.OptionReply.server, NBD.number32(name.count) + name + Array((export.description ?? "").utf8))
         try reply(option, NBD.OptionReply.ack)
     }
 
@@ -203,7 +201,7 @@ extension NBDSession {
         for index in wanted.sorted() {
             if sets { chosen.append(index) }
             try reply(
-                option, NBD.OptionReply.metaContext, number32(sets ? index : 0) + Array(contexts[index].name.utf8))
+                option, NBD.OptionReply.metaContext, NBD.number32(sets ? index : 0) + Array(contexts[index].name.utf8))
         }
         try reply(option, NBD.OptionReply.ack)
     }

@@ -2,6 +2,11 @@
 
 /// Numbers of the NBD protocol (the document "The NBD protocol" of the nbd project); all are big-endian on the wire.
 enum NBD {
+    /// A number as its four bytes on the wire.
+    static func number32(_ value: Int) -> [UInt8] {
+        (0..<4).map { UInt8(truncatingIfNeeded: value >> (24 - $0 * 8)) }
+    }
+
     static let port: UInt16 = 10809
     static let greeting: UInt64 = 0x4e42_444d_4147_4943
     static let optionMagic: UInt64 = 0x4948_4156_454f_5054
