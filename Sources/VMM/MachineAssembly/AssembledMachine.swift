@@ -251,7 +251,6 @@ final class AssembledMachine: @unchecked Sendable {
                     return
                 }
                 try board.configureAsFirmware()
-                engine.configureAsFirmware(lowMemoryEnd: board.options.memory.low)
                 if let loaded = try boot?.load() { engine.processors[0].registers = loaded.registers }
             } catch {
                 messages.error(error.description)

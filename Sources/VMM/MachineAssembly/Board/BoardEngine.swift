@@ -23,9 +23,6 @@ protocol BoardEngine: AnyObject {
     func map(ports: AddressSpace, devices: AddressSpace)
     /// The vCPUs, in order.
     var processors: [any VirtualCPU] { get }
-    /// Sets what firmware sets in every processor, for a kernel that starts without one; after each reset.
-    /// - Parameter lowMemoryEnd: where RAM below 4 GiB ends.
-    func configureAsFirmware(lowMemoryEnd: UInt64)
     /// What a saved machine keeps of processors and interrupt controllers: put back in this order, after all devices.
     var savedParts: [(name: String, part: any Stateful)] { get }
     /// Starts or stops noting which pages the processors write. They are parked.
@@ -36,7 +33,7 @@ protocol BoardEngine: AnyObject {
     func raiseNonMaskableInterrupt()
     /// Called when memory, buses and devices are complete.
     func finish() throws(UserError)
-    /// Does what firmware does, for a kernel that starts without one. The machine lock is held.
+    /// Does what firmware does, for a kernel that starts without one; after each reset. The machine lock is held.
     /// - Parameters:
     ///   - levelTriggered: ISA interrupts of PCI functions, a bit each.
     ///   - uncached: where device registers begin below 4 GiB.
@@ -96,9 +93,6 @@ final class SoftwareEngine: BoardEngine {
         devices.map(
             MessageWindow(sink: controllers.bus), at: MessageWindow.base, count: MessageWindow.count, name: "apic-msi")
     }
-
-    /// The software CPU ignores memory types.
-    func configureAsFirmware(lowMemoryEnd: UInt64) {}
 
     /// A processor and its local APIC, which need each other: the register page comes from the APIC, the time of its
     /// deadline from the processor.
@@ -203,12 +197,6 @@ final class HardwareEngine: BoardEngine {
 
     func map(ports: AddressSpace, devices: AddressSpace) {}
 
-    func configureAsFirmware(lowMemoryEnd: UInt64) {
-        for processor in vCPUs {
-            processor.setFirmwareMemoryTypes(deviceStart: lowMemoryEnd, physicalAddressBits: physicalAddressBits)
-        }
-    }
-
     var savedParts: [(name: String, part: any Stateful)] {
         [("kvm", machine)] + vCPUs.map { ("cpu\($0.index)", $0) }
     }
@@ -225,8 +213,12 @@ final class HardwareEngine: BoardEngine {
         for processor in vCPUs { processor.raiseNonMaskableInterrupt() }
     }
 
-    /// The kernel's controllers and processors keep their own registers, which direct boots leave at reset.
-    func configureAsFirmware(levelTriggered: UInt16, uncached: UInt64) {}
+    /// The kernel's PIC stays edge-triggered: a kernel that starts without firmware programs the I/O APIC itself.
+    func configureAsFirmware(levelTriggered: UInt16, uncached: UInt64) {
+        for processor in vCPUs {
+            processor.setFirmwareMemoryTypes(deviceStart: uncached, physicalAddressBits: physicalAddressBits)
+        }
+    }
 
     func finish() throws(UserError) {
         do throws(KVMUnusable) { try machine.commitRoutes() } catch { throw UserError(error.description) }
