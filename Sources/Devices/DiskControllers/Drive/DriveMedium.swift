@@ -38,8 +38,7 @@ public final class DriveMedium: @unchecked Sendable {
 
     /// One request for the host.
     struct Request {
-        enum Operation { case read, write, flush, discard, writeZeroes }
-        var operation: Operation
+        var operation: BlockOperation
         /// In bytes.
         var offset: Int64 = 0
         var count: Int64 = 0
@@ -52,13 +51,8 @@ public final class DriveMedium: @unchecked Sendable {
         var isWrite: Bool { operation != .read }
 
         func perform(on node: any BlockNode) throws(BlockError) {
-            switch operation {
-            case .read: try node.read(regions, at: offset)
-            case .write: try node.write(regions, at: offset, flags: isForced ? .forceUnitAccess : [])
-            case .flush: try node.flush()
-            case .discard: try node.discard(at: offset, count: count)
-            case .writeZeroes: try node.writeZeroes(at: offset, count: count, flags: .mayUnmap)
-            }
+            try operation.perform(
+                on: node, regions: regions, at: offset, count: count, isForced: isForced, mayUnmap: true)
         }
     }
 

@@ -8,7 +8,6 @@ internal import Virtio
 
 /// One request of a disk's driver, from the queue to its status byte. Reused; one thread at a time has it.
 final class BlockRequest: @unchecked Sendable {
-    enum Operation { case read, write, flush, discard, writeZeroes }
     enum Status {
         static let done: UInt8 = 0, failed: UInt8 = 1, unsupported: UInt8 = 2
     }
@@ -19,7 +18,7 @@ final class BlockRequest: @unchecked Sendable {
     /// The status byte at the end of the chain, taken off it before the data is looked at.
     var statusAddress: UInt64 = 0
     var queue = 0
-    var operation = Operation.read
+    var operation = BlockOperation.read
     /// The range of the disk, in bytes.
     var offset: Int64 = 0, count: Int64 = 0
     /// Monotonic time at which it was started.
@@ -54,18 +53,7 @@ final class BlockRequest: @unchecked Sendable {
 
     /// Does the work on the calling thread.
     func perform(on node: any BlockNode) throws(BlockError) {
-        switch operation {
-        case .read: try node.read(regions, at: offset)
-        case .write: try node.write(regions, at: offset, flags: isForced ? .forceUnitAccess : [])
-        case .flush: try node.flush()
-        case .discard: try node.discard(at: offset, count: count)
-        case .writeZeroes: try node.writeZeroes(at: offset, count: count, flags: zeroFlags)
-        }
-    }
-
-    private var zeroFlags: ZeroFlags {
-        var flags: ZeroFlags = mayUnmap ? .mayUnmap : []
-        if isForced { flags.insert(.forceUnitAccess) }
-        return flags
+        try operation.perform(
+            on: node, regions: regions, at: offset, count: count, isForced: isForced, mayUnmap: mayUnmap)
     }
 }

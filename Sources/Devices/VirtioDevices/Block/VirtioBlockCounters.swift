@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import BlockLayer
+
 /// What a disk has done since the machine was made, for `query-blockstats`.
 public struct VirtioBlockCounters: Equatable, Sendable {
     /// Requests that succeeded.

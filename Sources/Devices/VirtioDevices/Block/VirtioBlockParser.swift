@@ -61,7 +61,7 @@ enum VirtioBlockParser {
 
     /// Checks a range against the disk and its block size.
     private static func range(
-        _ request: BlockRequest, _ operation: BlockRequest.Operation, sector: UInt64, count: Int,
+        _ request: BlockRequest, _ operation: BlockOperation, sector: UInt64, count: Int,
         _ node: any BlockNode, _ options: VirtioBlockOptions
     ) -> Outcome {
         request.operation = operation
@@ -78,7 +78,7 @@ enum VirtioBlockParser {
 
     /// The one segment of a discard or zeroing request.
     private static func segment(
-        _ request: BlockRequest, _ operation: BlockRequest.Operation, _ node: any BlockNode,
+        _ request: BlockRequest, _ operation: BlockOperation, _ node: any BlockNode,
         _ options: VirtioBlockOptions
     ) -> Outcome {
         let chain = request.chain
