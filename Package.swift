@@ -238,12 +238,20 @@ let modules: [Target] = [
             "StorageBackends", "VirtualNetworks",
             "ManagementModel", "LocalSockets", "CommandLineKit", "HostIO", "HostSystem", "Diagnostics", "CLinux",
         ]),
+    module("ClientKit", in: "Remote", ["LibvirtProtocol", "XDRCoding", "LocalSockets", "HostSystem"]),
+    module(
+        "FriendlyCommand", in: "Remote",
+        [
+            "ClientKit", "LibvirtProtocol", "XDRCoding", "ManagementModel", "CharacterStreams", "CommandLineKit",
+            "XMLTree", "JSONCoding", "HostProcesses", "HostSystem", "Diagnostics",
+        ]),
 ]
 
 let programs: [Target] = [
     program("roost-vmm", ["MachineAssembly", "MachineSpec", "Diagnostics", "HostSystem"]),
     program("roost-img", ["DiskImages"]),
     program("roostd", ["DaemonAssembly"]),
+    program("roost", ["FriendlyCommand"]),
 ]
 
 /// What several test targets share.

@@ -106,6 +106,13 @@ public enum ChildProcess {
         return (try wait(process), String(decoding: text, as: UTF8.self))
     }
 
+    /// Runs another program in this process, with the same environment and descriptors. Returns only when it fails.
+    public static func replaceThisProcess(_ path: String, _ arguments: [String]) throws(Errno) -> Never {
+        // The list of strings lives until execv fails.
+        _ = unsafe withCStrings([path] + arguments) { unsafe execv(path, $0) }
+        throw Errno.current
+    }
+
     private static func ending(_ status: Int32) -> Ending {
         // The macros of sys/wait.h: the low seven bits are the signal, the next byte the exit status.
         status & 0x7f == 0 ? .exited(status >> 8 & 0xff) : .killed(signal: status & 0x7f)

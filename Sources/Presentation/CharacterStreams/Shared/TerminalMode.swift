@@ -5,7 +5,7 @@ internal import Glibc
 internal import HostSystem
 
 /// Puts the process's terminal into raw mode, and back on every way out of the process.
-enum TerminalMode {
+public enum TerminalMode {
     /// The settings found at the start, for the signal handlers: written once before they are installed.
     nonisolated(unsafe) private static let saved = UnsafeMutablePointer<termios>.allocate(capacity: 1)
     nonisolated(unsafe) private static let raw = UnsafeMutablePointer<termios>.allocate(capacity: 1)
@@ -14,7 +14,7 @@ enum TerminalMode {
 
     /// Characters one by one and unchanged, no echo. Does nothing where standard input is no terminal.
     /// - Parameter signals: Ctrl-C and Ctrl-Z still send signals.
-    static func enterRaw(signals: Bool) {
+    public static func enterRaw(signals: Bool) {
         var settings = termios()
         // tcgetattr fills the struct on this frame.
         guard unsafe !isRaw, unsafe tcgetattr(terminal, &settings) == 0 else { return }
@@ -31,7 +31,7 @@ enum TerminalMode {
     }
 
     /// The settings found at the start.
-    static func restore() {
+    public static func restore() {
         guard unsafe isRaw else { return }
         unsafe isRaw = false
         unsafe tcsetattr(terminal, TCSANOW, saved)

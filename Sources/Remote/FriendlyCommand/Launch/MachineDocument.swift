@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import XMLTree
+
+/// A machine as this command describes it to the server: q35, virtio devices, a serial console and a VNC screen.
+struct MachineDocument {
+    var name: String
+    /// In bytes.
+    var memory: UInt64
+    var cpus: Int
+    /// Whether the server has KVM; else the software CPU.
+    var usesKVM: Bool
+    /// The path of the disk's image, which is qcow2.
+    var disk: String?
+    /// The path of a CD-ROM's image.
+    var disc: String?
+    var kernel: String?
+    var initrd: String?
+    var commandLine: String?
+    /// The network of the server that the machine is in; nil for user networking.
+    var network: String?
+    /// With user networking, the port of this host that leads to the guest's SSH server.
+    var sshPort: UInt16?
+    /// What this command made for the machine.
+    var ownedFiles: [String] = []
+    var user: String?
+
+    /// The document.
+    var xml: String {
+        var root = XMLElement("domain", ["type": usesKVM ? "kvm" : "qemu", "xmlns:qemu": Self.commandLineSpace])
+        root.append(XMLElement("name", text: name))
+        if !ownedFiles.isEmpty || sshPort != nil {
+            root.append(OwnedFiles.metadata(ownedFiles, sshPort: sshPort, user: user))
+        }
+        root.append(XMLElement("memory", [XMLAttribute("unit", "KiB")], children: [.text(String(memory >> 10))]))
+        root.append(XMLElement("vcpu", text: String(cpus)))
+        root.append(system)
+        root.append(XMLElement("features", [:], [XMLElement("acpi"), XMLElement("apic")]))
+        root.append(XMLElement("cpu", ["mode": usesKVM ? "host-passthrough" : "maximum"]))
+        root.append(XMLElement("on_crash", text: "destroy"))
+        root.append(XMLElement("devices", [:], devices))
+        if let sshPort, network == nil { root.append(Self.forwarding(sshPort)) }
+        return root.printed()
+    }
+
+    private static let commandLineSpace = "http://libvirt.org/schemas/domain/qemu/1.0"
+
+    private var system: XMLElement {
+        var system = XMLElement(
+            "os", [:],
+            [
+                XMLElement(
+                    "type", [XMLAttribute("arch", "x86_64"), XMLAttribute("machine", "q35")], children: [.text("hvm")])
+            ])
+        if let kernel {
+            system.append(XMLElement("kernel", text: kernel))
+            if let initrd { system.append(XMLElement("initrd", text: initrd)) }
+            if let commandLine { system.append(XMLElement("cmdline", text: commandLine)) }
+        } else {
+            system.append(XMLElement("boot", ["dev": "hd"]))
+        }
+        return system
+    }
+
+    private var devices: [XMLElement] {
+        var list: [XMLElement] = []
+        if let disk {
+            list.append(
+                XMLElement(
+                    "disk", ["type": "file", "device": "disk"],
+                    [
+                        XMLElement("driver", ["name": "qemu", "type": "qcow2", "discard": "unmap"]),
+                        XMLElement("source", ["file": disk]), XMLElement("target", ["dev": "vda", "bus": "virtio"]),
+                    ]))
+        }
+        if let disc {
+            list.append(
+                XMLElement(
+                    "disk", ["type": "file", "device": "cdrom"],
+                    [
+                        XMLElement("driver", ["name": "qemu", "type": "raw"]), XMLElement("source", ["file": disc]),
+                        XMLElement("target", ["dev": "sda", "bus": "sata"]), XMLElement("readonly"),
+                    ]))
+        }
+        if let network {
+            list.append(
+                XMLElement(
+                    "interface", ["type": "network"],
+                    [XMLElement("source", ["network": network]), XMLElement("model", ["type": "virtio"])]))
+        } else if sshPort == nil {
+            list.append(XMLElement("interface", ["type": "user"], [XMLElement("model", ["type": "virtio"])]))
+        }
+        list.append(XMLElement("console", ["type": "pty"]))
+        list.append(
+            XMLElement(
+                "rng", ["model": "virtio"],
+                [XMLElement("backend", [XMLAttribute("model", "random")], children: [.text("/dev/urandom")])]))
+        return list
+    }
+
+    /// User networking whose SSH port is this host's: libvirt's documents have no words for it without passt.
+    private static func forwarding(_ port: UInt16) -> XMLElement {
+        let arguments = [
+            "-netdev", "user,id=roost-net,hostfwd=tcp:127.0.0.1:\(port)-:22",
+            "-device", "virtio-net-pci,netdev=roost-net,bus=pcie.0,addr=0x10",
+        ]
+        return XMLElement("qemu:commandline", [:], arguments.map { XMLElement("qemu:arg", ["value": $0]) })
+    }
+}
