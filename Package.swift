@@ -320,6 +320,9 @@ var testTargets: [Target] = [
     tests("StateStore"),
     tests("VirtualNetworks", ["ManagementModel"]),
     tests("StorageBackends", ["ManagementModel", "StateStore"]),
+    tests(
+        "ClientKit", ["LibvirtProtocol", "LocalSockets", "ManagementModel", "XDRCoding", "HostSystem"]),
+    tests("FriendlyCommand", ["Diagnostics", "JSONCoding", "XMLTree"]),
     tests("LibvirtRPC", ["LibvirtProtocol", "XDRCoding", "ManagementModel", "LocalSockets", "HostSystem"]),
     tests("XMLTree"),
     tests("ManagementModel"),

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import Diagnostics
+package import Diagnostics
 
 /// Amounts of bytes as people write and read them.
-enum ByteAmount {
+package enum ByteAmount {
     private static let units: [(letter: Character, shift: UInt64)] = [
         ("K", 10), ("M", 20), ("G", 30), ("T", 40), ("P", 50),
     ]
 
     /// "512M", "20G", "1.5TiB"; a plain number is in mebibytes.
-    static func parse(_ text: String, option: String) throws(UserError) -> UInt64 {
+    package static func parse(_ text: String, option: String) throws(UserError) -> UInt64 {
         var digits = Substring(text.uppercased())
         if digits.hasSuffix("IB") {
             digits = digits.dropLast(2)
@@ -28,9 +28,9 @@ enum ByteAmount {
     }
 
     /// "1.5 GiB".
-    static func text(_ bytes: UInt64) -> String {
+    package static func text(_ bytes: UInt64) -> String {
         guard let unit = units.last(where: { bytes >> $0.shift > 0 }) else { return "\(bytes) B" }
-        let tenths = (bytes >> (unit.shift - 10)) * 10 >> 10
+        let tenths = ((bytes >> (unit.shift - 10)) * 10) >> 10
         return tenths % 10 == 0 ? "\(tenths / 10) \(unit.letter)iB" : "\(tenths / 10).\(tenths % 10) \(unit.letter)iB"
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Help, the manual page and completion, made from the verbs.
-enum HelpText {
+package enum HelpText {
     private static let globalOptions = [
         VerbOption("connect", "URI", "the server: qemu:///system (root's) or qemu:///session (your own)"),
         VerbOption("socket", "PATH", "the server's socket, for a private one"),
@@ -9,7 +9,7 @@ enum HelpText {
     ]
 
     /// What `roost --help` prints.
-    static func overview(_ verbs: [Verb]) -> String {
+    package static func overview(_ verbs: [Verb]) -> String {
         var text = """
             roost: virtual machines, their disks and networks.
 
@@ -31,7 +31,7 @@ enum HelpText {
     }
 
     /// What `roost help VERB` prints.
-    static func page(_ verb: Verb) -> String {
+    package static func page(_ verb: Verb) -> String {
         var text = "Usage: \(verb.synopsis)\n\n\(verb.help)\n"
         guard !verb.options.isEmpty else { return text }
         text += "\n"
@@ -46,7 +46,7 @@ enum HelpText {
     // MARK: Manual page
 
     /// roost(1) in the man macros.
-    static func manual(_ verbs: [Verb]) -> String {
+    package static func manual(_ verbs: [Verb]) -> String {
         var text = """
             .TH ROOST 1
             .SH NAME
@@ -98,7 +98,7 @@ enum HelpText {
 
     /// A script that makes a shell complete roost's words by asking roost.
     /// - Returns: nil for a shell that is not known.
-    static func completionScript(_ shell: String) -> String? {
+    package static func completionScript(_ shell: String) -> String? {
         switch shell {
         case "bash":
             """
@@ -132,7 +132,7 @@ enum HelpText {
 
     /// The words that can stand where the last of `words` is being typed.
     /// - Parameter names: the names of existing things of a kind.
-    static func completions(_ words: [String], _ verbs: [Verb], names: (ArgumentKind) -> [String]) -> [String] {
+    package static func completions(_ words: [String], _ verbs: [Verb], names: (ArgumentKind) -> [String]) -> [String] {
         let typed = words.last ?? ""
         let before = words.dropLast()
         func matching(_ candidates: [String]) -> [String] {

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CommandLineKit
-internal import Diagnostics
+package import Diagnostics
 
 /// What was typed, read against a verb.
-struct Invocation {
-    let verb: Verb
-    let settings: GlobalSettings
+package struct Invocation {
+    package let verb: Verb
+    package let settings: GlobalSettings
     /// Positional words, in order.
-    let words: [String]
+    package let words: [String]
     private let options: [String: [String]]
 
     /// Reads the words behind a verb.
     /// - Throws: `UserError` for an unknown option, a missing value or argument, a word too many.
-    init(_ verb: Verb, _ typed: ArraySlice<String>, settings: GlobalSettings) throws(UserError) {
+    package init(_ verb: Verb, _ typed: ArraySlice<String>, settings: GlobalSettings) throws(UserError) {
         self.verb = verb
         self.settings = settings
         var words: [String] = []
@@ -71,16 +71,16 @@ struct Invocation {
     }
 
     /// The value of an option, the last one where it was given several times.
-    subscript(_ option: String) -> String? { options[option]?.last }
+    package subscript(_ option: String) -> String? { options[option]?.last }
 
     /// All values of an option.
-    func all(_ option: String) -> [String] { options[option] ?? [] }
+    package func all(_ option: String) -> [String] { options[option] ?? [] }
 
     /// Whether an option was given.
-    func has(_ option: String) -> Bool { options[option] != nil }
+    package func has(_ option: String) -> Bool { options[option] != nil }
 
     /// An option that is a whole number.
-    func number(_ option: String, in range: ClosedRange<Int>, default fallback: Int) throws(UserError) -> Int {
+    package func number(_ option: String, in range: ClosedRange<Int>, default fallback: Int) throws(UserError) -> Int {
         guard let text = self[option] else { return fallback }
         guard let number = Int(text), range.contains(number) else {
             throw UserError(
@@ -90,18 +90,20 @@ struct Invocation {
     }
 
     /// An option that is an amount of bytes: 512M, 20G; mebibytes where it says no unit.
-    func size(_ option: String, default fallback: UInt64) throws(UserError) -> UInt64 {
+    package func size(_ option: String, default fallback: UInt64) throws(UserError) -> UInt64 {
         guard let text = self[option] else { return fallback }
         return try ByteAmount.parse(text, option: option)
     }
 }
 
 /// What holds for every verb.
-struct GlobalSettings: Sendable {
+package struct GlobalSettings: Sendable {
     /// The URI of the server; nil for the usual one.
-    var uri: String?
+    package var uri: String?
     /// The server's socket; nil for the usual one.
-    var socket: String?
+    package var socket: String?
     /// Results as JSON instead of tables.
-    var json = false
+    package var json = false
+
+    package init() {}
 }

@@ -4,7 +4,7 @@ internal import Glibc
 internal import HostSystem
 
 /// A line on standard error that says how far something is; nothing where that is no terminal.
-struct Progress {
+package struct Progress {
     private let label: String
     private let total: UInt64
     private let isShown = isatty(STDERR_FILENO) == 1
@@ -53,7 +53,7 @@ struct Progress {
     }
 
     /// "label [#####-----] 50 %  12 MiB/s  3 s left".
-    static func line(_ label: String, done: UInt64, total: UInt64, seconds: Double) -> String {
+    package static func line(_ label: String, done: UInt64, total: UInt64, seconds: Double) -> String {
         let share = total == 0 ? 1 : min(1, Double(done) / Double(total))
         let full = Int(share * Double(barWidth))
         let bar = String(repeating: "#", count: full) + String(repeating: "-", count: barWidth - full)

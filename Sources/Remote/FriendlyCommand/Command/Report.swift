@@ -1,47 +1,53 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import HostSystem
-internal import JSONCoding
+package import HostSystem
+package import JSONCoding
 
 /// A list of things, shown as a table or as JSON.
-struct Report {
+package struct Report {
     /// A column: its title, the name of its member in JSON, and whether it is set flush right.
-    struct Column {
-        let title: String
-        let key: String
-        var isNumber = false
+    package struct Column {
+        package let title: String
+        package let key: String
+        package let isNumber: Bool
+
+        package init(title: String, key: String, isNumber: Bool = false) {
+            self.title = title
+            self.key = key
+            self.isNumber = isNumber
+        }
     }
     /// What a row says in one column: the value, and the text where that is not the value itself.
-    struct Cell {
-        let value: JSONValue
-        let text: String
+    package struct Cell {
+        package let value: JSONValue
+        package let text: String
 
-        init(_ value: JSONValue, text: String) {
+        package init(_ value: JSONValue, text: String) {
             self.value = value
             self.text = text
         }
-        init(_ text: String?) {
+        package init(_ text: String?) {
             value = text.map { .string($0) } ?? .null
             self.text = text ?? "-"
         }
-        init(_ number: Int) { self.init(JSONValue(number), text: String(number)) }
-        init(_ truth: Bool) { self.init(.bool(truth), text: truth ? "yes" : "no") }
+        package init(_ number: Int) { self.init(JSONValue(number), text: String(number)) }
+        package init(_ truth: Bool) { self.init(.bool(truth), text: truth ? "yes" : "no") }
         /// An amount of bytes.
-        init(bytes: UInt64) { self.init(JSONValue(bytes), text: ByteAmount.text(bytes)) }
+        package init(bytes: UInt64) { self.init(JSONValue(bytes), text: ByteAmount.text(bytes)) }
     }
 
-    let columns: [Column]
-    var rows: [[Cell]] = []
+    package let columns: [Column]
+    package var rows: [[Cell]] = []
 
-    init(_ columns: [Column]) { self.columns = columns }
+    package init(_ columns: [Column]) { self.columns = columns }
 
     /// The rows as JSON objects.
-    var json: JSONValue {
+    package var json: JSONValue {
         .array(rows.map { row in .object(JSONObject(zip(columns, row).map { ($0.key, $1.value) })) })
     }
 
     /// The rows under their titles, columns aligned.
-    var table: String {
+    package var table: String {
         let lines = [columns.map(\.title)] + rows.map { $0.map(\.text) }
         let widths = columns.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
         return lines.map { line in
@@ -58,18 +64,18 @@ struct Report {
 }
 
 /// What goes to standard output.
-enum Output {
-    static func write(_ text: String) throws(Errno) {
+package enum Output {
+    package static func write(_ text: String) throws(Errno) {
         try FileDescriptor.writeAll(Array(text.utf8), to: 1)
     }
 
     /// A report in the form that was asked for.
-    static func write(_ report: Report, _ settings: GlobalSettings) throws(Errno) {
+    package static func write(_ report: Report, _ settings: GlobalSettings) throws(Errno) {
         try write(settings.json ? report.json.printed(pretty: true) + "\n" : report.table)
     }
 
     /// One sentence for people; nothing with --json.
-    static func say(_ text: String, _ settings: GlobalSettings) throws(Errno) {
+    package static func say(_ text: String, _ settings: GlobalSettings) throws(Errno) {
         if !settings.json { try write(text + "\n") }
     }
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// An option of a verb, `--name` or `--name VALUE`.
-struct VerbOption: Sendable {
+package struct VerbOption: Sendable {
     /// Without the dashes.
-    let name: String
+    package let name: String
     /// What its value is called in help; nil for an option that takes none.
-    let value: String?
-    let help: String
+    package let value: String?
+    package let help: String
 
-    init(_ name: String, _ value: String? = nil, _ help: String) {
+    package init(_ name: String, _ value: String? = nil, _ help: String) {
         self.name = name
         self.value = value
         self.help = help
@@ -16,48 +16,48 @@ struct VerbOption: Sendable {
 }
 
 /// What completion offers for an argument.
-enum ArgumentKind: Sendable {
+package enum ArgumentKind: Sendable {
     case machine, network, pool, file, text
 }
 
 /// A positional argument of a verb.
-struct VerbArgument: Sendable {
+package struct VerbArgument: Sendable {
     /// What it is called in help: "NAME".
-    let name: String
-    let kind: ArgumentKind
-    var isOptional = false
+    package let name: String
+    package let kind: ArgumentKind
+    package var isOptional = false
     /// Takes all words that follow.
-    var isRest = false
+    package var isRest = false
 
-    static let machine = VerbArgument(name: "NAME", kind: .machine)
-    static func optional(_ name: String, _ kind: ArgumentKind = .text) -> VerbArgument {
+    package static let machine = VerbArgument(name: "NAME", kind: .machine)
+    package static func optional(_ name: String, _ kind: ArgumentKind = .text) -> VerbArgument {
         VerbArgument(name: name, kind: kind, isOptional: true)
     }
-    static func required(_ name: String, _ kind: ArgumentKind = .text) -> VerbArgument {
+    package static func required(_ name: String, _ kind: ArgumentKind = .text) -> VerbArgument {
         VerbArgument(name: name, kind: kind)
     }
-    static func rest(_ name: String, _ kind: ArgumentKind = .text) -> VerbArgument {
+    package static func rest(_ name: String, _ kind: ArgumentKind = .text) -> VerbArgument {
         VerbArgument(name: name, kind: kind, isOptional: true, isRest: true)
     }
 
     /// As help shows it.
-    var synopsis: String {
+    package var synopsis: String {
         let word = isRest ? name + "..." : name
         return isOptional ? "[" + word + "]" : word
     }
 }
 
 /// One thing that the command does. Help, completion and the manual page are made from this.
-struct Verb: Sendable {
+package struct Verb: Sendable {
     /// One word, or two: "snapshot create".
-    let name: String
-    let arguments: [VerbArgument]
-    let options: [VerbOption]
+    package let name: String
+    package let arguments: [VerbArgument]
+    package let options: [VerbOption]
     /// One line.
-    let help: String
-    let run: @Sendable (Invocation) throws -> Void
+    package let help: String
+    package let run: @Sendable (Invocation) throws -> Void
 
-    init(
+    package init(
         _ name: String, _ arguments: [VerbArgument] = [], options: [VerbOption] = [], _ help: String,
         run: @escaping @Sendable (Invocation) throws -> Void
     ) {
@@ -69,13 +69,13 @@ struct Verb: Sendable {
     }
 
     /// The words that select it.
-    var words: [String] { name.split(separator: " ").map(String.init) }
+    package var words: [String] { name.split(separator: " ").map(String.init) }
 
     /// Whether words go on unread to another program: options among them are not ours.
-    var passesWords: Bool { arguments.first?.isRest == true && options.isEmpty }
+    package var passesWords: Bool { arguments.first?.isRest == true && options.isEmpty }
 
     /// "roost up NAME [--image FILE] ..."
-    var synopsis: String {
+    package var synopsis: String {
         (["roost", name] + arguments.map(\.synopsis)
             + options.map { "[--\($0.name)\($0.value.map { " " + $0 } ?? "")]" }).joined(separator: " ")
     }

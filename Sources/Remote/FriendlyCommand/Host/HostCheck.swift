@@ -3,16 +3,16 @@
 internal import Glibc
 
 /// What this host can virtualize: what virt-host-validate and virt-what say, and how to mend what is missing.
-struct HostCheck {
-    enum Result: String { case fine = "ok", warning, failed }
+package struct HostCheck {
+    package enum Result: String { case fine = "ok", warning, failed }
 
-    struct Finding {
-        let check: String
-        let result: Result
-        let found: String
-        let remedy: String
+    package struct Finding {
+        package let check: String
+        package let result: Result
+        package let found: String
+        package let remedy: String
 
-        init(_ check: String, _ result: Result, _ found: String, remedy: String = "") {
+        package init(_ check: String, _ result: Result, _ found: String, remedy: String = "") {
             self.check = check
             self.result = result
             self.found = found
@@ -23,7 +23,7 @@ struct HostCheck {
     /// What files of the host say; tests give their own root.
     private let root: String
 
-    init(root: String = "") { self.root = root }
+    package init(root: String = "") { self.root = root }
 
     private func text(_ path: String) -> String? { ProgramFiles.text(root + path) }
     private func exists(_ path: String) -> Bool { ProgramFiles.exists(root + path) }
@@ -34,7 +34,7 @@ struct HostCheck {
         return Set(line?.split(separator: ":").last?.split(separator: " ") ?? [])
     }
 
-    func findings() -> [Finding] {
+    package func findings() -> [Finding] {
         [virtualization, kernelModule, nested, kvmAccess, surroundings, iommu]
             + [
                 tun, bridges, dhcp, firewall, landlock, hugePages,

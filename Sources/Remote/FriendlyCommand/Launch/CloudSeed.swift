@@ -3,7 +3,7 @@
 internal import Diagnostics
 
 /// What cloud-init in a guest finds on a CD-ROM labelled "cidata" (its data source NoCloud).
-struct CloudSeed {
+package struct CloudSeed {
     let machine: String
     /// Changes whenever the guest is to set itself up anew.
     let instance: String
@@ -37,7 +37,7 @@ struct CloudSeed {
         return ["id_ed25519", "id_ecdsa", "id_rsa"].compactMap { ProgramFiles.text("\(folder)\($0).pub") }
     }
 
-    static func usualSettings(_ keys: [String]) -> String {
+    package static func usualSettings(_ keys: [String]) -> String {
         """
         #cloud-config
         users:

@@ -7,19 +7,24 @@
 ///        17  Joliet's volume descriptor       21, 22  Joliet's         24  Joliet's
 ///        18  end of descriptors
 /// ```
-struct ISOImage {
+package struct ISOImage {
     /// Bytes of a sector.
-    static let sector = 2048
+    package static let sector = 2048
     private static let pathTableSize = 10
     private static let primaryTables = 19, jolietTables = 21, primaryRoot = 23, jolietRoot = 24, firstFile = 25
 
     /// At most 32 characters.
-    let label: String
+    package let label: String
     /// Names and contents.
-    let files: [(name: String, content: [UInt8])]
+    package let files: [(name: String, content: [UInt8])]
+
+    package init(label: String, files: [(name: String, content: [UInt8])]) {
+        self.label = label
+        self.files = files
+    }
 
     /// The image's bytes.
-    var bytes: [UInt8] {
+    package var bytes: [UInt8] {
         var extents: [Int] = []
         var next = Self.firstFile
         for file in files {

@@ -3,30 +3,37 @@
 internal import XMLTree
 
 /// A machine as this command describes it to the server: q35, virtio devices, a serial console and a VNC screen.
-struct MachineDocument {
-    var name: String
+package struct MachineDocument {
+    package var name: String
     /// In bytes.
-    var memory: UInt64
-    var cpus: Int
+    package var memory: UInt64
+    package var cpus: Int
     /// Whether the server has KVM; else the software CPU.
-    var usesKVM: Bool
+    package var usesKVM: Bool
     /// The path of the disk's image, which is qcow2.
-    var disk: String?
+    package var disk: String?
     /// The path of a CD-ROM's image.
-    var disc: String?
-    var kernel: String?
-    var initrd: String?
-    var commandLine: String?
+    package var disc: String?
+    package var kernel: String?
+    package var initrd: String?
+    package var commandLine: String?
     /// The network of the server that the machine is in; nil for user networking.
-    var network: String?
+    package var network: String?
     /// With user networking, the port of this host that leads to the guest's SSH server.
-    var sshPort: UInt16?
+    package var sshPort: UInt16?
     /// What this command made for the machine.
-    var ownedFiles: [String] = []
-    var user: String?
+    package var ownedFiles: [String] = []
+    package var user: String?
+
+    package init(name: String, memory: UInt64, cpus: Int, usesKVM: Bool) {
+        self.name = name
+        self.memory = memory
+        self.cpus = cpus
+        self.usesKVM = usesKVM
+    }
 
     /// The document.
-    var xml: String {
+    package var xml: String {
         var root = XMLElement("domain", ["type": usesKVM ? "kvm" : "qemu", "xmlns:qemu": Self.commandLineSpace])
         root.append(XMLElement("name", text: name))
         if !ownedFiles.isEmpty || sshPort != nil {

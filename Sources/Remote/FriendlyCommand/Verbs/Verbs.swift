@@ -3,11 +3,11 @@
 internal import LibvirtProtocol
 internal import ClientKit
 internal import CommandLineKit
-internal import Diagnostics
+package import Diagnostics
 
 /// Everything that the command does.
-enum Verbs {
-    static let all: [Verb] =
+package enum Verbs {
+    package static let all: [Verb] =
         launching + machines + snapshots + storage + networks + watching
         + [
             Verb("completion", [.required("SHELL")], "print the completion script for bash, zsh or fish") {
@@ -23,7 +23,7 @@ enum Verbs {
         ]
 
     /// The verb that the words begin with, which are taken off them.
-    static func find(_ words: inout ArraySlice<String>) throws(UserError) -> Verb {
+    package static func find(_ words: inout ArraySlice<String>) throws(UserError) -> Verb {
         let typed = Array(words)
         let match = all.filter { typed.starts(with: $0.words) }.max { $0.words.count < $1.words.count }
         if let match {
