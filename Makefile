@@ -28,6 +28,7 @@ test: test-dependencies build
 	Integration/boot-firmware
 	Integration/cpu-programs/run
 	Integration/cross-images
+	Integration/roost
 
 # A Debian system made with mmdebstrap: systemd, ext4, apt-get, gcc, python3, sshd; made once, then kept in .cache.
 test-debian: test-dependencies build
