@@ -127,6 +127,21 @@ final class Box<Value>: @unchecked Sendable {
         #expect(states.value == [.shutdown])
     }
 
+    @Test(arguments: [ShutdownCause.hostQMPQuit, .hostSignal])
+    func aMachineThatWasKeptEndsWhenAsked(cause: ShutdownCause) throws {
+        let runner = try runner([ScriptedCPU(index: 0)])
+        runner.policy.shutdownPauses = true
+        let events = Box<[MachineEvent]>([])
+        runner.observe { event in
+            events.value.append(event)
+            guard event == .stopped else { return }
+            if cause == .hostSignal { runner.requestShutdownBySignal() } else { runner.requestShutdown(cause) }
+        }
+        runner.loop.post { runner.requestShutdown(.guestShutdown) }
+        #expect(try runner.run(startPaused: false) == 0)
+        #expect(events.value.suffix(3) == [.shutdown(.guestShutdown), .stopped, .shutdown(cause)])
+    }
+
     @Test func aDebugStopHoldsEverything() throws {
         let runner = try runner([ScriptedCPU(index: 0), ScriptedCPU(index: 1, exits: [.debug(.breakpoint)])])
         var seen: [MachineEvent] = []

@@ -98,6 +98,8 @@ public final class SoftCPU: @unchecked Sendable {
     /// Turns decoded code into the host's; nil where all is interpreted.
     package var translator: (any CodeTranslator)?
     var stored = StoredRegisters()
+    /// Whether the guest works or mostly halts.
+    var idleness = Idleness()
     /// After RESET or INIT, on an application processor.
     var waitsForStartup = false
     /// The kernel's number of the thread that runs it, 0 before.

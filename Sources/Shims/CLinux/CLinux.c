@@ -2,6 +2,8 @@
 // The functions of this shim are inline; a C target needs one source file.
 #define _GNU_SOURCE
 #include "CLinux.h"
+#include <link.h>
+#include <malloc.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -29,6 +31,25 @@ int roost_fallocate(int fd, int mode, int64_t offset, int64_t length) { return f
 ssize_t roost_copy_range(int from, int64_t from_offset, int to, int64_t to_offset, size_t count) {
     off64_t source = from_offset, target = to_offset;
     return copy_file_range(from, &source, to, &target, count, 0);
+}
+
+static int release_object(struct dl_phdr_info *object, size_t size, void *page) {
+    (void)size;
+    uintptr_t mask = *(uintptr_t *)page - 1;
+    for (int index = 0; index < object->dlpi_phnum; index++) {
+        const ElfW(Phdr) *header = &object->dlpi_phdr[index];
+        // Segments that are never written are clean mappings of their files, which the kernel reads again on demand.
+        if (header->p_type != PT_LOAD || header->p_flags & PF_W) continue;
+        uintptr_t start = object->dlpi_addr + header->p_vaddr, end = (start + header->p_memsz + mask) & ~mask;
+        madvise((void *)(start & ~mask), end - (start & ~mask), MADV_DONTNEED);
+    }
+    return 0;
+}
+
+void roost_release_program_pages(void) {
+    malloc_trim(0);
+    uintptr_t page = sysconf(_SC_PAGESIZE);
+    dl_iterate_phdr(release_object, &page);
 }
 
 int roost_fork(void) { return fork(); }

@@ -29,6 +29,15 @@ public struct MemoryMapping: ~Copyable, @unchecked Sendable {
         return unsafe MemoryMapping(base: base, count: count)
     }
 
+    /// Gives the memory of anonymous pages back to the host; they read as zeros afterwards.
+    /// - Parameter length: bytes from the start on; rounded up to whole pages, cut to the mapping.
+    public func discard(first length: Int) {
+        let bytes = min(max(length, 0), count)
+        // Inside the mapping that this value owns; what the pages held is the caller's to give up. Advice that the kernel
+        // does not take leaves everything as it was.
+        if bytes > 0 { _ = unsafe madvise(base, bytes, MADV_DONTNEED) }
+    }
+
     private init(base: UnsafeMutableRawPointer, count: Int) {
         unsafe self.base = base
         self.count = count

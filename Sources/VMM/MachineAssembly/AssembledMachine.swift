@@ -111,6 +111,9 @@ final class AssembledMachine: @unchecked Sendable {
     /// - Returns: the status for the process.
     func run() throws(UserError) -> Int32 {
         defer { close() }
+        let startUp = loop.makeTimer { ProgramPages.release() }
+        startUp.arm(at: monotonicNanoseconds() + Self.startUpNanoseconds)
+        defer { startUp.cancel() }
         do throws(Errno) { return try runner.run(startPaused: spec.lifecycle.startsPaused) } catch {
             throw UserError("cannot start the vCPUs", because: error)
         }
@@ -174,6 +177,8 @@ final class AssembledMachine: @unchecked Sendable {
         }
     }
 
+    /// By then code and memory that only the start needed are not used any more.
+    private static let startUpNanoseconds: UInt64 = 2_000_000_000
     private static let nanosecondsPerSecond: Int64 = 1_000_000_000
 
     /// `-d cpu_reset`.

@@ -240,9 +240,11 @@ public final class MachineRunner: @unchecked Sendable {
     }
 
     private func shutDown(_ cause: ShutdownCause) {
-        guard state != .shutdown else { return }
+        // A machine that is kept after its power-off still ends when a person or a manager wants it to.
+        let ends = !policy.shutdownPauses || cause == .hostQMPQuit || cause == .hostSignal
+        guard ends || state != .shutdown else { return }
         notify(.shutdown(cause))
-        if policy.shutdownPauses, cause != .hostQMPQuit, cause != .hostSignal {
+        if !ends {
             pause(.shutdown)
         } else {
             parkAll()

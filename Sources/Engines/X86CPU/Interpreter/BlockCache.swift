@@ -12,6 +12,8 @@ final class BlockCache {
 
     private let arena: MemoryMapping
     private var used = 0
+    /// Bytes of the arena that take up host memory.
+    private(set) var resident = 0
     private let heads: UnsafeMutablePointer<UnsafeMutablePointer<Block>?>
     private var pages: [UInt64: UnsafeMutablePointer<Block>] = [:]
     private let state: State
@@ -58,6 +60,7 @@ final class BlockCache {
     /// follows its first page is not known by the physical address.
     func keep(_ block: UnsafeMutablePointer<Block>) {
         used += Block.bytes(forInstructions: Int(block.pointee.count))
+        resident = max(resident, used)
         let page = block.pointee.physical / GuestMemory.pageSize
         if block.pointee.secondPage != page {
             block.pointee.nextInPage = pages[page]
@@ -136,6 +139,14 @@ final class BlockCache {
         pages.removeAll(keepingCapacity: true)
         heads.update(repeating: nil, count: Self.hashCount)
         state.forgetFetches()
+    }
+
+    /// Forgets all blocks and gives their memory back to the host. Between blocks only.
+    func release() {
+        dropAll()
+        pages = [:]
+        arena.discard(first: resident)
+        resident = 0
     }
 }
 

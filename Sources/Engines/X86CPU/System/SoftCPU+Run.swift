@@ -3,6 +3,7 @@
 internal import CLinux
 public import CPUInterface
 internal import CX86Native
+internal import HostSystem
 
 // The outer loop: between runs of guest code it takes interrupts, delivers exceptions, sleeps while the guest halts, and
 // stops for the runtime and the debugger.
@@ -113,10 +114,26 @@ extension SoftCPU: VirtualCPU {
     }
 
     private func sleepUntilAttention() {
+        if idleness.isWorthWatching(blocks), idleness.isIdle() { releaseMemory() }
         // Announced before the last look, so that whoever sets a bit after that look sees that it must wake.
         _ = roost_atomic_or32(sleepWord, 1)
-        if roost_atomic_load32(attentionWord) == 0 { _ = roost_futex_wait(attentionWord, 0, nil) }
+        if roost_atomic_load32(attentionWord) == 0 {
+            if idleness.isWorthWatching(blocks) {
+                var patience = Idleness.patience
+                let isWoken = roost_futex_wait(attentionWord, 0, &patience) == 0
+                // The look at `attention` that follows sleeps again.
+                if !isWoken, roost_atomic_load32(attentionWord) == 0 { releaseMemory() }
+            } else {
+                _ = roost_futex_wait(attentionWord, 0, nil)
+            }
+        }
         _ = roost_atomic_and32(sleepWord, 0)
+    }
+
+    /// Gives back what the code of a busy guest took; it is decoded anew when it runs again.
+    func releaseMemory() {
+        blocks.release()
+        ProgramPages.release()
     }
 
     // MARK: exceptions

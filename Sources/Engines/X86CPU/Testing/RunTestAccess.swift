@@ -3,6 +3,11 @@
 package import CPUInterface
 
 extension SoftCPU {
+    /// Bytes of host memory that decoded code takes up.
+    package var residentCodeBytes: Int { blocks.resident }
+    /// What a processor does whose guest has come to rest.
+    package func releaseDecodedCode() { releaseMemory() }
+
     /// Ends HLT as an interrupt would.
     package func leaveHalt() { state.pointee.isHalted = false }
 

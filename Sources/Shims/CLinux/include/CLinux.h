@@ -133,6 +133,10 @@ int roost_fallocate(int fd, int mode, int64_t offset, int64_t length);
 ssize_t roost_copy_range(int from, int64_t from_offset, int to, int64_t to_offset, size_t count);
 int64_t roost_copy_file_range(int from, int64_t from_offset, int to, int64_t to_offset, size_t length);
 
+/// malloc_trim(3), which Swift does not import, and madvise(MADV_DONTNEED) for the code and constants of the program and its
+/// libraries (dl_iterate_phdr needs _GNU_SOURCE).
+void roost_release_program_pages(void);
+
 /// fork(2), which Swift does not import; only while the process has one thread.
 int roost_fork(void);
 
