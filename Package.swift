@@ -22,6 +22,10 @@ let hot: [SwiftSetting] = [
     .unsafeFlags(["-enforce-exclusivity=unchecked"]),
 ]
 
+/// The layers that every guest request passes: their state is guarded by locks, and the runtime's own checks for
+/// overlapping accesses cost a cached read a tenth of its time (docs/decisions/2026-11-21-block-layer-exclusivity.md).
+let requestPath: [SwiftSetting] = strict + [.unsafeFlags(["-enforce-exclusivity=unchecked"])]
+
 func module(
     _ name: String, in folder: String, _ dependencies: [Target.Dependency], settings: [SwiftSetting] = strict
 ) -> Target {
@@ -37,11 +41,18 @@ func shim(_ name: String) -> Target {
     .target(name: name, path: "Sources/Shims/\(name)")
 }
 
-func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+func program(_ name: String, _ dependencies: [Target.Dependency], linkedWith flags: [String] = []) -> Target {
     .executableTarget(
         name: name, dependencies: dependencies, path: "Sources/Executables/\(name)", swiftSettings: strict,
-        linkerSettings: [.unsafeFlags(["-static-stdlib"])])
+        linkerSettings: [.unsafeFlags(["-static-stdlib"] + flags)])
 }
+
+/// For a program that is started often and runs for a millisecond: nothing is shared but the C library itself, and
+/// nothing is relocated (docs/decisions/2026-11-21-roost-img-linking.md).
+let quickStart = [
+    "-L", "\(Context.packageDirectory)/Sources/Shims/StaticLibraries", "-Xclang-linker", "-static-libgcc",
+    "-Xclang-linker", "-no-pie", "-Xlinker", "--no-export-dynamic",
+]
 
 /// The tests of one module, in Tests/<module>Tests.
 func tests(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = strict) -> Target {
@@ -55,12 +66,12 @@ let shims: [Target] = [
     shim("CX86Native"),
     shim("CGnuTLS"),
     shim("CAtomic"),
-    library("CURing", pkgConfig: "liburing", package: "liburing-dev"),
-    library("CDeflate", pkgConfig: "libdeflate", package: "libdeflate-dev"),
-    library("CZlib", pkgConfig: "zlib", package: "zlib1g-dev"),
+    library("CURing", package: "liburing-dev"),
+    library("CDeflate", package: "libdeflate-dev"),
+    library("CZlib", package: "zlib1g-dev"),
     library("CBzip2", package: "libbz2-dev"),
-    library("CZstd", pkgConfig: "libzstd", package: "libzstd-dev"),
-    library("CCrypto", pkgConfig: "libcrypto", package: "libssl-dev"),
+    library("CZstd", package: "libzstd-dev"),
+    library("CCrypto", package: "libssl-dev"),
     library("CXML", pkgConfig: "libxml-2.0", package: "libxml2-dev"),
     library("CSlirp", pkgConfig: "slirp", package: "libslirp-dev"),
 ]
@@ -102,9 +113,10 @@ let modules: [Target] = [
     // Storage
     module(
         "BlockLayer", in: "Storage",
-        ["CLinux", "HostSystem", "HostIO", "Diagnostics", "JSONCoding", "CommandLineKit", "ByteCoding"]),
-    module("RawImage", in: "Storage", ["BlockLayer", "HostSystem", "HostIO"]),
-    module("QCOW2Image", in: "Storage", ["BlockLayer", "Compression", "HostSystem"]),
+        ["CLinux", "HostSystem", "HostIO", "Diagnostics", "JSONCoding", "CommandLineKit", "ByteCoding"],
+        settings: requestPath),
+    module("RawImage", in: "Storage", ["BlockLayer", "HostSystem", "HostIO"], settings: requestPath),
+    module("QCOW2Image", in: "Storage", ["BlockLayer", "Compression", "HostSystem"], settings: requestPath),
     module("BlockMapping", in: "Storage", ["BlockLayer", "HostSystem", "ByteCoding"]),
     module("VDIImage", in: "Storage", ["BlockLayer", "BlockMapping", "ByteCoding", "Cryptography", "HostSystem"]),
     module("VHDImage", in: "Storage", ["BlockLayer", "BlockMapping", "ByteCoding", "Cryptography", "HostSystem"]),
@@ -249,7 +261,7 @@ let modules: [Target] = [
 
 let programs: [Target] = [
     program("roost-vmm", ["MachineAssembly", "MachineSpec", "Diagnostics", "HostSystem"]),
-    program("roost-img", ["DiskImages"]),
+    program("roost-img", ["DiskImages"], linkedWith: quickStart),
     program("roostd", ["DaemonAssembly"]),
     program("roost", ["FriendlyCommand"]),
 ]

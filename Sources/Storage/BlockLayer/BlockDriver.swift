@@ -6,6 +6,18 @@ public protocol BlockDriver: Sendable {
     var name: String { get }
     /// Opens a node. The driver takes the options that it knows out of the request; the opener refuses the rest.
     func open(_ request: inout OpenRequest) throws(BlockError) -> any BlockNode
+    /// The driver itself where it is a `ProbingDriver`, else nil. Asking so costs nothing, while a cast looks through
+    /// every conformance of the program, which is most of the time that a short command takes.
+    var asProbing: (any ProbingDriver)? { get }
+    /// The driver itself where it is a `ProtocolDriver`, else nil.
+    var asProtocol: (any ProtocolDriver)? { get }
+}
+
+extension BlockDriver {
+    /// Not one that probes.
+    public var asProbing: (any ProbingDriver)? { nil }
+    /// Not a protocol.
+    public var asProtocol: (any ProtocolDriver)? { nil }
 }
 
 /// A driver whose images are recognised by their first bytes.
@@ -17,12 +29,22 @@ public protocol ProbingDriver: BlockDriver {
     func probe(head: [UInt8], filename: String) -> Int
 }
 
+extension ProbingDriver {
+    /// This driver.
+    public var asProbing: (any ProbingDriver)? { self }
+}
+
 /// A driver at the bottom of a graph, which a file name can select.
 public protocol ProtocolDriver: BlockDriver {
     /// The prefixes of names that belong to the driver, without the colon: "nbd", "nbd+unix".
     var schemes: [String] { get }
     /// Turns a name with one of the prefixes into options.
     func parse(filename: String) throws(BlockError) -> BlockOptions
+}
+
+extension ProtocolDriver {
+    /// This driver.
+    public var asProtocol: (any ProtocolDriver)? { self }
 }
 
 /// A driver that can make new images.

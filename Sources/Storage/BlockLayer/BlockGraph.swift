@@ -128,7 +128,7 @@ public final class BlockGraph: @unchecked Sendable {
     }
 
     private func open(_ driver: any BlockDriver, _ request: inout OpenRequest) throws(BlockError) -> any BlockNode {
-        if let proto = driver as? any ProtocolDriver, let filename = request.filename {
+        if let proto = driver.asProtocol, let filename = request.filename {
             request.filename = nil
             let parsed = try proto.parse(filename: filename)
             for key in parsed.keys where request.options[key] == nil { request.options[key] = parsed[key] }
@@ -138,7 +138,7 @@ public final class BlockGraph: @unchecked Sendable {
         try? node.close()
         throw BlockError(
             .invalidArgument,
-            driver is any ProtocolDriver
+            driver.asProtocol != nil
                 ? "Block protocol '\(driver.name)' doesn't support the option '\(unknown)'"
                 : "Block format '\(driver.name)' does not support the option '\(unknown)'")
     }
@@ -146,7 +146,7 @@ public final class BlockGraph: @unchecked Sendable {
     /// The driver for a name: by its prefix, and for anything else the host's files.
     public func protocolDriver(for filename: String) throws(BlockError) -> any ProtocolDriver {
         let scheme = ImageName.scheme(of: filename) ?? "file"
-        for case let driver as any ProtocolDriver in drivers where driver.schemes.contains(scheme) {
+        for case let driver? in drivers.lazy.map(\.asProtocol) where driver.schemes.contains(scheme) {
             return driver
         }
         throw BlockError(.invalidArgument, "Unknown protocol '\(scheme)'")
@@ -170,7 +170,7 @@ public final class BlockGraph: @unchecked Sendable {
     /// The driver that is most sure about these first bytes.
     public func bestMatch(head: [UInt8], filename: String) -> (any BlockDriver)? {
         var best: (driver: any BlockDriver, score: Int)?
-        for case let driver as any ProbingDriver in drivers {
+        for case let driver? in drivers.lazy.map(\.asProbing) {
             let score = driver.probe(head: head, filename: filename)
             if score > best?.score ?? 0 { best = (driver, score) }
         }

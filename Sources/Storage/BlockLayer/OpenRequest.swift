@@ -214,7 +214,7 @@ public struct OpenRequest: Sendable {
         guard name != nil || !below.isEmpty else {
             throw BlockError(.invalidArgument, "A block device must be specified for \"\(role)\"")
         }
-        if let driver = below.string("driver"), !(graph.driver(driver) is any ProtocolDriver) {
+        if let driver = below.string("driver"), graph.driver(driver)?.asProtocol == nil {
             return try graph.open(name, options: below, flags: flags, ancestors: ancestors)
         }
         var request = OpenRequest(graph: graph, filename: name, options: below, flags: flags, ancestors: ancestors)

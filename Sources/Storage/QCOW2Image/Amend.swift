@@ -107,7 +107,8 @@ extension QCOW2Node: AmendableNode {
             let used = Int64(counts.count)
             let layout = RefcountLayout(
                 counts: counts, geometry: geometry, order: order, firstFree: used)
-            try layout.write(to: file, geometry: geometry)
+            try layout.write(
+                to: file, geometry: geometry, through: AlignedBuffer(count: geometry.clusterSize))
             try file.flush()
             header.refcountOrder = order
             header.refcountTableOffset = layout.tableOffset

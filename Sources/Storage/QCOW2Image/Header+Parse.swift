@@ -87,6 +87,9 @@ extension Header {
         compression = kind
     }
 
+    /// Bytes that hold header, extensions and backing name of nearly every image.
+    private static let usualExtent = 4096
+
     private mutating func parseExtensions(_ file: any BlockNode) throws(BlockError) {
         guard backingOffset >= 0, backingOffset <= Int64(clusterSize) else {
             throw BlockError(.invalidArgument, "Invalid backing file offset")
@@ -94,14 +97,22 @@ extension Header {
         let end = backingOffset > 0 ? Int(backingOffset) : clusterSize
         var position = headerLength
         guard position < end else { return }
-        let buffer = AlignedBuffer(zeroed: end)
+        // Nearly always all of it lies in the first bytes of the cluster.
+        var buffer = AlignedBuffer(zeroed: min(end, max(Self.usualExtent, position + 8)))
         try file.read(buffer.region.from(position), at: Int64(position))
+        func require(_ needed: Int) throws(BlockError) {
+            guard needed > buffer.region.count else { return }
+            buffer = AlignedBuffer(zeroed: end)
+            try file.read(buffer.region.from(headerLength), at: Int64(headerLength))
+        }
         while position + 8 <= end {
+            try require(position + 8)
             let type: UInt32 = buffer.region.bigEndian(at: position)
             let count = Int(buffer.region.bigEndian(at: position + 4, as: UInt32.self))
             position += 8
             if type == Format.Extension.end { return }
             guard count <= end - position else { throw BlockError(.invalidArgument, "Header extension too large") }
+            try require(position + count)
             extensions.append(
                 HeaderExtension(type: type, data: buffer.region.slice(position, count).bytes))
             position += (count + 7) & ~7

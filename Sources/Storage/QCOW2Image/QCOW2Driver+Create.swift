@@ -264,7 +264,8 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
         header.refcountTableOffset = layout.tableOffset
         header.refcountTableClusters = layout.tableClusters
         header.l1Offset = layout.end
-        try layout.write(to: file, geometry: geometry)
+        let buffer = AlignedBuffer(count: cluster)
+        try layout.write(to: file, geometry: geometry, through: buffer)
         if header.l1Size > 0 {
             try file.writeZeroes(at: header.l1Offset, count: Int64(header.l1Size) * 8, flags: [])
         }
@@ -282,7 +283,9 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
         }
         try file.flush()
         let bytes = try header.serialize()
-        try file.write(bytes + [UInt8](repeating: 0, count: cluster - bytes.count), at: 0)
+        buffer.region.copy(from: bytes)
+        buffer.region.from(bytes.count).fill(0)
+        try file.write(buffer.region, at: 0)
     }
 }
 

@@ -81,7 +81,8 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
         tracker = RequestTracker(lock: lock)
         codec = ClusterCodec(kind: parts.header.compression, clusterSize: parts.header.clusterSize)
         refcounts = try RefcountStore(
-            file: parts.file, header: parts.header, geometry: geometry, memory: Self.refcountMemory)
+            file: parts.file, header: parts.header, geometry: geometry, memory: Self.refcountMemory,
+            isDeferred: !parts.flags.isWritable && !parts.flags.forChecking)
         l2 = TableCache(file: parts.file, clusterSize: geometry.clusterSize, memory: parts.l2Memory)
         l1 = try Self.readL1(parts.file, offset: parts.header.l1Offset, entries: parts.header.l1Size)
         location = Self.location(of: parts.file, options: parts.ownOptions)

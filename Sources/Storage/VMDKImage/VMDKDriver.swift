@@ -15,10 +15,11 @@ public struct VMDKDriver: ProbingDriver {
     /// The magic number of an extent, or the first line of a descriptor with its version.
     public func probe(head: [UInt8], filename: String) -> Int {
         if head.starts(with: SparseHeader.magic) || head.starts(with: SparseHeader.oldMagic) { return 100 }
-        for line in String(decoding: head, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false) {
-            let text = line.last == "\r" ? line.dropLast() : line
-            if text.hasPrefix("#") || text.allSatisfy({ $0 == " " || $0 == "\r" }) { continue }
-            return ["version=1", "version=2", "version=3"].contains(text.filter { $0 != "\r" }) ? 100 : 0
+        for line in head.split(separator: UInt8(ascii: "\n")) {
+            let isBlank = line.allSatisfy { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\r") }
+            if line.first == UInt8(ascii: "#") || isBlank { continue }
+            let text = line.filter { $0 != UInt8(ascii: "\r") }
+            return ["version=1", "version=2", "version=3"].contains { text.elementsEqual($0.utf8) } ? 100 : 0
         }
         return 0
     }

@@ -70,7 +70,7 @@ extension ImageTool {
         var options = driver.createOptions
         let below = try graph.protocolDriver(for: filename)
         guard let creating = below as? any CreatingDriver else {
-            if driver is any ProtocolDriver { return options }
+            if driver.asProtocol != nil { return options }
             throw BlockError(.notSupported, "Protocol driver '\(below.name)' does not support image creation")
         }
         for option in creating.createOptions where !options.contains(where: { $0.name == option.name }) {

@@ -28,6 +28,7 @@ extension QCOW2Node: CheckableNode {
     private func checkLocked(_ repair: RepairOptions, _ report: @escaping (String) -> Void) throws(BlockError)
         -> CheckResult
     {
+        try refcounts.load()
         let table = try recheckSnapshots(repair, report)
         var counter = try ReferenceCounter(node: self, report: report)
         try countReferences(&counter, repair)

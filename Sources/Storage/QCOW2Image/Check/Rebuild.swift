@@ -127,7 +127,8 @@ extension QCOW2Node {
 struct RefcountLayout {
     let tableOffset: Int64
     let tableClusters: Int
-    private(set) var table: [UInt64]
+    /// The entries in use; the table's clusters have room for more.
+    private let blockOffsets: [UInt64]
     private let counts: [UInt16]
     private let order: Int
 
@@ -159,23 +160,31 @@ struct RefcountLayout {
         self.order = order
         tableOffset = base
         let firstBlock = base + Int64(clusters) << Int64(geometry.clusterBits)
-        table = (0..<blocks).map { UInt64(firstBlock + Int64($0) << Int64(geometry.clusterBits)) }
-        table += repeatElement(0, count: clusters * perTable - blocks)
+        blockOffsets = (0..<blocks).map { UInt64(firstBlock + Int64($0) << Int64(geometry.clusterBits)) }
         tableClusters = clusters
     }
 
-    func write(to file: any BlockNode, geometry: Geometry) throws(BlockError) {
+    /// Writes blocks and table.
+    /// - Parameter buffer: one cluster of memory.
+    func write(
+        to file: any BlockNode, geometry: Geometry, through buffer: AlignedBuffer
+    ) throws(BlockError) {
         let perBlock = (geometry.clusterSize * 8) >> order
-        let buffer = AlignedBuffer(count: geometry.clusterSize)
-        for (index, offset) in table.enumerated() where offset != 0 {
+        for (index, offset) in blockOffsets.enumerated() {
             buffer.region.fill(0)
             for position in index * perBlock..<min((index + 1) * perBlock, counts.count) {
                 RefcountCoding.set(buffer.region, position - index * perBlock, UInt64(counts[position]), order: order)
             }
             try file.write(buffer.region, at: Int64(offset))
         }
-        let bytes = AlignedBuffer(count: table.count * 8)
-        for (index, entry) in table.enumerated() { bytes.region.storeBigEndian(entry, at: index * 8) }
-        try file.write(bytes.region, at: tableOffset)
+        let perTable = geometry.clusterSize / 8
+        for cluster in 0..<tableClusters {
+            buffer.region.fill(0)
+            for index in cluster * perTable..<max(min((cluster + 1) * perTable, blockOffsets.count), cluster * perTable)
+            {
+                buffer.region.storeBigEndian(blockOffsets[index], at: (index - cluster * perTable) * 8)
+            }
+            try file.write(buffer.region, at: tableOffset + Int64(cluster) << Int64(geometry.clusterBits))
+        }
     }
 }

@@ -11,8 +11,9 @@ final class RefcountStore {
     let geometry: Geometry
     let file: any BlockNode
     let cache: TableCache
-    /// Offsets of the refcount blocks, 0 where there is none.
-    private(set) var table: [UInt64]
+    /// Offsets of the refcount blocks, 0 where there is none; empty until `load`.
+    private(set) var table: [UInt64] = []
+    private var isLoaded = false
     private(set) var tableOffset: Int64
     private(set) var tableClusters: Int
     private var changedEntries: Set<Int> = []
@@ -48,23 +49,40 @@ final class RefcountStore {
         }
     }
 
-    init(file: any BlockNode, header: Header, geometry: Geometry, memory: Int) throws(BlockError) {
+    /// - Parameter isDeferred: the table is read when a count is asked for first, which with an image that is only read
+    ///   is never.
+    init(
+        file: any BlockNode, header: Header, geometry: Geometry, memory: Int, isDeferred: Bool
+    ) throws(BlockError) {
         self.file = file
         self.geometry = geometry
         tableOffset = header.refcountTableOffset
         tableClusters = header.refcountTableClusters
         cache = TableCache(file: file, clusterSize: geometry.clusterSize, memory: memory)
-        let entries = tableClusters * geometry.clusterSize / 8
-        let buffer = AlignedBuffer(count: entries * 8)
-        do {
-            try file.read(buffer.region, at: tableOffset)
-        } catch {
-            throw BlockError(system: error.errno, "Could not initialize refcount handling")
-        }
-        table = (0..<entries).map { buffer.region.bigEndian(at: $0 * 8) }
-        while table.last == 0, table.count > 1 { table.removeLast() }
-        table += repeatElement(0, count: entries - table.count)
+        if !isDeferred { try load() }
     }
+
+    /// Reads the table, unless that was done.
+    func load() throws(BlockError) {
+        guard !isLoaded else { return }
+        let entries = tableClusters * geometry.clusterSize / 8
+        var loaded: [UInt64] = []
+        loaded.reserveCapacity(entries)
+        let chunk = AlignedBuffer(count: min(entries * 8, Self.chunkSize))
+        while loaded.count < entries {
+            let count = min(entries - loaded.count, chunk.region.count / 8)
+            do {
+                try file.read(chunk.region.slice(0, count * 8), at: tableOffset + Int64(loaded.count) * 8)
+            } catch {
+                throw BlockError(system: error.errno, "Could not initialize refcount handling")
+            }
+            for index in 0..<count { loaded.append(chunk.region.bigEndian(at: index * 8)) }
+        }
+        table = loaded
+        isLoaded = true
+    }
+
+    private static let chunkSize = 64 << 10
 
     /// Clusters that the table in its present length can count.
     var coveredClusters: Int64 { Int64(table.count) * Int64(geometry.countsPerBlock) }
@@ -73,6 +91,7 @@ final class RefcountStore {
 
     /// The offset of a refcount block, 0 when there is none; fails on one that cannot be.
     func blockOffset(_ block: Int) throws(BlockError) -> Int64 {
+        if !isLoaded { try load() }
         guard block < table.count else { return 0 }
         let entry = table[block]
         guard entry & 0x1ff == 0, entry <= UInt64(Int64.max), Int64(entry) & geometry.clusterMask == 0 else {
@@ -332,6 +351,7 @@ final class RefcountStore {
     /// Takes over a table that was written elsewhere (by a repair or an atomic change of the image).
     func replace(table: [UInt64], offset: Int64, clusters: Int) {
         self.table = table
+        isLoaded = true
         tableOffset = offset
         tableClusters = clusters
         changedEntries = []

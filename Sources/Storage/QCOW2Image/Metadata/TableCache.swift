@@ -18,13 +18,18 @@ final class TableCache {
     private let file: any BlockNode
     private var capacity: Int
     private var slots: [Slot] = []
-    private var index: [Int64: Int] = [:]
+    private var index = OffsetIndex()
     private var hand = 0
     private(set) var dirtyCount = 0
     private var lastOffset: Int64 = -1
     private var lastSlot = 0
 
+    /// Slots that scans fill in turn, so that looking through a large image does not fill the cache.
+    private var scanned: [Int] = []
+    private var nextScanned = 0
+
     static let preferredSlice = 4096
+    private static let longestScan = 64
 
     /// - Parameter memory: bytes that the slices may take up.
     init(file: any BlockNode, clusterSize: Int, memory: Int) {
@@ -37,22 +42,23 @@ final class TableCache {
     var isPressed: Bool { dirtyCount > capacity / 4 * 3 }
 
     /// The slice that holds a file offset, and the position of the offset in it.
+    /// - Parameter isScan: the caller goes through the whole image and will not come back soon.
     @inline(__always)
-    func slice(at offset: Int64) throws(BlockError) -> (slot: Int, position: Int) {
+    func slice(at offset: Int64, isScan: Bool = false) throws(BlockError) -> (slot: Int, position: Int) {
         let start = offset & ~Int64(sliceSize - 1)
         let position = Int(offset - start)
         if start == lastOffset { return (lastSlot, position) }
-        return (try find(start), position)
+        return (try find(start, isScan), position)
     }
 
-    private func find(_ start: Int64) throws(BlockError) -> Int {
+    private func find(_ start: Int64, _ isScan: Bool) throws(BlockError) -> Int {
         if let slot = index[start] {
-            slots[slot].isRecent = true
+            if !slots[slot].isRecent { slots[slot].isRecent = true }
             lastOffset = start
             lastSlot = slot
             return slot
         }
-        let slot = makeRoom()
+        let slot = isScan ? makeScanRoom() : makeRoom()
         try file.read(slots[slot].buffer.region, at: start)
         slots[slot].offset = start
         slots[slot].isRecent = true
@@ -60,6 +66,31 @@ final class TableCache {
         lastOffset = start
         lastSlot = slot
         return slot
+    }
+
+    /// As `makeRoom`, of the few slots that scans use.
+    private func makeScanRoom() -> Int {
+        guard scanned.count >= Self.longestScan else {
+            let slot = makeRoom()
+            scanned.append(slot)
+            return slot
+        }
+        nextScanned = nextScanned + 1 < scanned.count ? nextScanned + 1 : 0
+        let slot = scanned[nextScanned]
+        if slots[slot].isDirty {
+            scanned[nextScanned] = makeRoom()
+            return scanned[nextScanned]
+        }
+        empty(slot)
+        return slot
+    }
+
+    /// Takes a slot's content out of the index: it is not found under any offset until it is filled, even when reading
+    /// fails.
+    private func empty(_ slot: Int) {
+        if slots[slot].offset >= 0 { index[slots[slot].offset] = nil }
+        if lastSlot == slot { lastOffset = -1 }
+        slots[slot].offset = -1
     }
 
     /// A slot whose content may be replaced; it is out of the index.
@@ -72,10 +103,7 @@ final class TableCache {
                     slots[hand].isRecent = false
                     continue
                 }
-                index[slots[hand].offset] = nil
-                if lastSlot == hand { lastOffset = -1 }
-                // Not found under any offset until it is filled, even when reading fails.
-                slots[hand].offset = -1
+                empty(hand)
                 return hand
             }
         }
@@ -99,7 +127,8 @@ final class TableCache {
     func forget(_ offset: Int64, count: Int64) {
         var start = offset
         while start < offset + count {
-            if let slot = index.removeValue(forKey: start) {
+            if let slot = index[start] {
+                index[start] = nil
                 if slots[slot].isDirty { dirtyCount -= 1 }
                 slots[slot].isDirty = false
                 slots[slot].isRecent = false
@@ -127,7 +156,7 @@ final class TableCache {
             slots[slot].isDirty = false
             slots[slot].isRecent = false
         }
-        index = [:]
+        index.removeAll()
         dirtyCount = 0
         lastOffset = -1
     }

@@ -46,12 +46,13 @@ extension QCOW2Node {
     }
 
     /// What the guest bytes from `offset` on are, as long as the L2 slice and `limit` allow. Called with the lock held.
-    func lookup(_ offset: Int64, limit: Int64) throws(BlockError) -> Extent {
+    /// - Parameter isScan: as for `TableCache.slice`.
+    func lookup(_ offset: Int64, limit: Int64, isScan: Bool = false) throws(BlockError) -> Extent {
         guard let table = try l2TableOffset(geometry.l1Index(offset)) else {
             let end = (offset | (geometry.l2Coverage - 1)) &+ 1
             return Extent(kind: .unallocated, count: min(limit, end - offset))
         }
-        let place = try l2.slice(at: table + Int64(geometry.l2Index(offset) * geometry.entrySize))
+        let place = try l2.slice(at: table + Int64(geometry.l2Index(offset) * geometry.entrySize), isScan: isScan)
         if geometry.hasExtendedL2 { return try lookupExtended(offset, limit, l2.region(place.slot), place.position) }
         return try lookupStandard(offset, limit, l2.region(place.slot), place.position)
     }
@@ -76,6 +77,16 @@ extension QCOW2Node {
             extent.host = host + within
         }
         var position = start + 8
+        // Nearly always an entry is the one before, one cluster on; what differs is looked at bit by bit.
+        let step = hasHost ? UInt64(size) : 0
+        var expected = first &+ step
+        while count < limit, position < region.count, region.bigEndian(at: position, as: UInt64.self) == expected,
+            expected & L2Entry.offsetMask >= first & L2Entry.offsetMask
+        {
+            count += size
+            position += 8
+            expected &+= step
+        }
         while count < limit, position < region.count {
             let entry: UInt64 = region.bigEndian(at: position)
             guard self.kind(of: entry) == kind else { break }

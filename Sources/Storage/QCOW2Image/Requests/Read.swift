@@ -30,9 +30,10 @@ extension QCOW2Node {
                 throw error
             }
             defer { freeList.endRead(token) }
-            let part = region.slice(done, Int(extent.count))
-            try fetch(part, extent, at: position, backing: backing)
-            done += part.count
+            let count = Int(extent.count)
+            try fetch(
+                count == region.count ? region : region.slice(done, count), extent, at: position, backing: backing)
+            done += count
         }
     }
 

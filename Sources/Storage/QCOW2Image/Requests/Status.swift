@@ -61,10 +61,10 @@ extension QCOW2Node: BackedNode {
 
     /// The run from `offset` on over as many L2 slices as belong together. Called with the lock held.
     private func longExtent(_ offset: Int64, limit: Int64) throws(BlockError) -> Extent {
-        var extent = try lookup(offset, limit: limit)
+        var extent = try lookup(offset, limit: limit, isScan: true)
         if extent.kind == .compressed { return extent }
         while extent.count < limit {
-            let next = try lookup(offset + extent.count, limit: limit - extent.count)
+            let next = try lookup(offset + extent.count, limit: limit - extent.count, isScan: true)
             guard next.kind == extent.kind else { break }
             let hasHost = extent.kind == .normal || extent.kind == .zeroAllocated
             if hasHost, next.host != extent.host + extent.count { break }

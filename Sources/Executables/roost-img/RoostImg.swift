@@ -30,11 +30,16 @@ final class Output {
     }
 }
 
-let name = CommandLine.arguments.first.flatMap { $0.split(separator: "/").last }.map(String.init) ?? "roost-img"
-let output = Output()
-let tool = ImageTool(
-    name: name, isTerminal: isatty(STDOUT_FILENO) == 1, output: output.put,
-    errors: { text in writeAll(Array(text.utf8), to: STDERR_FILENO) }, flush: output.flush)
-let status = tool.run(Array(CommandLine.arguments.dropFirst()))
-output.flush()
-exit(status)
+@main
+enum RoostImg {
+    static func main() {
+        let name = CommandLine.arguments.first.flatMap { $0.split(separator: "/").last }.map(String.init) ?? "roost-img"
+        let output = Output()
+        let tool = ImageTool(
+            name: name, isTerminal: isatty(STDOUT_FILENO) == 1, output: output.put,
+            errors: { text in writeAll(Array(text.utf8), to: STDERR_FILENO) }, flush: output.flush)
+        let status = tool.run(Array(CommandLine.arguments.dropFirst()))
+        output.flush()
+        exit(status)
+    }
+}
