@@ -31,8 +31,11 @@ struct CrashRun {
         note([UInt8](repeating: 0, count: size), isAcknowledged: true)
     }
 
-    static func open(_ file: any BlockNode, writable: Bool, checking: Bool = false) throws -> QCOW2Node {
-        let graph = BlockGraph(drivers: [RawDriver(), QCOW2Driver(), FileDriver.file])
+    static func open(
+        _ file: any BlockNode, writable: Bool, checking: Bool = false,
+        warn: @escaping @Sendable (String) -> Void = { _ in }
+    ) throws -> QCOW2Node {
+        let graph = BlockGraph(drivers: [RawDriver(), QCOW2Driver(), FileDriver.file], warn: warn)
         try graph.register(file, as: "disk")
         var flags = writable ? OpenFlags.writable : OpenFlags()
         flags.forChecking = checking

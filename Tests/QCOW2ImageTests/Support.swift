@@ -4,6 +4,7 @@ import BlockLayer
 import QCOW2Image
 import RawImage
 import StorageTestKit
+import Synchronization
 import Testing
 
 /// Makes and opens images for the tests.
@@ -58,3 +59,10 @@ func expectClean(
 
 /// Debian's qemu-utils; cross tests are skipped without it.
 let hasQEMU = isInstalled("qemu-img") && isInstalled("qemu-io")
+
+/// What a node told while it worked.
+final class Lines: Sendable {
+    private let text = Mutex<[String]>([])
+    func add(_ line: String) { text.withLock { $0.append(line) } }
+    var all: [String] { text.withLock { $0 } }
+}

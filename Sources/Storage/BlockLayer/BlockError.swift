@@ -42,6 +42,8 @@ public struct BlockError: Error, Sendable, CustomStringConvertible {
     public var message: String
     /// Further lines that qemu-img has as well, or nil.
     public var hint: String?
+    /// A line of its own that a lower layer of qemu-img says before, or nil.
+    public var earlier: String?
     /// What the person may do about it, said where nobody compares with qemu-img's words; or nil.
     public var advice: String?
 

@@ -4,7 +4,7 @@ public import BlockLayer
 internal import HostSystem
 
 extension QCOW2Node: AmendableNode {
-    /// Changes version, lazy refcounts, size and refcount width. After a change of the width the node must be closed.
+    /// Changes version, refcount width, lazy refcounts and size.
     public func amend(
         _ options: CreateOptions, force: Bool, progress: (Double) -> Void
     ) throws(BlockError) {
@@ -14,6 +14,8 @@ extension QCOW2Node: AmendableNode {
         let isDowngrade = target.version < header.version
         if !isDowngrade { progress(0) }
         if target.version > header.version { try setVersion(3) }
+        let changesWidth = target.refcountOrder != header.refcountOrder
+        if changesWidth { try changeWidth(to: target.refcountOrder, progress) }
         if let isLazy = target.isLazy { try setLazy(isLazy) }
         if let name = target.dataFile {
             try exclusively { () throws(BlockError) in
@@ -24,7 +26,6 @@ extension QCOW2Node: AmendableNode {
         if let size = target.size, size != length { try resize(to: size, preallocation: .off, exact: false) }
         if let isRaw = target.isRaw { try setRaw(isRaw) }
         if target.version < header.version { try downgrade(progress) }
-        if target.refcountOrder != header.refcountOrder { try changeWidth(target.refcountOrder) }
         if !isDowngrade { progress(1) }
     }
 
@@ -71,7 +72,9 @@ extension QCOW2Node: AmendableNode {
         do throws(BlockError) {
             try expandZeroes(progress)
         } catch {
-            throw BlockError(system: error.errno, "Failed to turn zero into data clusters")
+            var failure = BlockError(system: error.errno, "Failed to turn zero into data clusters")
+            failure.earlier = error.earlier
+            throw failure
         }
         try exclusively { () throws(BlockError) in
             try settle()
@@ -81,42 +84,6 @@ extension QCOW2Node: AmendableNode {
             header.unknownFields = []
         }
         try setVersion(2)
-    }
-
-    /// Counts everything anew in another width and switches by one write of the header.
-    private func changeWidth(_ order: Int) throws(BlockError) {
-        try exclusively { () throws(BlockError) in
-            try storeBitmaps()
-            try settle()
-            var counts: [UInt16] = []
-            let old = (refcounts.tableOffset >> Int64(geometry.clusterBits), refcounts.tableClusters)
-            let blocks = Set(refcounts.table.filter { $0 != 0 }.map { Int64($0) >> Int64(geometry.clusterBits) })
-            let most = order == 6 ? UInt64.max : (UInt64(1) << (UInt64(1) << UInt64(order))) - 1
-            for cluster in 0..<geometry.clusters(file.length) {
-                let isOld = blocks.contains(cluster) || (old.0..<old.0 + Int64(old.1)).contains(cluster)
-                let count = isOld ? 0 : try refcounts.count(of: cluster)
-                guard count <= most, count <= UInt64(UInt16.max) else {
-                    throw BlockError(
-                        .outOfRange,
-                        "Cannot decrease refcount entry width to \(1 << order) bits: Cluster at offset 0x\(String(cluster << Int64(geometry.clusterBits), radix: 16)) has a refcount of \(count)",
-                        errno: nil)
-                }
-                counts.append(UInt16(count))
-            }
-            // The new structure stands behind the old one, which stays until the header changes.
-            let used = Int64(counts.count)
-            let layout = RefcountLayout(
-                counts: counts, geometry: geometry, order: order, firstFree: used)
-            try layout.write(
-                to: file, geometry: geometry, through: AlignedBuffer(count: geometry.clusterSize))
-            try file.flush()
-            header.refcountOrder = order
-            header.refcountTableOffset = layout.tableOffset
-            header.refcountTableClusters = layout.tableClusters
-            try writeFixedHeader()
-            // The width is part of how this node computes; it cannot go on with the old one.
-            isBroken = true
-        }
     }
 }
 

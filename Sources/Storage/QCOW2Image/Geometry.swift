@@ -3,7 +3,7 @@
 /// The sizes that follow from a header, and the arithmetic with them.
 struct Geometry: Sendable {
     let clusterBits: Int
-    let refcountOrder: Int
+    var refcountOrder: Int
     let hasExtendedL2: Bool
     let hasDataFile: Bool
 
@@ -28,7 +28,7 @@ struct Geometry: Sendable {
     var subclusterSize: Int { clusterSize / subclusters }
     /// Counts in a refcount block.
     var countsPerBlock: Int { (clusterSize * 8) >> refcountOrder }
-    var maximumRefcount: UInt64 { refcountOrder == 6 ? UInt64.max >> 1 : (1 << (1 << UInt64(refcountOrder))) - 1 }
+    var maximumRefcount: UInt64 { refcountOrder == 6 ? UInt64.max : (1 << (1 << UInt64(refcountOrder))) - 1 }
 
     /// The bits of a compressed entry that hold the host offset.
     var compressedOffsetBits: Int { 62 - (clusterBits - 8) }

@@ -29,7 +29,8 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
     let file: any BlockNode
     /// Where guest data is: the same file, or the external one.
     let data: any BlockNode
-    let geometry: Geometry
+    /// Changes only with the width of counts, with nothing under way.
+    var geometry: Geometry
     let flags: OpenFlags
     let lock = Lock()
     let tracker: RequestTracker
@@ -49,6 +50,8 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
     var snapshotsSize: Int64 = 0
     var bitmapList: [Bitmap] = []
     var bitmapsChanged = false
+    /// The directory on disk says that the bitmaps are behind.
+    var areBitmapsMarked = false
     var backingNode: (any BlockNode)?
     /// Host clusters of metadata, against writing guest data over them.
     var reserved = ReservedClusters()

@@ -51,8 +51,9 @@ extension QCOW2Node: ResizableNode {
                 l1[index] = 0
                 changedL1.insert(index)
             }
+            try settle()
             do throws(BlockError) {
-                try checkBlocksAreCovered()
+                try dropUnusedBlocks()
             } catch {
                 throw BlockError(system: error.errno, "Failed to discard unused refblocks")
             }
@@ -63,20 +64,42 @@ extension QCOW2Node: ResizableNode {
         }
     }
 
-    /// Before the file is cut: refcount blocks that count nothing or lie nowhere must not be taken for what is behind.
-    private func checkBlocksAreCovered() throws(BlockError) {
-        for entry in refcounts.table where entry != 0 {
-            let cluster = entry >> UInt64(geometry.clusterBits)
-            let covering = cluster / UInt64(geometry.countsPerBlock)
-            guard covering < UInt64(refcounts.table.count), refcounts.table[Int(covering)] != 0 else {
-                throw corruption("Refblock at \(hexadecimal(entry)) is not covered by the refcount structures")
-            }
-            let block = refcounts.table[Int(covering)]
-            guard block & UInt64(geometry.clusterMask) == 0 else {
+    /// Refcount blocks that count nothing but themselves are freed, so that they do not keep the file long.
+    private func dropUnusedBlocks() throws(BlockError) {
+        var unused: [Int] = []
+        var seen: Set<UInt64> = []
+        let buffer = AlignedBuffer(count: geometry.clusterSize)
+        for (block, entry) in refcounts.table.enumerated() where entry != 0 && seen.insert(entry).inserted {
+            guard entry & UInt64(geometry.clusterMask) == 0, entry <= UInt64(Int64.max) else {
                 throw corruption(
-                    "Cannot get entry from refcount block cache: Offset \(hexadecimal(block)) is unaligned")
+                    "Cannot get entry from refcount block cache: Offset \(hexadecimal(entry)) is unaligned")
             }
+            let cluster = entry >> UInt64(geometry.clusterBits)
+            let isInFile = Int64(entry) < file.length
+            if isInFile { try file.read(buffer.region, at: Int64(entry)) }
+            if isInFile, covering(cluster) == UInt64(block) {
+                let own = Int(cluster & UInt64(geometry.countsPerBlock - 1))
+                RefcountCoding.set(buffer.region, own, 0, order: geometry.refcountOrder)
+            }
+            if !isInFile || buffer.region.isZero { unused.append(block) }
         }
+        guard !unused.isEmpty else { return }
+        let places = unused.map { (block: UInt64($0), offset: refcounts.table[$0]) }
+        try refcounts.drop(unused)
+        for place in places { try freeBlock(place.offset, of: place.block) }
+    }
+
+    private func covering(_ cluster: UInt64) -> UInt64 { cluster / UInt64(geometry.countsPerBlock) }
+
+    /// Lowers the count of a block that is not in the table any more, unless it went with the block itself.
+    private func freeBlock(_ offset: UInt64, of block: UInt64) throws(BlockError) {
+        let covering = covering(offset >> UInt64(geometry.clusterBits))
+        reserved.remove(cluster: Int64(offset >> UInt64(geometry.clusterBits)))
+        if covering == block { return }
+        guard covering < UInt64(refcounts.table.count), refcounts.table[Int(covering)] != 0 else {
+            throw corruption("Refblock at \(hexadecimal(offset)) is not covered by the refcount structures")
+        }
+        freeList.add(Int64(offset), Int64(geometry.clusterSize), discards: false)
     }
 
     /// Makes clusters unallocated. Called with the lock held.
@@ -143,46 +166,71 @@ extension QCOW2Node: ResizableNode {
 
     /// Allocates the clusters of a range that just came to the disk.
     func preallocate(_ mode: Preallocation, from old: Int64, to newLength: Int64) throws(BlockError) {
-        guard mode != .off else { return }
+        guard mode != .off, newLength > old else { return }
         if geometry.hasDataFile {
             if let data = data as? any ResizableNode, data.length < newLength {
                 try data.resize(to: newLength, preallocation: mode == .metadata ? .off : mode, exact: false)
             }
             return try mapWithoutData(from: old, to: newLength)
         }
-        let before = file.length
+        guard mode == .metadata else { return try reserve(mode, from: old, to: geometry.roundUp(newLength)) }
+        var start = old
+        if old & geometry.clusterMask != 0, (backing?.length ?? 0) > geometry.clusterStart(old) {
+            // What the backing file has before the old end stays, what it has behind it must not shine through.
+            start = min(geometry.roundUp(old), newLength)
+            try write(AlignedBuffer(zeroed: Int(start - old)).region, at: old, flags: [])
+        }
+        try mapWithEnd(from: start, to: newLength)
+    }
+
+    private func mapWithEnd(from old: Int64, to newLength: Int64) throws(BlockError) {
         try mapWithoutData(from: old, to: newLength)
         try lock.withLock { () throws(BlockError) in
-            guard let resizable = file as? any ResizableNode else { return }
-            let end = max(try allocatedEnd(), file.length)
-            if mode == .metadata {
-                if file.length < end { try resizable.resize(to: end, preallocation: .off, exact: false) }
-            } else {
-                // Tables are at the front of the new part; only what lies behind may be reserved anew.
-                if file.length < end { try resizable.resize(to: end, preallocation: mode, exact: false) }
-                try reserveInside(from: before, mode: mode)
+            let end = try allocatedEnd()
+            guard let resizable = file as? any ResizableNode, file.length < end else { return }
+            try resizable.resize(to: end, preallocation: .off, exact: false)
+        }
+    }
+
+    /// Reserves host storage for clusters in one row at the end of the file, then maps it. A cluster of which only the
+    /// first part was in the disk moves there.
+    private func reserve(_ mode: Preallocation, from old: Int64, to end: Int64) throws(BlockError) {
+        let size = Int64(geometry.clusterSize)
+        let start = geometry.clusterStart(old)
+        guard start < end, let resizable = file as? any ResizableNode else { return }
+        let head = AlignedBuffer(zeroed: Int(old - start))
+        if old > start { try read(head.region, at: start) }
+        try exclusively { () throws(BlockError) in
+            try flushMetadata()
+            let count = Int((end - start) / size)
+            let place = try refcounts.allocateRow(
+                count, behind: try allocatedEnd() / size, tables: count / geometry.l2Entries + 2)
+            // The old refcount table's place is free for L2 tables.
+            try flushMetadata()
+            isUnflushed = true
+            do throws(BlockError) {
+                try resizable.resize(to: place + Int64(count) * size, preallocation: mode, exact: false)
+            } catch {
+                try refcounts.add(-1, offset: place, count: Int64(count) * size)
+                throw error.prefixed("Failed to resize underlying file: ")
+            }
+            if old > start { try store([head.region], host: place, guest: start) }
+            // With extended entries, what must not shine through counts as written.
+            let isFilled = (backingNode?.length ?? 0) > old
+            for index in 0..<Int64(count) {
+                let kept = index == 0 && old > start ? subclusterMask(start..<old, start) : 0
+                try mapReserved(start + index * size, to: place + index * size, isFilled ? 0xffff_ffff : kept)
             }
         }
     }
 
-    /// Reserves what lies between the tables that were written meanwhile.
-    private func reserveInside(from start: Int64, mode: Preallocation) throws(BlockError) {
-        guard mode == .full else { return }
-        var position = start
-        let chunk = AlignedBuffer(zeroed: 1 << 20)
-        while position < file.length {
-            let status = try file.status(at: position, count: file.length - position, detail: .mapping)
-            guard status.count > 0 else { break }
-            var rest = status.isZero ? status.count : 0
-            var place = position
-            while rest > 0 {
-                let part = Int(min(rest, Int64(chunk.region.count)))
-                try file.write(chunk.region.slice(0, part), at: place)
-                place += Int64(part)
-                rest -= Int64(part)
-            }
-            position += status.count
-        }
+    /// Called with the lock held.
+    private func mapReserved(_ guest: Int64, to host: Int64, _ bitmap: UInt64) throws(BlockError) {
+        if guest & (geometry.l2Coverage - 1) == 0 { try relieve() }
+        try makeL2Writable(guest)
+        let old = try l2Entry(guest)
+        try setL2Entry(guest, UInt64(host) | L2Entry.copied, bitmap: bitmap)
+        if let old { try freeOld(old.entry, discards: false) }
     }
 
     private func allocatedEnd() throws(BlockError) -> Int64 {
@@ -195,34 +243,42 @@ extension QCOW2Node: ResizableNode {
     private func mapWithoutData(from old: Int64, to newLength: Int64) throws(BlockError) {
         var guest = geometry.clusterStart(old)
         let end = geometry.roundUp(newLength)
-        let size = Int64(geometry.clusterSize)
+        let coverage =
+            Int64(min(geometry.clusterSize, Self.longestStretch) / geometry.entrySize)
+            << Int64(geometry.clusterBits)
         while guest < end {
             try lock.withLock { () throws(BlockError) in
                 try relieve()
                 isUnflushed = true
                 try makeL2Writable(guest)
-                let tableEnd = min((guest / geometry.l2Coverage + 1) * geometry.l2Coverage, end)
-                while guest < tableEnd {
-                    guard try l2Entry(guest)?.entry == 0 else {
-                        guest += size
-                        continue
-                    }
-                    let wanted = Int((tableEnd - guest) / size)
-                    let taken =
-                        geometry.hasDataFile ? (offset: guest, count: wanted) : try refcounts.allocate(min(wanted, 512))
-                    if !geometry.hasDataFile, taken.offset < file.length {
-                        // Clusters that were in use before hold what was in them.
-                        let count = Int64(taken.count) * size
-                        try file.writeZeroes(at: taken.offset, count: min(count, file.length - taken.offset), flags: [])
-                    }
-                    for index in 0..<taken.count where try l2Entry(guest)?.entry == 0 {
-                        let host = UInt64(taken.offset + Int64(index) * size)
-                        // Unallocated subclusters of an allocated cluster still read from the backing file.
-                        try setL2Entry(guest, host | L2Entry.copied)
-                        guest += size
-                    }
-                }
+                let stretchEnd = min((guest / coverage + 1) * coverage, end)
+                while guest < stretchEnd { try mapRow(&guest, stretchEnd) }
             }
+        }
+    }
+
+    /// The bytes of an L2 table whose clusters are taken in one row.
+    private static var longestStretch: Int { 64 << 10 }
+
+    /// Maps the row of unmapped clusters from an offset on. Called with the lock held.
+    private func mapRow(_ guest: inout Int64, _ end: Int64) throws(BlockError) {
+        let size = Int64(geometry.clusterSize)
+        var count: Int64 = 0
+        while guest + count * size < end, try l2Entry(guest + count * size)?.entry == 0 { count += 1 }
+        guard count > 0 else {
+            guest += size
+            return
+        }
+        let host = geometry.hasDataFile ? guest : try refcounts.allocateRow(Int(count), for: .data)
+        if !geometry.hasDataFile, host < file.length {
+            // Clusters that were in use before hold what was in them.
+            try file.writeZeroes(at: host, count: min(count * size, file.length - host), flags: [])
+        }
+        for index in 0..<count {
+            // Unallocated subclusters of an allocated cluster still read from the backing file.
+            let bitmap = try l2Entry(guest)?.bitmap ?? 0
+            try setL2Entry(guest, UInt64(host + index * size) | L2Entry.copied, bitmap: bitmap)
+            guest += size
         }
     }
 }

@@ -8,7 +8,7 @@ extension QCOW2Node {
     /// - Parameter progress: gets the part of all L1 entries, the snapshots' too, that was looked through.
     func expandZeroes(_ progress: (Double) -> Void) throws(BlockError) {
         let (entries, snapshots) = lock.withLock { (l1.count, snapshotList) }
-        for snapshot in snapshots { try checkL1(snapshot) }
+        for snapshot in snapshots { try checkL1(snapshot, tellsEarlier: true) }
         let total = Double(entries + snapshots.reduce(0) { $0 + $1.l1Size })
         var done = 0.0
         for index in 0..<entries {
@@ -95,8 +95,10 @@ extension QCOW2Node {
         try settleTables()
         try file.write(table.region, at: offset)
         isUnflushed = true
+        try file.flush()
         for host in released {
-            for _ in 0..<users { freeList.add(host, Int64(geometry.clusterSize), discards: false) }
+            let count = try refcounts.count(of: host >> bits)
+            try refcounts.setCount(count - min(count, users), of: host >> bits)
         }
         try settle()
     }

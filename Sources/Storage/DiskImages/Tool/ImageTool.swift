@@ -121,6 +121,7 @@ public final class ImageTool {
     /// A failure with what stands before the cause's own words.
     func fail(_ prefix: String, _ error: BlockError, status: Int32 = 1) -> Exit {
         var lines = ["\(name): \(prefix)\(error.message)\n"]
+        if isDropIn, let earlier = error.earlier { lines.insert("\(name): \(earlier)\n", at: 0) }
         if let hint = error.hint { lines.append(isDropIn && hint.hasPrefix("Detected format") ? hint : hint + "\n") }
         if !isDropIn, let advice = error.advice { lines.append(advice + "\n") }
         return Exit(status: status, lines: lines)

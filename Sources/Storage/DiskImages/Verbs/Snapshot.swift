@@ -83,7 +83,14 @@ extension ImageTool {
         guard let found = store.snapshots.first(where: { $0.identifier == tag }) ?? find(store, tag) else {
             throw fail(prefix + "Failed to load snapshot: No such file or directory\(listing(store))")
         }
-        try attempt(prefix) { () throws(BlockError) in try store.applySnapshot(identifier: found.identifier) }
+        do {
+            try store.applySnapshot(identifier: found.identifier)
+        } catch {
+            guard isDropIn else { throw fail(prefix, error) }
+            var failure = BlockError(system: error.errno, "Failed to load snapshot")
+            failure.earlier = error.earlier
+            throw fail(prefix, failure)
+        }
     }
 
     private func deleteSnapshot(_ node: any BlockNode, _ tag: String) throws {

@@ -104,7 +104,7 @@ extension QCOW2Node {
         if bitmapList.isEmpty { return }
         for index in bitmapList.indices
         where bitmapList[index].information.isEnabled && !bitmapList[index].information.isInconsistent {
-            if !bitmapsChanged { try markBitmapsInUse() }
+            if !areBitmapsMarked { try markBitmapsInUse() }
             if bitmapList[index].bits == nil { try loadBits(index) }
             bitmapList[index].set(offset..<offset + count)
         }

@@ -130,22 +130,56 @@ extension QCOW2Node {
         }
     }
 
-    /// Says in the image that the bitmaps on disk are behind. Called with the lock held.
+    /// Says in the image that the bitmaps on disk are behind. Each flag is in one sector, so this is done in place.
+    /// Called with the lock held.
     func markBitmapsInUse() throws(BlockError) {
         bitmapsChanged = true
-        guard bitmapDirectory != nil else { return }
-        try writeDirectory(inUse: true)
+        areBitmapsMarked = true
+        guard let place = bitmapDirectory else { return }
+        let bytes = directory(inUse: true)
+        guard Int64(bytes.count) == place.size else { return try writeDirectory(inUse: true) }
+        try file.write(bytes, at: place.offset)
+        try file.flush()
     }
 
-    /// Writes the bitmaps that changed, and a directory that says they are complete. Called with the lock held.
+    /// Writes the bitmaps anew, and a directory that says they are complete. Called with the lock held.
+    ///
+    /// All bitmaps are written when one changed, as QEMU does it: then they stay together.
     func storeBitmaps() throws(BlockError) {
         guard bitmapsChanged else { return }
-        for index in bitmapList.indices
-        where bitmapList[index].isChanged && !bitmapList[index].information.isInconsistent {
-            try storeBits(index)
+        for index in bitmapList.indices where !bitmapList[index].information.isInconsistent {
+            if bitmapList[index].isChanged || bitmapList[index].bits != nil {
+                try storeBits(index)
+            } else {
+                try moveBits(index)
+            }
         }
         try writeDirectory(inUse: false)
         bitmapsChanged = false
+        areBitmapsMarked = false
+    }
+
+    /// Copies the clusters and the table of a bitmap whose bits are not in memory.
+    private func moveBits(_ index: Int) throws(BlockError) {
+        let bitmap = bitmapList[index]
+        guard bitmap.tableOffset != 0, bitmap.tableEntries > 0 else { return }
+        let clusters = Int(geometry.clusters(Int64(bitmap.tableEntries) * 8))
+        let table = AlignedBuffer(zeroed: clusters * geometry.clusterSize)
+        try file.read(table.region.slice(0, bitmap.tableEntries * 8), at: bitmap.tableOffset)
+        let cluster = AlignedBuffer(count: geometry.clusterSize)
+        for entry in 0..<bitmap.tableEntries {
+            let value: UInt64 = table.region.bigEndian(at: entry * 8)
+            let offset = Int64(value & L2Entry.offsetMask)
+            guard offset != 0, Bitmap.isValid(value, clusterMask: geometry.clusterMask) else { continue }
+            try file.read(cluster.region, at: offset)
+            let place = try refcounts.allocateRow(1)
+            try file.write(cluster.region, at: place)
+            table.region.storeBigEndian(place, at: entry * 8)
+        }
+        let place = try refcounts.allocateRow(clusters)
+        try file.write(table.region, at: place)
+        try freeBits(bitmap)
+        bitmapList[index].tableOffset = place
     }
 
     private func storeBits(_ index: Int) throws(BlockError) {

@@ -61,7 +61,8 @@ extension QCOW2Node: BitmapStore {
         try checkWritable()
         try exclusively { () throws(BlockError) in
             let bitmap = bitmapList.remove(at: try index(name))
-            try writeDirectory(inUse: bitmapsChanged)
+            bitmapsChanged = true
+            try writeDirectory(inUse: areBitmapsMarked)
             try freeBits(bitmap)
         }
     }

@@ -203,7 +203,8 @@ extension QCOW2Node: CheckableNode {
                 let found = counter.counts[Int(cluster)]
                 if found | stored != 0 { counter.highest = cluster }
                 if stored == found { continue }
-                try tell(&counter, repair, cluster, found: UInt64(found), stored: UInt64(stored))
+                let exact = stored == .max ? try refcounts.count(of: cluster) : UInt64(stored)
+                try tell(&counter, repair, cluster, found: UInt64(found), stored: exact)
             }
             start += Int64(stretch.count)
         }

@@ -8,7 +8,7 @@ internal import HostSystem
 /// Changes stay in the cache until `writeBack`; entries of the refcount table for new blocks are written by
 /// `writeTable`, after the blocks are durable. Guarded by the node's lock.
 final class RefcountStore {
-    let geometry: Geometry
+    private(set) var geometry: Geometry
     let file: any BlockNode
     let cache: TableCache
     /// Offsets of the refcount blocks, 0 where there is none; empty until `load`.
@@ -153,43 +153,73 @@ final class RefcountStore {
             guard difference >= 0 || old >= UInt64(-difference) else {
                 throw BlockError(.corrupt, "Cluster \(cluster) is released more often than it is referenced")
             }
-            try setCount(difference >= 0 ? old &+ UInt64(difference) : old - UInt64(-difference), of: cluster)
+            let (sum, overflow) = old.addingReportingOverflow(UInt64(max(difference, 0)))
+            guard !overflow else { throw BlockError(system: .invalidArgument) }
+            try setCount(difference >= 0 ? sum : old - UInt64(-difference), of: cluster)
         }
     }
 
     // MARK: Allocation
 
-    /// Takes up to `wanted` free clusters in a row.
-    /// - Parameter atLeast: fewer are not taken.
-    /// - Returns: the host offset and how many; all with a count of 1.
-    func allocate(
-        _ wanted: Int, atLeast: Int = 1, for purpose: Purpose = .data
-    ) throws(BlockError) -> (offset: Int64, count: Int) {
+    /// Takes free clusters in a row.
+    /// - Returns: the host offset; all have a count of 1.
+    func allocateRow(_ count: Int, for purpose: Purpose = .table) throws(BlockError) -> Int64 {
         while true {
-            let run = try findFree(wanted, atLeast: atLeast)
-            let first = Int(run.start >> Int64(blockBits))
-            let last = Int((run.start + Int64(run.count) - 1) >> Int64(blockBits))
-            var isComplete = true
-            for block in first...last where try blockOffset(block) == 0 {
-                // The new block may take a cluster of the run, so look again.
-                try ensureBlock(block)
-                isComplete = false
-                break
+            let start = try findFree(count)
+            if let missing = try firstMissing(start, count) {
+                // The new block goes behind the row, as far as it can; then look again.
+                freeHint = start + Int64(count)
+                defer { freeHint = min(freeHint, start) }
+                try ensureBlock(missing)
+                continue
             }
-            guard isComplete else { continue }
-            try vet(run.start << Int64(geometry.clusterBits), run.count, purpose)
-            guard run.start + Int64(run.count) <= Int64(1) << Int64(56 - geometry.clusterBits) else {
-                throw BlockError(.noSpace, "The image file cannot hold more clusters", errno: nil)
-            }
-            for cluster in run.start..<run.start + Int64(run.count) { try setCount(1, of: cluster) }
-            freeHint = run.start + Int64(run.count)
-            return (run.start << Int64(geometry.clusterBits), run.count)
+            return try take(start, count, for: purpose)
         }
     }
 
-    /// Takes `count` clusters in a row.
-    func allocateRow(_ count: Int, for purpose: Purpose = .table) throws(BlockError) -> Int64 {
-        try allocate(count, atLeast: count, for: purpose).offset
+    /// Takes clusters in a row behind the end of the file; the table, and the blocks that count them, go in front.
+    /// - Parameter tables: so many more clusters can be counted without further blocks.
+    func allocateRow(_ count: Int, behind first: Int64, tables: Int) throws(BlockError) -> Int64 {
+        var start = first
+        while true {
+            start = try makeRoom(for: count + tables, behind: start)
+            if let used = try lastUsed(start..<start + Int64(count)) {
+                start = used + 1
+                continue
+            }
+            let hint = freeHint
+            defer { if hint < start { freeHint = hint } }
+            return try take(start, count, for: .data)
+        }
+    }
+
+    private func lastUsed(_ clusters: Range<Int64>) throws(BlockError) -> Int64? {
+        var cluster = clusters.lowerBound
+        var last: Int64?
+        while cluster < clusters.upperBound {
+            let counts = try stretch(from: cluster, limit: clusters.upperBound)
+            if let index = counts.lastIndex(where: { $0 != 0 }) { last = cluster + Int64(index) }
+            cluster += Int64(counts.count)
+        }
+        return last
+    }
+
+    private func take(_ start: Int64, _ count: Int, for purpose: Purpose) throws(BlockError) -> Int64 {
+        try vet(start << Int64(geometry.clusterBits), count, purpose)
+        guard start + Int64(count) <= Int64(1) << Int64(56 - geometry.clusterBits) else {
+            throw BlockError(.noSpace, "The image file cannot hold more clusters", errno: nil)
+        }
+        for cluster in start..<start + Int64(count) { try setCount(1, of: cluster) }
+        freeHint = start + Int64(count)
+        return start << Int64(geometry.clusterBits)
+    }
+
+    private func firstMissing(_ start: Int64, _ count: Int) throws(BlockError) -> Int? {
+        for block in Int(start >> Int64(blockBits))...Int((start + Int64(count) - 1) >> Int64(blockBits))
+        where try blockOffset(block) == 0 {
+            return block
+        }
+        return nil
     }
 
     /// Takes specific clusters if they are all free.
@@ -209,7 +239,7 @@ final class RefcountStore {
         return true
     }
 
-    private func findFree(_ wanted: Int, atLeast: Int) throws(BlockError) -> (start: Int64, count: Int) {
+    private func findFree(_ wanted: Int) throws(BlockError) -> Int64 {
         var cluster = freeHint
         var start = cluster
         var length = 0
@@ -228,15 +258,10 @@ final class RefcountStore {
                 start = cluster
                 if try blockOffset(Int(cluster >> Int64(blockBits))) == 0 { continue }
             }
-            if try count(of: cluster) == 0 {
-                length += 1
-            } else {
-                if length >= atLeast { break }
-                length = 0
-            }
+            length = try count(of: cluster) == 0 ? length + 1 : 0
             cluster += 1
         }
-        return (start, length)
+        return start
     }
 
     /// The first cluster from `cluster` on that is free or has no block, a slice at a time.
@@ -258,7 +283,7 @@ final class RefcountStore {
     private func ensureBlock(_ block: Int) throws(BlockError) {
         if block >= table.count { return try growTable(covering: block) }
         guard try blockOffset(block) == 0 else { return }
-        let place = try findFree(1, atLeast: 1).start
+        let place = try findFree(1)
         try vet(place << Int64(geometry.clusterBits), 1, .refcountBlock)
         let own = Int(place >> Int64(blockBits))
         if own != block {
@@ -331,6 +356,68 @@ final class RefcountStore {
         release(old.0, old.1)
     }
 
+    /// Moves the table behind everything in the file, together with new blocks, so that clusters behind it can be
+    /// taken without further blocks.
+    /// - Returns: the first cluster behind the new structures.
+    func makeRoom(for additional: Int, behind start: Int64) throws(BlockError) -> Int64 {
+        let perCluster = geometry.clusterSize / 8
+        var total = 0
+        var clusters = 0
+        while true {
+            let counted = start + Int64(additional + total + clusters)
+            let blocks = Int((counted + Int64(geometry.countsPerBlock) - 1) / Int64(geometry.countsPerBlock))
+            let needed = (blocks + perCluster - 1) / perCluster
+            if blocks == total, needed == clusters { break }
+            (total, clusters) = (blocks, needed)
+        }
+        total = max(total, table.count - (table.reversed().prefix { $0 == 0 }.count))
+        clusters = max(clusters, (total + perCluster - 1) / perCluster)
+        guard Int64(clusters) * Int64(geometry.clusterSize) <= Format.maximumRefcountTableSize else {
+            throw BlockError(.noSpace, "The refcount table cannot grow further", errno: nil)
+        }
+        let first = Int(start >> Int64(blockBits))
+        let missing = (first..<max(total, first)).filter { $0 >= table.count || table[$0] == 0 }
+        let end = start + Int64(missing.count + clusters)
+        if let used = try lastUsed(start..<end) { return try makeRoom(for: additional, behind: used + 1) }
+        try writeMoved(start..<end, missing, clusters)
+        return end
+    }
+
+    /// Writes new blocks and the table to a range of clusters and switches to them.
+    private func writeMoved(_ area: Range<Int64>, _ missing: [Int], _ clusters: Int) throws(BlockError) {
+        let bits = Int64(geometry.clusterBits)
+        try vet(area.lowerBound << bits, area.count, .refcountBlock)
+        var moved = Array(table.prefix(clusters * geometry.clusterSize / 8))
+        moved += repeatElement(0, count: clusters * geometry.clusterSize / 8 - moved.count)
+        cache.forget(area.lowerBound << bits, count: Int64(area.count) << bits)
+        let block = AlignedBuffer(count: geometry.clusterSize)
+        for (index, number) in missing.enumerated() {
+            let place = area.lowerBound + Int64(index)
+            moved[number] = UInt64(place) << UInt64(bits)
+            block.region.fill(0)
+            let own = Int64(number) << Int64(blockBits)..<Int64(number + 1) << Int64(blockBits)
+            for cluster in area.clamped(to: own) {
+                RefcountCoding.set(block.region, Int(cluster - own.lowerBound), 1, order: geometry.refcountOrder)
+            }
+            try file.write(block.region, at: place << bits)
+        }
+        for cluster in area where !missing.contains(Int(cluster >> Int64(blockBits))) { try setCount(1, of: cluster) }
+        let bytes = AlignedBuffer(count: moved.count * 8)
+        for index in moved.indices { bytes.region.storeBigEndian(moved[index], at: index * 8) }
+        let offset = (area.lowerBound + Int64(missing.count)) << bits
+        try file.write(bytes.region, at: offset)
+        try cache.writeBack()
+        try file.flush()
+        let old = (tableOffset, tableClusters)
+        try updateHeader(offset, clusters)
+        table = moved
+        tableOffset = offset
+        tableClusters = clusters
+        changedEntries = []
+        reserve(area.lowerBound, area.count)
+        release(old.0, old.1)
+    }
+
     // MARK: Writing back
 
     /// Whether anything waits to be written.
@@ -346,6 +433,23 @@ final class RefcountStore {
             try file.write(buffer.region, at: tableOffset + Int64(entry) * 8)
         }
         changedEntries = []
+    }
+
+    /// Takes entries out of the table, durably; the blocks hold nothing but perhaps their own counts.
+    func drop(_ blocks: [Int]) throws(BlockError) {
+        for block in blocks {
+            cache.forget(Int64(bitPattern: table[block]), count: Int64(geometry.clusterSize))
+            table[block] = 0
+            changedEntries.insert(block)
+        }
+        try writeTable()
+        try file.flush()
+    }
+
+    /// Takes over a structure with another width, which was written elsewhere.
+    func replace(table: [UInt64], offset: Int64, clusters: Int, geometry: Geometry) {
+        self.geometry = geometry
+        replace(table: table, offset: offset, clusters: clusters)
     }
 
     /// Takes over a table that was written elsewhere (by a repair or an atomic change of the image).

@@ -19,10 +19,9 @@ extension QCOW2Node {
             return makePlan(
                 offset, count, guest, guest, Array(old.prefix(wanted)), isNew: false, isFresh: guest >= data.length)
         }
-        let taken = try refcounts.allocate(wanted)
-        let isFresh = taken.offset >= file.length && cipher == nil
-        return makePlan(
-            offset, count, guest, taken.offset, Array(old.prefix(taken.count)), isNew: true, isFresh: isFresh)
+        let host = try refcounts.allocateRow(wanted, for: .data)
+        let isFresh = host >= file.length && cipher == nil
+        return makePlan(offset, count, guest, host, Array(old.prefix(wanted)), isNew: true, isFresh: isFresh)
     }
 
     private func oldEntries(_ guest: Int64, count: Int) throws(BlockError) -> [(entry: UInt64, bitmap: UInt64)] {

@@ -228,21 +228,43 @@ extension QCOW2Node {
     /// Writes the table with complete entries to a new place. Called with the lock held.
     func rewriteSnapshotTable() throws(BlockError) {
         let old = (header.snapshotsOffset, geometry.clusters(snapshotsSize) << Int64(geometry.clusterBits))
-        var next = header
-        let size = try writeSnapshotTable(snapshotList, into: &next)
+        let place = try writeSnapshotTable(snapshotList)
         try settleTables()
+        var next = header
+        next.snapshotsOffset = place.offset
+        next.snapshotCount = snapshotList.count
         try switchHeader(to: next)
-        snapshotsSize = size
+        snapshotsSize = place.size
         for index in snapshotList.indices {
             snapshotList[index].extraSize = Snapshot.knownExtra + snapshotList[index].unknownExtra.count
         }
         if old.1 > 0 { freeList.add(old.0, old.1, discards: false) }
     }
 
+    /// Writes the entries to free clusters.
+    func writeSnapshotTable(_ snapshots: [Snapshot]) throws(BlockError) -> (offset: Int64, size: Int64) {
+        guard snapshots.count <= Format.maximumSnapshots else {
+            throw BlockError(.outOfRange, "An image holds at most \(Format.maximumSnapshots) snapshots", errno: nil)
+        }
+        guard !snapshots.isEmpty else { return (0, 0) }
+        let bytes = snapshots.flatMap(\.bytes)
+        let offset = try refcounts.allocateRow(Int(geometry.clusters(Int64(bytes.count))))
+        try file.write(bytes, at: offset)
+        return (offset, Int64(bytes.count))
+    }
+
     /// Fails on an L1 table of a snapshot that cannot be.
-    func checkL1(_ snapshot: Snapshot) throws(BlockError) {
-        try header.checkTable(
-            snapshot.l1Offset, Int64(snapshot.l1Size), 8, Format.maximumL1Size, "Snapshot L1 table")
+    /// - Parameter tellsEarlier: the error is to be told in a line of its own.
+    func checkL1(_ snapshot: Snapshot, tellsEarlier: Bool = false) throws(BlockError) {
+        do throws(BlockError) {
+            try header.checkTable(
+                snapshot.l1Offset, Int64(snapshot.l1Size), 8, Format.maximumL1Size, "Snapshot L1 table")
+        } catch {
+            var failure = error
+            failure.errno = error.kind == .outOfRange ? .fileTooLarge : .invalidArgument
+            if tellsEarlier { failure.earlier = error.message }
+            throw failure
+        }
         guard snapshot.l1Offset + Int64(snapshot.l1Size) * 8 <= geometry.roundUp(file.length) else {
             throw BlockError(.invalidArgument, "Snapshot L1 table lies past the end of the file")
         }
