@@ -32,7 +32,9 @@ extension NodeLocation {
         var options = BlockOptions([("driver", .string(driver))])
         options.add(extra)
         options.add(lower.options, under: child)
-        let name = lower.filename.hasPrefix("json:") ? options.jsonName : lower.filename
+        // A plain name would open something else where options of the node itself say what it is.
+        let isPlain = extra.keys.isEmpty && !lower.filename.hasPrefix("json:")
+        let name = isPlain ? lower.filename : options.jsonName
         return NodeLocation(filename: name, path: lower.path, options: options)
     }
 }

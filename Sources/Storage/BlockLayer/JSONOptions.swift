@@ -29,7 +29,8 @@ enum JSONOptions {
     private static func tree(_ options: BlockOptions) -> JSONValue {
         var object = JSONObject()
         for key in options.keys {
-            let head = String(key.prefix { $0 != "." })
+            // What belongs to no child node has dotted names in QEMU's own texts.
+            let head = key.hasPrefix("encrypt.") ? key : String(key.prefix { $0 != "." })
             guard object[head] == nil else { continue }
             if head.utf8.count == key.utf8.count, let value = options[key] {
                 object[head] = leaf(value)

@@ -29,9 +29,11 @@ public struct LUKSDriver: ProbingDriver, MeasuringDriver, AmendingDriver {
                 }
                 try volume.unlock(passphrase: try request.graph.secrets.secret(secret))
             }
+            var own = BlockOptions()
+            if let secret { own["key-secret"] = .string(secret) }
             return LUKSNode(
                 file: file, volume: volume, secrets: request.graph.secrets,
-                isReadOnly: !request.flags.isWritable || file.isReadOnly)
+                isReadOnly: !request.flags.isWritable || file.isReadOnly, ownOptions: own)
         }
     }
 

@@ -24,13 +24,16 @@ public final class LUKSNode: ResizableNode, DescribedNode, HostStorageNode, @unc
     private static let sector: Int64 = 512
     private static let chunk: Int64 = 1 << 20
 
-    init(file: any BlockNode, volume: LUKSVolume, secrets: any SecretProvider, isReadOnly: Bool) {
+    init(
+        file: any BlockNode, volume: LUKSVolume, secrets: any SecretProvider, isReadOnly: Bool,
+        ownOptions: BlockOptions = BlockOptions()
+    ) {
         self.secrets = secrets
         self.file = file
         self.volume = volume
         self.isReadOnly = isReadOnly
         payload = volume.payloadOffset
-        location = .over(file.location, driver: "luks")
+        location = .over(file.location, driver: "luks", extra: ownOptions)
     }
 
     /// What the file holds behind the header.

@@ -14,6 +14,11 @@ extension QCOW2Node: AmendableNode {
         let isDowngrade = target.version < header.version
         if !isDowngrade { progress(0) }
         if target.version > header.version { try setVersion(3) }
+        if target.changesKeys {
+            try cipher?.amend(force: force, secrets: secrets) { name in
+                options.isSet("encrypt.\(name)") ? options.string("encrypt.\(name)") : nil
+            }
+        }
         let changesWidth = target.refcountOrder != header.refcountOrder
         if changesWidth { try changeWidth(to: target.refcountOrder, progress) }
         if let isLazy = target.isLazy { try setLazy(isLazy) }
@@ -95,6 +100,7 @@ private struct AmendTarget {
     var dataFile: String?
     var size: Int64?
     var refcountOrder: Int
+    var changesKeys = false
 
     init(_ options: CreateOptions, _ node: QCOW2Node) throws(BlockError) {
         let header = node.header
@@ -130,11 +136,9 @@ private struct AmendTarget {
                     .invalidArgument, "Cannot amend the backing file", hint: "You can use 'qemu-img rebase' instead.")
             }
         }
-        if let name = options.setNames.first(where: { $0.hasPrefix("encrypt.") }) {
-            throw BlockError(
-                .notSupported,
-                header.cryptMethod == 0
-                    ? "Can't amend encryption options - encryption not present" : "Changing '\(name)' is not supported")
+        changesKeys = options.setNames.contains { $0.hasPrefix("encrypt.") }
+        if changesKeys, header.cryptMethod == 0 {
+            throw BlockError(.invalidArgument, "Can't amend encryption options - encryption not present")
         }
         try checkWidth(options, header)
     }

@@ -10,6 +10,13 @@ public protocol ClusterCipher: Sendable {
     func encrypt(_ region: ByteRegion, guestOffset: Int64, hostOffset: Int64) throws(BlockError)
     /// What `info` shows under "encrypt".
     var facts: [(String, SpecificInformation.Fact)] { get }
+    /// Changes who can open the image.
+    /// - Parameters:
+    ///   - force: also do what makes the content unreadable.
+    ///   - value: the text of an option under `encrypt.`, nil when not given.
+    func amend(
+        force: Bool, secrets: any SecretProvider, options value: (String) -> String?
+    ) throws(BlockError)
 }
 
 /// How an image is encrypted, by the number in its header and the name of `encrypt.format`.

@@ -40,14 +40,15 @@ public struct QCOW2Driver: ProbingDriver {
         let l2Memory = try takeOptions(&request.options, header, &overlaps)
         var own = BlockOptions()
         let data = try openData(&request, header, file, &own)
-        let cipher = try openCipher(&request, header, file)
+        let cipher = try openCipher(&request, header, file, &own)
         if flags.isWritable { header.autoClear &= Format.AutoClear.known }
         let backing = try request.openBacking(
             name: header.backingName, format: header.extensionText(Format.Extension.backingFormat), parent: file)
         let node = try QCOW2Node(
             QCOW2Node.Parts(
                 file: file, data: data, header: header, flags: flags, backing: backing, cipher: cipher,
-                l2Memory: l2Memory, overlaps: overlaps, ownOptions: own, warn: request.graph.warn))
+                secrets: request.graph.secrets, l2Memory: l2Memory, overlaps: overlaps, ownOptions: own,
+                warn: request.graph.warn))
         try node.finishOpening()
         return node
     }
@@ -113,7 +114,7 @@ public struct QCOW2Driver: ProbingDriver {
     }
 
     private func openCipher(
-        _ request: inout OpenRequest, _ header: Header, _ file: any BlockNode
+        _ request: inout OpenRequest, _ header: Header, _ file: any BlockNode, _ own: inout BlockOptions
     ) throws(BlockError) -> (any ClusterCipher)? {
         var options = request.options.takeSubtree("encrypt")
         if let secret = request.options.take("encrypt-key-secret") { options["key-secret"] = .string(secret) }
@@ -129,6 +130,7 @@ public struct QCOW2Driver: ProbingDriver {
             throw BlockError(
                 .notSupported, "The image is encrypted (method \(header.cryptMethod)), which this build cannot open")
         }
+        if let secret = options.string("key-secret") { own["encrypt.key-secret"] = .string(secret) }
         let range = header.encryptionHeader
         if header.cryptMethod == 2 {
             guard let range else {

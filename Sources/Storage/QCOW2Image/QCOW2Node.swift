@@ -39,6 +39,8 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
     let l2: TableCache
     let codec: ClusterCodec
     let cipher: (any ClusterCipher)?
+    /// The passphrases that `amend` names.
+    let secrets: any SecretProvider
     let overlaps: OverlapChecks
     let warn: @Sendable (String) -> Void
 
@@ -79,6 +81,7 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
         isReadOnly = !parts.flags.isWritable
         backingNode = parts.backing
         cipher = parts.cipher
+        secrets = parts.secrets
         warn = parts.warn
         overlaps = parts.overlaps
         tracker = RequestTracker(lock: lock)
@@ -129,6 +132,7 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
         let flags: OpenFlags
         let backing: (any BlockNode)?
         let cipher: (any ClusterCipher)?
+        let secrets: any SecretProvider
         let l2Memory: Int
         var overlaps = OverlapChecks()
         let ownOptions: BlockOptions

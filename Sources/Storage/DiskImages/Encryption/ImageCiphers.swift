@@ -59,6 +59,12 @@ private struct LUKSCipher: ClusterCipher {
         try volume.encrypt(region, firstSector: UInt64(hostOffset) / 512)
     }
 
+    func amend(
+        force: Bool, secrets: any SecretProvider, options value: (String) -> String?
+    ) throws(BlockError) {
+        try volume.amend(force: force, secrets: secrets, options: value)
+    }
+
     var facts: [(String, SpecificInformation.Fact)] {
         var facts = volume.facts
         let place = facts.firstIndex { $0.0 == "cipher-mode" } ?? facts.count
@@ -80,6 +86,12 @@ private final class AESCipher: ClusterCipher, @unchecked Sendable {
     }
 
     var facts: [(String, SpecificInformation.Fact)] { [("format", .text("aes"))] }
+
+    func amend(
+        force: Bool, secrets: any SecretProvider, options value: (String) -> String?
+    ) throws(BlockError) {
+        throw BlockError(.notSupported, "Only LUKS encryption options can be amended")
+    }
 
     func decrypt(_ region: ByteRegion, guestOffset: Int64, hostOffset: Int64) throws(BlockError) {
         // The region lives until the call returns.

@@ -168,6 +168,7 @@ extension QCOW2Node: SnapshotStore, EmptyableNode {
             let view = try QCOW2Node(
                 Parts(
                     file: file, data: data, header: old, flags: readOnly, backing: backingNode, cipher: cipher,
+                    secrets: secrets,
                     l2Memory: 1 << 20, ownOptions: BlockOptions(), warn: warn))
             // The children stay this node's.
             view.isClosed = true
