@@ -187,6 +187,9 @@ let modules: [Target] = [
         "MachineRuntime", in: "VMM",
         ["CPUInterface", "MachineModel", "GuestMemory", "HostIO", "Diagnostics", "HostSystem"]),
     module(
+        "Migration", in: "VMM",
+        ["StateCoding", "GuestMemory", "ByteCoding", "CharacterStreams", "Diagnostics", "HostSystem", "CLinux"]),
+    module(
         "ControlServer", in: "VMM",
         [
             "ControlProtocol", "MachineRuntime", "MachineModel", "GuestMemory", "CharacterStreams", "JSONCoding",
@@ -195,6 +198,7 @@ let modules: [Target] = [
     module(
         "MachineAssembly", in: "VMM",
         [
+            "Migration",
             "StateCoding",
             "CLinux",
             "MachineSpec", "MachineRuntime", "X86CPU", "X86Translator", "KVMEngine", "InterruptControllers", "PCIBus",
@@ -345,6 +349,7 @@ var testTargets: [Target] = [
     tests("HostIO", ["HostSystem"]),
     tests("MachineRuntime", ["CPUInterface", "MachineModel", "HostIO", "HostSystem"]),
     tests("CharacterStreams", ["HostIO", "HostSystem"]),
+    tests("Migration", ["Diagnostics", "GuestMemory", "HostIO", "HostSystem", "StateCoding"]),
     tests("StateCoding", ["ByteCoding"]),
     tests("CPUInterface"),
     tests("Cryptography"),

@@ -96,6 +96,8 @@ public final class ICH9Bridge: PCIDevice, PCIInterruptRouter, @unchecked Sendabl
 
     // MARK: Registers
 
+    public override var hasMoreState: Bool { false }
+
     public override func reset() {
         super.reset()
         clearDeviceRegisters()

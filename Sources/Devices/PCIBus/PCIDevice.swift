@@ -58,9 +58,14 @@ open class PCIDevice: Device, Stateful, @unchecked Sendable {
         config.setWritable(PCIRegister.interruptLine, UInt8.max)
     }
 
-    /// Configuration space and MSI-X; a subclass that the guest can change otherwise adds its own.
+    /// Whether the guest can change more than configuration space and MSI-X. Such a type overrides `saveState` and
+    /// `checkState`; one that does not cannot be saved.
+    open var hasMoreState: Bool { true }
+
+    /// Configuration space and MSI-X.
     open func saveState(as name: String) throws(StateError) -> StateRecord {
-        try StateRecord(name: name, pciState)
+        guard !hasMoreState else { throw StateError("the state of device '\(name)' cannot be saved") }
+        return try StateRecord(name: name, pciState)
     }
 
     /// As `Stateful` says.

@@ -20,6 +20,8 @@ public final class I440FXHostBridge: PCIDevice, @unchecked Sendable {
         reset()
     }
 
+    public override var hasMoreState: Bool { false }
+
     public override func reset() {
         super.reset()
         clearDeviceRegisters()
@@ -85,6 +87,8 @@ public final class PIIX3Bridge: PCIDevice, PCIInterruptRouter, @unchecked Sendab
         driveAll()
     }
 
+    public override var hasMoreState: Bool { false }
+
     public override func reset() {
         super.reset()
         clearDeviceRegisters()
@@ -133,6 +137,8 @@ public final class PIIX4PowerManagement: PCIDevice, @unchecked Sendable {
         try bus.add(self, at: PCIAddress(packed: 0x0B))
         reset()
     }
+
+    public override var hasMoreState: Bool { false }
 
     public override func reset() {
         super.reset()

@@ -38,6 +38,8 @@ public final class Q35HostBridge: PCIDevice, @unchecked Sendable {
         update()
     }
 
+    public override var hasMoreState: Bool { false }
+
     public override func reset() {
         super.reset()
         clearDeviceRegisters()

@@ -16,6 +16,7 @@ internal import HostSystem
 internal import MachineModel
 internal import MachineRuntime
 internal import MachineSpec
+internal import Migration
 internal import PacketPorts
 internal import PCChipset
 internal import PCIBus
@@ -69,6 +70,12 @@ final class AssembledMachine: @unchecked Sendable {
     var diskWorkers: WorkerPool?
     /// Objects that nothing else keeps.
     var kept: [AnyObject] = []
+    /// Waits for its state (`-incoming`).
+    var isIncoming = false
+    /// A move that is under way or was the last, and what can be set for moves.
+    var outgoing: OutgoingMigration?
+    var incoming: IncomingMigration?
+    var migrationParameters = MigrationParameters()
     /// Monitors, QMP and the debugger's stub.
     var control: ControlServer?
     private var boot: DirectBoot?
@@ -114,7 +121,9 @@ final class AssembledMachine: @unchecked Sendable {
         let startUp = loop.makeTimer { ProgramPages.release() }
         startUp.arm(at: monotonicNanoseconds() + Self.startUpNanoseconds)
         defer { startUp.cancel() }
-        do throws(Errno) { return try runner.run(startPaused: spec.lifecycle.startsPaused) } catch {
+        let isIncoming = spec.lifecycle.incoming != nil
+        if isIncoming { loop.post { [self] in awaitState() } }
+        do throws(Errno) { return try runner.run(startPaused: spec.lifecycle.startsPaused || isIncoming) } catch {
             throw UserError("cannot start the vCPUs", because: error)
         }
     }

@@ -181,6 +181,13 @@ public final class MachineRunner: @unchecked Sendable {
         notify(.stopped)
     }
 
+    /// Names why a machine that does not run stands still.
+    /// - Precondition: it does not run.
+    public func settle(_ reason: RunState) {
+        precondition(state != .running && reason != .running)
+        state = reason
+    }
+
     /// Lets the vCPUs and the clock go on.
     public func resume() {
         guard state != .running, state != .shutdown else { return }

@@ -15,6 +15,12 @@ public enum RunState: String, Sendable {
     case ioError = "io-error"
     /// A vCPU cannot go on.
     case internalError = "internal-error"
+    /// Waits for a saved machine (`-incoming`).
+    case inMigrate = "inmigrate"
+    /// Stands still while the last part of it is sent.
+    case finishMigrate = "finish-migrate"
+    /// It was sent, and runs elsewhere.
+    case postMigrate = "postmigrate"
     /// The guest said that it panicked.
     case guestPanicked = "guest-panicked"
 }

@@ -158,6 +158,7 @@ struct ArgumentReader {
         case "fw_cfg": spec.firmware.entries.append(try FirmwareReader.entry(try list(use.value, implied: "name")))
         case "smbios": try FirmwareReader.smbios(try list(use.value), into: &spec.firmware)
         case "rtc": try merge(use, nil, into: \.clock)
+        case "incoming": spec.lifecycle.incoming = use.value
         case "S": spec.lifecycle.startsPaused = true
         case "no-reboot": spec.lifecycle.resetShutsDown = true
         case "no-shutdown": spec.lifecycle.shutdownPauses = true

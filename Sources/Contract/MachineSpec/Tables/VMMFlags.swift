@@ -116,6 +116,10 @@ public enum VMMFlags {
             "a monitor on a -chardev"),
         Flag("debugcon", argument: "dev", section: expert, "redirect the debug console to char device 'dev'"),
         Flag("pidfile", argument: "file", section: expert, "write PID to 'file'"),
+        Flag(
+            "incoming", argument: "uri|defer", section: expert,
+            "wait for a migrated machine on tcp:[host]:port or unix:path, or load one from exec:cmdline, fd:n or "
+                + "file:path; defer: from where QMP's migrate-incoming says"),
         Flag("S", section: expert, "freeze CPU at startup (use 'c' to start execution)"),
         Flag(
             "overcommit", argument: "[mem-lock=off][,cpu-pm=off]", section: expert,
@@ -159,7 +163,7 @@ public enum VMMFlags {
 
     /// Flags of QEMU that Roost does not have, with what to say.
     static let refused: [String: String] = [
-        "incoming": "live migration is not available yet", "loadvm": "saved states are not available yet",
+        "loadvm": "saved states are not available yet",
         "icount": "the instruction counter is not available", "spice": "SPICE is not available",
         "usb": "USB is not available", "usbdevice": "USB is not available",
         "soundhw": "sound is not available", "audio": "sound is not available",

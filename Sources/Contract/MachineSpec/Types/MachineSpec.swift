@@ -168,6 +168,8 @@ public struct LifecycleSpec: Equatable, Sendable {
     }
     /// `-S`: made, but not started.
     public var startsPaused = false
+    /// `-incoming`: where the machine's state comes from, "defer" for later; nil to start anew.
+    public var incoming: String?
     /// `-no-reboot`, `-action reboot=shutdown`.
     public var resetShutsDown = false
     /// `-no-shutdown`, `-action shutdown=pause`.

@@ -2,7 +2,7 @@
 
 internal import CLinux
 internal import Glibc
-internal import HostSystem
+package import HostSystem
 
 /// Where a stream socket is.
 public enum StreamAddress: Equatable, Sendable {
@@ -27,12 +27,12 @@ public struct StreamSocketError: Error, CustomStringConvertible, Sendable {
 }
 
 /// The calls on stream sockets, all non-blocking and closed on exec.
-enum StreamSocket {
+package enum StreamSocket {
     // The socket calls read addresses that live on the caller's frame for the length of the call.
     private static let backlog: Int32 = 16
 
     /// A socket that listens; a stale unix socket's path is taken over.
-    static func listen(_ address: StreamAddress) throws(StreamSocketError) -> FileDescriptor {
+    package static func listen(_ address: StreamAddress) throws(StreamSocketError) -> FileDescriptor {
         switch address {
         case .unix(let path, let isAbstract):
             let file = try make(AF_UNIX)
@@ -58,7 +58,7 @@ enum StreamSocket {
     }
 
     /// A connected socket; waits until the connection is made or refused.
-    static func connect(_ address: StreamAddress) throws(StreamSocketError) -> FileDescriptor {
+    package static func connect(_ address: StreamAddress) throws(StreamSocketError) -> FileDescriptor {
         switch address {
         case .unix(let path, let isAbstract):
             let file = try make(AF_UNIX)
@@ -105,7 +105,7 @@ enum StreamSocket {
     }
 
     /// The next client of a listening socket; nil when there is none at the moment.
-    static func accept(_ listener: Int32) -> FileDescriptor? {
+    package static func accept(_ listener: Int32) -> FileDescriptor? {
         // No peer address is asked for.
         let number = Glibc.accept(listener, nil, nil)
         guard number >= 0 else { return nil }

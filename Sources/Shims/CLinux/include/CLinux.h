@@ -137,6 +137,12 @@ int64_t roost_copy_file_range(int from, int64_t from_offset, int to, int64_t to_
 /// libraries (dl_iterate_phdr needs _GNU_SOURCE).
 void roost_release_program_pages(void);
 
+/// The process's environment, for posix_spawn(3): a variable that Swift does not let through.
+static inline char *const *roost_environment(void) {
+    extern char **environ;
+    return environ;
+}
+
 /// fork(2), which Swift does not import; only while the process has one thread.
 int roost_fork(void);
 

@@ -11,7 +11,7 @@ internal import MachineSpec
 
 /// All commands of the human monitor; `help` comes from the same table.
 enum HumanCommandTable {
-    static let all: [HumanCommand] = (lifeCycle + inspection + devices + reporting + display + media)
+    static let all: [HumanCommand] = (lifeCycle + moves + inspection + devices + reporting + display + media)
         .sorted { $0.names[0] < $1.names[0] }
 
     static func command(named name: String) -> HumanCommand? { all.first { $0.names.contains(name) } }
@@ -51,6 +51,32 @@ enum HumanCommandTable {
                 return
             }
             call.monitor.currentProcessor = small
+        },
+    ]
+
+    // MARK: moves
+
+    private static func migration(_ call: HumanCall) throws(HumanFailure) -> any MigrationControlling {
+        guard let machine = call.machine as? any MigrationControlling else {
+            throw .failed("this machine cannot be migrated")
+        }
+        return machine
+    }
+
+    private static let moves = [
+        HumanCommand("migrate", "[-d] uri", "migrate to URI (in the background, always)") {
+            (call) throws(HumanFailure) in
+            var words: [String] = []
+            while let word = try call.word() { if word != "-d" { words.append(word) } }
+            guard !words.isEmpty else { throw .failed("migrate: string expected") }
+            let machine = try migration(call)
+            do throws(UserError) {
+                try machine.beginMigration(to: words.joined(separator: " ")) { _ in nil }
+            } catch { throw .failed(error.description) }
+        },
+        HumanCommand("migrate_cancel", "", "cancel the current VM migration") { (call) throws(HumanFailure) in
+            try call.finish()
+            try migration(call).cancelMigration()
         },
     ]
 

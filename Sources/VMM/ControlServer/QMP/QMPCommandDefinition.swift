@@ -91,7 +91,7 @@ enum QMPCommandTable {
     static let all: [QMPCommandDefinition] =
         protocolCommands + machineCommands + displayCommands + mediaCommands + processorCommands + blockCommands
         + characterCommands + objectCommands
-        + deviceCommands + descriptorCommands + probingCommands
+        + deviceCommands + descriptorCommands + probingCommands + migrationCommands
 
     static let byName: [String: QMPCommandDefinition] = Dictionary(
         uniqueKeysWithValues: all.map { ($0.name, $0) })
@@ -109,5 +109,6 @@ enum QMPCommandTable {
             ]
         ), ("BALLOON_CHANGE", [("actual", "int")]), ("VSERPORT_CHANGE", [("id", "str"), ("open", "bool")]),
         ("DEVICE_TRAY_MOVED", [("device", "str"), ("id", "str"), ("tray-open", "bool")]),
+        ("MIGRATION", [("status", "str")]),
     ]
 }

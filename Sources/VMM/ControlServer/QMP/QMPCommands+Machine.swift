@@ -31,7 +31,6 @@ extension QMPCommandTable {
         QMPCommandDefinition("query-memory-size-summary") { context, _ in
             ["base-memory": JSONValue(context.machine.facts.memoryBytes), "plugged-memory": 0]
         },
-        QMPCommandDefinition("query-migrate") { _, _ in [:] },
         QMPCommandDefinition("query-vnc") { _, _ in ["enabled": false] },
         QMPCommandDefinition("query-jobs") { _, _ in [] },
         QMPCommandDefinition("stop") { context, _ in
@@ -139,7 +138,8 @@ enum RunControl {
         case .internalError, .shutdown: return "Resetting the Virtual Machine is required"
         case .guestPanicked: return "Resetting the Virtual Machine is required"
         case .running: return nil
-        case .prelaunch, .paused, .debug, .ioError:
+        case .inMigrate: return "the machine waits for its state"
+        case .prelaunch, .paused, .debug, .ioError, .finishMigrate, .postMigrate:
             machine.runner.resume()
             return nil
         }

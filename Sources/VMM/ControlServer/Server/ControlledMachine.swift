@@ -78,6 +78,51 @@ public protocol NetworkReporting: ControlledMachine {
     func setLink(_ name: String, isUp: Bool) -> Bool
 }
 
+/// A machine whose state can be sent, saved and loaded.
+public protocol MigrationControlling: ControlledMachine {
+    /// Begins to send the machine away (`migrate`).
+    /// - Parameter descriptors: file descriptors by the names that `getfd` gave them.
+    func beginMigration(to uri: String, descriptors: (String) -> Int32?) throws(UserError)
+    /// Gives a move up; nothing where there is none.
+    func cancelMigration()
+    /// Fills the waiting machine (`migrate-incoming`).
+    func beginIncoming(from uri: String) throws(UserError)
+    /// How the last move stands, as `query-migrate` says it: nil before the first.
+    var migrationState: MigrationState? { get }
+    /// Bytes a second, and milliseconds.
+    var migrationLimits: (bandwidth: UInt64, downtime: UInt64) { get set }
+}
+
+/// How a move stands, in QMP's terms.
+public struct MigrationState: Sendable {
+    /// "active", "completed"...
+    public var status: String
+    public var problem: String?
+    /// Milliseconds.
+    public var totalTime: UInt64, downtime: UInt64, setupTime: UInt64
+    /// Bytes.
+    public var transferred: UInt64, remaining: UInt64, total: UInt64
+    /// Pages of memory that were sent, and readings of the log of written pages.
+    public var pages: UInt64, rounds: UInt64
+
+    /// Everything by name.
+    public init(
+        status: String, problem: String?, totalTime: UInt64, downtime: UInt64, setupTime: UInt64, transferred: UInt64,
+        remaining: UInt64, total: UInt64, pages: UInt64, rounds: UInt64
+    ) {
+        self.status = status
+        self.problem = problem
+        self.totalTime = totalTime
+        self.downtime = downtime
+        self.setupTime = setupTime
+        self.transferred = transferred
+        self.remaining = remaining
+        self.total = total
+        self.pages = pages
+        self.rounds = rounds
+    }
+}
+
 /// A machine with interrupt controllers that can be shown.
 public protocol InterruptReporting: ControlledMachine {
     /// `info pic`: the state of the controllers, line by line.

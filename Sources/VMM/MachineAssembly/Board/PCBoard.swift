@@ -146,6 +146,16 @@ final class PCBoard {
         }
     }
 
+    /// All that has state, but for PCI functions.
+    var savedDevices: [(name: String, part: AnyObject)] {
+        // Nobody reads the last progress code back.
+        let named = (devices + [configuration]).filter { !($0 is PostCodePort) }.map { ($0.name, $0 as AnyObject) }
+        var parts: [(name: String, part: AnyObject)] = named + [("watchdog", powerManagement.watchdog)]
+        if let keyboard { parts.append(("ps2-keyboard", keyboard)) }
+        if let mouse { parts.append(("ps2-mouse", mouse)) }
+        return parts
+    }
+
     /// Resets the PCI functions; the other devices are in `devices`.
     func resetBus() {
         configuration.reset()

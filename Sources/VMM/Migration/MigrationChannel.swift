@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CharacterStreams
+internal import CLinux
+public import Diagnostics
+internal import Glibc
+internal import HostSystem
+
+/// The way of a saved machine: a socket, a pipe or a file. Used by one thread at a time.
+public final class MigrationChannel: @unchecked Sendable {
+    /// nil once it is closed.
+    private var file: FileDescriptor?
+    private let number: Int32
+    /// The shell of `exec:`.
+    private var child: pid_t = 0
+    /// The other side can answer.
+    public let isConversation: Bool
+    /// Bytes written so far.
+    public private(set) var transferred: UInt64 = 0
+
+    private init(_ file: consuming FileDescriptor, child: pid_t = 0) {
+        var kind: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        // Four bytes of this frame.
+        number = file.number
+        isConversation = unsafe getsockopt(number, SOL_SOCKET, SO_TYPE, &kind, &length) == 0
+        self.file = consume file
+        self.child = child
+    }
+
+    // MARK: opening
+
+    private enum Address {
+        case command(String), descriptor(Int32), file(String), socket(StreamAddress)
+    }
+
+    private static func parse(
+        _ uri: String, descriptors: (String) -> Int32?
+    ) throws(UserError) -> Address {
+        guard let colon = uri.firstIndex(of: ":") else { throw unknown(uri) }
+        let rest = String(uri[uri.index(after: colon)...])
+        switch uri[..<colon] {
+        case "exec": return .command(rest)
+        case "file": return .file(rest)
+        case "unix": return .socket(.unix(path: rest, isAbstract: false))
+        case "fd":
+            guard let number = descriptors(rest) ?? Int32(rest), number >= 0 else {
+                throw UserError("File descriptor named '\(rest)' has not been found")
+            }
+            return .descriptor(number)
+        case "tcp":
+            guard let last = rest.lastIndex(of: ":"), let port = UInt16(rest[rest.index(after: last)...]) else {
+                throw UserError("migration address '\(uri)'", because: "no port", remedy: "write tcp:HOST:PORT")
+            }
+            var host = String(rest[..<last])
+            if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
+            return .socket(.tcp(host: host, port: port, ipv4: true, ipv6: true))
+        default: throw unknown(uri)
+        }
+    }
+
+    private static func unknown(_ uri: String) -> UserError {
+        UserError("unknown migration protocol: \(uri)", remedy: "write tcp:, unix:, exec:, fd: or file:")
+    }
+
+    /// Opens the way out.
+    /// - Parameter descriptors: file descriptors by the names that `getfd` gave them.
+    public static func outgoing(
+        _ uri: String, descriptors: (String) -> Int32? = { _ in nil }
+    ) throws(UserError) -> MigrationChannel {
+        let address = try parse(uri, descriptors: descriptors)
+        return try explaining(uri) { () throws(Errno) in
+            switch address {
+            case .command(let line): return .success(try spawn(line, childReads: true))
+            case .descriptor(let number):
+                return .success(
+                    MigrationChannel(FileDescriptor(owning: try retrying { roost_fcntl(number, F_DUPFD_CLOEXEC, 0) })))
+            case .file(let path):
+                return .success(
+                    MigrationChannel(
+                        try FileDescriptor.open(path, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: filePermissions)))
+            case .socket(let place):
+                let socket: FileDescriptor
+                do throws(StreamSocketError) { socket = try StreamSocket.connect(place) } catch {
+                    return .failure(UserError(error.description))
+                }
+                try socket.setNonBlocking(false)
+                return .success(MigrationChannel(socket))
+            }
+        }
+    }
+
+    /// Opens the way in; a socket waits for its one client.
+    public static func incoming(_ uri: String) throws(UserError) -> MigrationChannel {
+        let address = try parse(uri, descriptors: { _ in nil })
+        return try explaining(uri) { () throws(Errno) in
+            switch address {
+            case .command(let line): return .success(try spawn(line, childReads: false))
+            case .descriptor(let number): return .success(MigrationChannel(FileDescriptor(owning: number)))
+            case .file(let path): return .success(MigrationChannel(try FileDescriptor.open(path)))
+            case .socket(let place):
+                let listener: FileDescriptor
+                do throws(StreamSocketError) { listener = try StreamSocket.listen(place) } catch {
+                    return .failure(UserError(error.description))
+                }
+                try listener.setNonBlocking(false)
+                guard let client = StreamSocket.accept(listener.number) else { throw Errno.current }
+                return .success(MigrationChannel(client))
+            }
+        }
+    }
+
+    /// A saved machine is the owner's alone.
+    private static let filePermissions: UInt32 = 0o600
+
+    private static func explaining(
+        _ uri: String, _ open: () throws(Errno) -> Result<MigrationChannel, UserError>
+    ) throws(UserError) -> MigrationChannel {
+        let result: Result<MigrationChannel, UserError>
+        do throws(Errno) { result = try open() } catch { throw UserError("cannot open '\(uri)'", because: error) }
+        return try result.get()
+    }
+
+    private static func spawn(_ line: String, childReads: Bool) throws(Errno) -> MigrationChannel {
+        var ends: [Int32] = [0, 0]
+        // Two descriptors into an array of two.
+        _ = try retrying { unsafe pipe(&ends) }
+        for end in ends { _ = roost_fcntl(end, F_SETFD, Int(FD_CLOEXEC)) }
+        let mine = FileDescriptor(owning: childReads ? ends[1] : ends[0])
+        let theirs = FileDescriptor(owning: childReads ? ends[0] : ends[1])
+        var actions = unsafe posix_spawn_file_actions_t()
+        // The actions live on this frame until they are destroyed.
+        unsafe posix_spawn_file_actions_init(&actions)
+        defer { unsafe posix_spawn_file_actions_destroy(&actions) }
+        unsafe posix_spawn_file_actions_adddup2(&actions, theirs.number, childReads ? 0 : 1)
+        // Copies that live until they are freed; the array of them ends with nil.
+        var words: [UnsafeMutablePointer<CChar>?] = unsafe []
+        let texts: [String] = ["/bin/sh", "-c", line]
+        for text in texts { unsafe words.append(strdup(text)) }
+        unsafe words.append(nil)
+        defer { for index in texts.indices { unsafe free(words[index]) } }
+        var child: pid_t = 0
+        let status = unsafe posix_spawn(
+            &child, "/bin/sh", &actions, nil, words, roost_environment())
+        guard status == 0 else { throw Errno(status) }
+        return MigrationChannel(mine, child: child)
+    }
+
+    // MARK: bytes
+
+    /// Writes all of the bytes.
+    public func write(_ bytes: [UInt8]) throws(UserError) {
+        var done = 0
+        while done < bytes.count {
+            // `done` is below the count. SIGPIPE is ignored by the process.
+            let count = unsafe bytes.withUnsafeBytes {
+                unsafe Glibc.write(number, $0.baseAddress! + done, $0.count - done)
+            }
+            if count < 0 {
+                let error = Errno.current
+                if error == .interrupted { continue }
+                throw UserError("the other side is gone", because: error)
+            }
+            done += count
+            transferred += UInt64(count)
+        }
+    }
+
+    /// Reads exactly so many bytes.
+    public func read(count: Int) throws(UserError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var done = 0
+        while done < count {
+            // As above.
+            let got = unsafe bytes.withUnsafeMutableBytes {
+                unsafe Glibc.read(number, $0.baseAddress! + done, $0.count - done)
+            }
+            if got < 0 {
+                let error = Errno.current
+                if error == .interrupted { continue }
+                throw UserError("cannot read the saved state", because: error)
+            }
+            guard got > 0 else { throw UserError("the saved state ends too early") }
+            done += got
+        }
+        return bytes
+    }
+
+    /// Makes a thread that reads or writes return with an error. Callable on any thread.
+    public func abort() {
+        _ = Glibc.shutdown(number, Int32(SHUT_RDWR))
+        if child != 0 { _ = kill(child, SIGTERM) }
+    }
+
+    /// Ends the way: everything was written.
+    /// - Throws: what `exec:` ended with.
+    public func finish() throws(UserError) {
+        guard child != 0 else { return }
+        // The end of the pipe is what the command waits for.
+        file = nil
+        var status: Int32 = 0
+        // Filled on this frame.
+        while unsafe waitpid(child, &status, 0) < 0, Errno.current == .interrupted {}
+        child = 0
+        guard status == 0 else { throw UserError("the command failed with status \(status >> 8 & 0xFF)") }
+    }
+}
