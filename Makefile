@@ -26,6 +26,7 @@ test: test-dependencies build
 	Integration/debugger
 	Integration/boot-debian
 	Integration/boot-firmware
+	Integration/migrate
 	Integration/cpu-programs/run
 	Integration/cross-images
 	Integration/roost
