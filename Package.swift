@@ -179,9 +179,9 @@ let modules: [Target] = [
         ]),
     module(
         "DiskControllers", in: "Devices",
-        ["MachineModel", "GuestMemory", "PCIBus", "BlockLayer", "ByteCoding", "HostIO", "HostSystem"]),
+        ["StateCoding", "MachineModel", "GuestMemory", "PCIBus", "BlockLayer", "ByteCoding", "HostIO", "HostSystem"]),
     module(
-        "DisplayAdapters", in: "Devices", ["MachineModel", "GuestMemory", "PCIBus", "DisplaySurfaces"]),
+        "DisplayAdapters", in: "Devices", ["StateCoding", "MachineModel", "GuestMemory", "PCIBus", "DisplaySurfaces"]),
     // VMM
     module(
         "MachineRuntime", in: "VMM",

@@ -40,7 +40,7 @@ private final class FakeMachine: MigratableMachine, @unchecked Sendable {
     var stateHeader: StateHeader {
         StateHeader(
             machine: name, accelerator: "tcg", processorModel: "max", processorCount: 1,
-            memory: memory.regions.map { StateHeader.Region(name: $0.name, start: $0.start, count: $0.count) })
+            memory: memory.regions.map { StateHeader.Region(name: $0.name, count: $0.count) })
     }
     func setDirtyLogging(_ isOn: Bool) {}
     func collectDirty(into pages: inout PageSet) {

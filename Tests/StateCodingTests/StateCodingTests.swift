@@ -157,7 +157,7 @@ private func reader(_ bytes: [UInt8]) -> StateStreamReader {
     @Test func foreignMachinesAreTold() {
         let here = StateHeader(
             machine: "pc", accelerator: "tcg", processorModel: "max", processorCount: 1,
-            memory: [StateHeader.Region(name: "pc.ram", start: 0, count: 1 << 20)])
+            memory: [StateHeader.Region(name: "pc.ram", count: 1 << 20)])
         #expect(here.problem(replacing: here) == nil)
         var other = here
         other.accelerator = "kvm"

@@ -123,18 +123,17 @@ public struct StateHeader: SavedState, Equatable {
     /// As in `-cpu`.
     public var processorModel: String
     public var processorCount: Int
-    /// Guest memory, by ascending address.
+    /// Guest memory, in the order of its regions.
     public var memory: [Region]
 
     /// One range of guest memory.
     public struct Region: Codable, Equatable, Sendable {
         public var name: String
-        public var start: UInt64, count: UInt64
+        public var count: UInt64
 
         /// Everything by name.
-        public init(name: String, start: UInt64, count: UInt64) {
+        public init(name: String, count: UInt64) {
             self.name = name
-            self.start = start
             self.count = count
         }
     }

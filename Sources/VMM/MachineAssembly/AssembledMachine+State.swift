@@ -38,7 +38,7 @@ extension AssembledMachine: MigratableMachine {
             machine: spec.board.name, accelerator: acceleratorName, processorModel: spec.processor.model,
             processorCount: spec.topology.count,
             memory: guestMemory.regions.map {
-                StateHeader.Region(name: $0.name, start: $0.start, count: $0.count)
+                StateHeader.Region(name: $0.name, count: $0.count)
             })
     }
 

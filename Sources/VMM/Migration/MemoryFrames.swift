@@ -85,6 +85,8 @@ enum MemoryFrames {
                 unsafe (place + page * pageSize).initializeMemory(as: UInt8.self, repeating: 0, count: pageSize)
             }
         }
-        memory.markWritten(at: region.start + first * GuestMemory.pageSize, count: size)
+        // Code that was decoded from what was there is gone; a region without a place has none.
+        guard region.isMapped else { return }
+        memory.markWritten(at: region.start &+ first &* GuestMemory.pageSize, count: size)
     }
 }

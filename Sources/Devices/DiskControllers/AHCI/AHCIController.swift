@@ -3,6 +3,7 @@
 public import GuestMemory
 internal import MachineModel
 public import PCIBus
+public import StateCoding
 
 /// The SATA function of the ICH9 in AHCI mode (Intel ICH9 datasheet, 15; AHCI 1.3.1): 8086:2922, at 1f.2 on q35.
 public final class AHCIController: PCIDevice, @unchecked Sendable {
@@ -45,6 +46,33 @@ public final class AHCIController: PCIDevice, @unchecked Sendable {
 
     /// The drive at a port.
     public func drive(at port: Int) -> ATADrive? { ports.indices.contains(port) ? ports[port].drive : nil }
+
+    public override func saveState(as name: String) throws(StateError) -> StateRecord {
+        try ATADriveState.checkIdle(ports.map(\.drive), of: name)
+        return try StateRecord(name: name, controllerState)
+    }
+
+    public override func checkState(_ record: StateRecord) throws(StateError) -> () -> Void {
+        let state = try record.decode(replacing: controllerState)
+        return { [self] in
+            apply(state.function)
+            control = state.control
+            index = state.index
+            for (port, saved) in zip(ports, state.ports) {
+                port.state = saved.registers
+                if let drive = port.drive, let saved = saved.drive { saved.restore(drive) }
+            }
+            updateInterruptLine()
+        }
+    }
+
+    private var controllerState: AHCIControllerState {
+        AHCIControllerState(
+            function: pciState, control: control, index: index,
+            ports: ports.map {
+                AHCIControllerState.Port(registers: $0.state, drive: $0.drive.map(ATADriveState.init))
+            })
+    }
 
     public override func reset() {
         super.reset()

@@ -6,7 +6,7 @@ internal import GuestMemory
 /// A port of an AHCI controller: takes commands from the guest's list, lets the drive do them, moves the data.
 final class AHCIPort {
     /// What a saved machine keeps.
-    struct State: Equatable, Sendable {
+    struct State: Equatable, Sendable, Codable {
         var commandList: UInt64 = 0
         var received: UInt64 = 0
         var interruptStatus: UInt32 = 0
@@ -37,7 +37,7 @@ final class AHCIPort {
         var done = 0
     }
 
-    private(set) var state = State()
+    var state = State()
     private(set) var drive: ATADrive?
     private let memory: GuestMemory
     private let number: Int

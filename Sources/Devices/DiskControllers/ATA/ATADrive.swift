@@ -35,7 +35,7 @@ public struct DriveIdentity: Sendable {
 /// them itself. All is guarded by the machine lock; work of the host is done by `DriveMedium`'s threads.
 public final class ATADrive {
     /// What the drive waits for.
-    public enum Phase: Equatable, Sendable {
+    public enum Phase: String, Equatable, Sendable, Codable {
         case idle
         /// For the host's storage.
         case working
@@ -49,7 +49,7 @@ public final class ATADrive {
     }
 
     /// Everything of the guest's view that a saved machine keeps; `working` and `dmaRunning` are waited out before.
-    public struct State: Equatable, Sendable {
+    public struct State: Equatable, Sendable, Codable {
         public var task = TaskFile()
         public var phase = Phase.idle
         /// The command that runs, or ran last.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// The command block registers of a drive (ATA/ATAPI-8 ACS, 6), with the previous content that 48-bit commands use.
-public struct TaskFile: Equatable, Sendable {
+public struct TaskFile: Equatable, Sendable, Codable {
     /// Status register bits.
     public enum Status {
         public static let busy: UInt8 = 0x80

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Where a packet command's data is.
-public struct PacketTransfer: Equatable, Sendable {
+public struct PacketTransfer: Equatable, Sendable, Codable {
     /// The command block's bytes are still to come.
     public var awaitsCommand = false
     public var usesDMA = false

@@ -8,7 +8,7 @@ public import BlockLayer
 /// guest looks shows as an open tray, then as a new disc.
 public final class CDROMCommands {
     /// What a saved machine keeps.
-    public struct State: Equatable, Sendable {
+    public struct State: Equatable, Sendable, Codable {
         /// Of the last command that failed.
         public var sense = Sense.none
         /// To be told before anything else.
@@ -25,7 +25,7 @@ public final class CDROMCommands {
     public static let sectorSize = 2048
 
     /// The guest's view.
-    public private(set) var state = State()
+    public internal(set) var state = State()
     /// The disc.
     public let medium: DriveMedium
     /// Told when the tray opens or closes by the guest's wish.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Why a SCSI command failed (SPC-4, 4.5).
-public struct Sense: Equatable, Sendable {
+public struct Sense: Equatable, Sendable, Codable {
     public var key: UInt8
     public var code: UInt8
     public var qualifier: UInt8

@@ -6,7 +6,7 @@ internal import MachineModel
 /// One channel's half of the bus master registers ("Programming Interface for Bus Master IDE Controller", 1.0).
 final class BusMaster {
     /// What a saved machine keeps.
-    struct State: Equatable, Sendable {
+    struct State: Equatable, Sendable, Codable {
         var command: UInt8 = 0
         var status: UInt8 = 0
         /// Guest-physical address of the table of regions.
@@ -21,7 +21,7 @@ final class BusMaster {
     private static let entrySize: UInt64 = 8, entryLimit = 8192, largestRegion = 65536
     private static let endOfTable: UInt32 = 1 << 31
 
-    private(set) var state = State()
+    var state = State()
     private let memory: GuestMemory
     /// The guest lets the controller reach memory.
     var isBusMaster: () -> Bool = { true }

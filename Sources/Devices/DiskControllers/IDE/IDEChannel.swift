@@ -41,6 +41,30 @@ public final class IDEChannel {
         setInterrupt(false)
     }
 
+    /// What a saved machine keeps. The drives are idle.
+    struct State: Equatable, Sendable, Codable {
+        var selected: Int
+        var control: UInt8
+        var isInterrupting: Bool
+        var busMaster: BusMaster.State
+        var drives: [ATADriveState?]
+    }
+
+    var state: State {
+        State(
+            selected: selected, control: control, isInterrupting: isInterrupting, busMaster: busMaster.state,
+            drives: drives.map { $0.map(ATADriveState.init) })
+    }
+
+    /// Goes on where a saved channel stood, whose shape was checked.
+    func restore(_ state: State) {
+        selected = state.selected & 1
+        control = state.control
+        busMaster.state = state.busMaster
+        for (drive, saved) in zip(drives, state.drives) { if let drive, let saved { saved.restore(drive) } }
+        setInterrupt(state.isInterrupting)
+    }
+
     private func setInterrupt(_ asserted: Bool) {
         isInterrupting = asserted
         interrupt.set(asserted && control & Control.noInterrupt == 0)

@@ -3,6 +3,7 @@
 public import GuestMemory
 public import MachineModel
 public import PCIBus
+public import StateCoding
 
 /// The IDE function of the PIIX3 (Intel 82371SB datasheet): 8086:7010 at 01.1, two channels at their ISA places.
 public final class PIIXIDEController: PCIDevice, @unchecked Sendable {
@@ -54,6 +55,27 @@ public final class PIIXIDEController: PCIDevice, @unchecked Sendable {
             ports.map(channel.commandBlock, at: place.command, count: IDEChannel.commandCount, name: "ide")
             ports.map(channel.controlBlock, at: place.control, count: 1, name: "ide")
         }
+    }
+
+    public override func saveState(as name: String) throws(StateError) -> StateRecord {
+        try StateRecord(name: name, try idleState(name))
+    }
+
+    public override func checkState(_ record: StateRecord) throws(StateError) -> () -> Void {
+        let state = try record.decode(replacing: controllerState)
+        return { [self] in
+            apply(state.function)
+            for (channel, saved) in zip(channels, state.channels) { channel.restore(saved) }
+        }
+    }
+
+    private var controllerState: IDEControllerState {
+        IDEControllerState(function: pciState, channels: channels.map(\.state))
+    }
+
+    private func idleState(_ name: String) throws(StateError) -> IDEControllerState {
+        try ATADriveState.checkIdle(channels.flatMap(\.drives), of: name)
+        return controllerState
     }
 
     public override func reset() {

@@ -3,6 +3,17 @@
 public import GuestMemory
 public import MachineModel
 public import PCIBus
+public import StateCoding
+
+/// What a saved machine keeps of the card; its memory is the guest's.
+struct VGADeviceState: SavedState, Equatable {
+    var function: PCIDeviceState
+    var registers: VGAState
+
+    func problem(replacing current: VGADeviceState) -> String? {
+        function.problem(replacing: current.function) ?? registers.problem(replacing: current.registers)
+    }
+}
 
 /// QEMU's standard VGA on PCI: 1234:1111. Region 0 is the video memory, region 2 registers, and the ROM the VGA BIOS.
 public final class VGADevice: PCIDevice, @unchecked Sendable {
@@ -58,6 +69,18 @@ public final class VGADevice: PCIDevice, @unchecked Sendable {
         memory.map(
             VGAWindow(core, read: { $0.readWindow(Int($1)) }) { $0.writeWindow(Int($1), $2) },
             at: Self.legacyWindow.lowerBound, count: UInt64(Self.legacyWindow.count), name: "vga-lowmem", priority: 1)
+    }
+
+    public override func saveState(as name: String) throws(StateError) -> StateRecord {
+        try StateRecord(name: name, VGADeviceState(function: pciState, registers: core.state))
+    }
+
+    public override func checkState(_ record: StateRecord) throws(StateError) -> () -> Void {
+        let state = try record.decode(replacing: VGADeviceState(function: pciState, registers: core.state))
+        return { [self] in
+            apply(state.function)
+            core.state = state.registers
+        }
     }
 
     public override func reset() {

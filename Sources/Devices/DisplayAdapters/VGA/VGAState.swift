@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import StateCoding
+
 /// The registers of a VGA with Bochs's extension: everything that a saved machine keeps beside the memory.
-public struct VGAState: Equatable, Sendable {
+public struct VGAState: Equatable, Sendable, SavedState {
     public var miscellaneous: UInt8 = 0
     public var sequencerIndex: UInt8 = 0
     public var sequencer = [UInt8](repeating: 0, count: 8)
@@ -35,6 +37,19 @@ public struct VGAState: Equatable, Sendable {
 
     /// Power-on.
     public init() { bochs[BochsRegister.identity] = BochsRegister.version }
+
+    public func problem(replacing current: VGAState) -> String? {
+        let lengthsAgree =
+            sequencer.count == current.sequencer.count && graphics.count == current.graphics.count
+            && attribute.count == current.attribute.count && controller.count == current.controller.count
+            && palette.count == current.palette.count && paletteCache.count == current.paletteCache.count
+            && bochs.count == current.bochs.count
+        guard lengthsAgree else { return "its tables have other lengths" }
+        guard (0..<3).contains(paletteComponent), bankOffset >= 0, Int(sequencerIndex) < sequencer.count,
+            Int(graphicsIndex) < graphics.count
+        else { return "an index is out of range" }
+        return nil
+    }
 
     /// A Bochs mode is on.
     var isExtended: Bool { bochs[BochsRegister.enable] & BochsRegister.enabled != 0 }
