@@ -28,7 +28,7 @@ extension QMPCommandTable {
             let named = context.server.namedDescriptors
             let source = try machine(context)
             do throws(UserError) {
-                try source.beginMigration(to: arguments.string("uri")) { named[$0]?.descriptor.number }
+                try source.beginMigration(to: arguments.string("uri")) { named[$0]?.number }
             } catch { throw QMPError(error.description) }
             return [:]
         },

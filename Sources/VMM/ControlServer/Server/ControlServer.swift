@@ -111,6 +111,9 @@ final class FileDescriptorBox {
     private var descriptor: FileDescriptor
     init(_ number: Int32) { descriptor = FileDescriptor(owning: number) }
 
+    /// Its number, for as long as this object has it.
+    var number: Int32 { descriptor.number }
+
     /// Gives it up without closing it.
     func release() -> Int32 {
         var taken = FileDescriptor(owning: -1)
