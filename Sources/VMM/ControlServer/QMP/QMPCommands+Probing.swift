@@ -11,23 +11,6 @@ extension QMPCommandTable {
     /// What management programs ask to find out what this emulator can do. Where it cannot, the answers are QEMU's own
     /// for a build without that ability.
     static let probingCommands = [
-        QMPCommandDefinition("query-migrate-capabilities") { context, _ in
-            [["state": .bool(context.server.wantsMigrationEvents), "capability": "events"]]
-        },
-        QMPCommandDefinition("query-migrate-parameters") { _, _ in [:] },
-        QMPCommandDefinition("migrate-set-capabilities", [QMPParameter("capabilities", .array)]) {
-            (context, arguments) throws(QMPError) in
-            for entry in arguments["capabilities"]?.array ?? [] {
-                let name = entry["capability"]?.string ?? "", isOn = entry["state"]?.bool ?? false
-                // Events of a migration, which there is none of.
-                if name == "events" {
-                    context.server.wantsMigrationEvents = isOn
-                } else if isOn {
-                    throw QMPError("capability '\(name)' is not available")
-                }
-            }
-            return [:]
-        },
         QMPCommandDefinition("query-tpm-models") { _, _ in [] },
         QMPCommandDefinition("query-tpm-types") { _, _ in [] },
         QMPCommandDefinition("query-sev") { _, _ in

@@ -21,7 +21,6 @@ public final class ControlServer {
     /// Descriptors in sets (`add-fd`).
     var descriptorSets: DescriptorSets { DescriptorSets.shared }
     /// `migrate-set-capabilities`: "events".
-    var wantsMigrationEvents = false
     /// Makes a character device for `gdbserver` and `chardev-add`; nil where the machine cannot.
     var streamMaker: (any CharacterDeviceMaking)? { machine as? any CharacterDeviceMaking }
     private let now: () -> Int64
