@@ -146,25 +146,22 @@ public final class OutgoingMigration: @unchecked Sendable {
     }
 
     private func collect() throws(UserError) {
-        var taken = pages
-        let failure: UserError? = onLoop { machine in
-            do throws(UserError) { try machine.collectDirty(into: &taken) } catch { return error }
-            return nil
+        let before = pages
+        let collected: Result<PageSet, UserError> = onLoop { machine in
+            var taken = before
+            do throws(UserError) { try machine.collectDirty(into: &taken) } catch { return .failure(error) }
+            return .success(taken)
         }
-        if let failure { throw failure }
-        pages = taken
+        pages = try collected.get()
         lock.withLock { current.rounds += 1 }
     }
 
     /// Runs on the loop's thread and waits for it.
-    private func onLoop<Result>(_ work: (any MigratableMachine) -> Result) -> Result {
-        let gate = LoopGate<Result>()
-        // The closure does not outlive the call, which waits for it.
-        withoutActuallyEscaping(work) { escaping in
-            let box = WorkBox(escaping)
-            machine.onLoop { [machine] in gate.open(box.work(machine)) }
-            gate.wait()
-        }
+    private func onLoop<Answer: Sendable>(
+        _ work: @escaping @Sendable (any MigratableMachine) -> Answer
+    ) -> Answer {
+        let gate = LoopGate<Answer>()
+        machine.onLoop { [machine] in gate.open(work(machine)) }
         return gate.wait()
     }
 
@@ -273,7 +270,6 @@ private final class LoopGate<Value>: @unchecked Sendable {
         }
     }
 
-    @discardableResult
     func wait() -> Value {
         lock.withLock {
             while true {
@@ -282,10 +278,4 @@ private final class LoopGate<Value>: @unchecked Sendable {
             }
         }
     }
-}
-
-/// Work that is run by another thread while its owner waits.
-private final class WorkBox<Result>: @unchecked Sendable {
-    let work: (any MigratableMachine) -> Result
-    init(_ work: @escaping (any MigratableMachine) -> Result) { self.work = work }
 }

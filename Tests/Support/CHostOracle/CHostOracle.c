@@ -29,7 +29,8 @@ struct shared {
 #define FIELD(name) (SHARED + offsetof(struct shared, name))
 
 static uint8_t *code_alias, *data_alias;
-static volatile int active;
+// The thread that runs the instruction; 0 for none. Other threads have signals of their own.
+static volatile long active;
 static int has_segments;
 static struct sigaction previous[NSIG];
 
@@ -82,7 +83,7 @@ static const int gpr_order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, R
 static void finish(int number, siginfo_t *info, void *context) {
     ucontext_t *uc = context;
     greg_t *gregs = uc->uc_mcontext.gregs;
-    if (!active) {
+    if (active == 0 || active != syscall(SYS_gettid)) {
         // Not ours. Without an earlier handler the default action takes the process down when the instruction runs
         // again.
         if (previous[number].sa_flags & SA_SIGINFO) previous[number].sa_sigaction(number, info, context);
@@ -196,7 +197,7 @@ void roost_oracle_run(struct roost_oracle_state *state, int bits, int avx) {
     shared->far_offset = (uint32_t)state->rip;
     shared->far_selector = bits == 16 ? CODE16 : 0x23;
     shared->avx = (uint64_t)avx;
-    active = 1;
+    active = syscall(SYS_gettid);
     enter(state->rip, (uint64_t)avx, bits == 64 ? 0 : bits == 32 ? 1 : 2);
     *state = shared->state;
 }

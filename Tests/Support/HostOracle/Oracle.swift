@@ -70,9 +70,12 @@ public struct OracleUnavailable: Error, CustomStringConvertible {
 /// Runs random user-mode instructions on the host's processor and on the software CPU and compares every register,
 /// defined flag and byte of memory.
 ///
-/// One at a time in a process, on one thread: the host's side lives at fixed addresses and ends by a signal.
+/// The host's side lives at fixed addresses and ends by a signal: the runs of a process take turns, and an oracle is used
+/// on the thread that made it.
 @safe
 public final class Oracle {
+    /// Held by whoever uses the host's side.
+    private static let turn = Lock()
     /// Width of the code: 64, or 32 and 16 for compatibility mode.
     public let bits: Int
     private let memory: GuestMemory
@@ -89,8 +92,10 @@ public final class Oracle {
     public init(bits: Int = 64, translates: Bool = false) throws {
         self.bits = bits
         self.translates = translates
-        let failure = roost_oracle_prepare(
-            OracleMap.code, OracleMap.codeBytes, OracleMap.data, OracleMap.dataBytes, OracleMap.readOnlyBytes)
+        let failure = Self.turn.withLock {
+            roost_oracle_prepare(
+                OracleMap.code, OracleMap.codeBytes, OracleMap.data, OracleMap.dataBytes, OracleMap.readOnlyBytes)
+        }
         guard failure == 0, let code = unsafe roost_oracle_code(), let data = unsafe roost_oracle_data() else {
             throw OracleUnavailable(description: "cannot map code and data for the host's side: \(Errno(failure))")
         }
@@ -127,7 +132,6 @@ public final class Oracle {
         if translates {
             try Translator.install(on: cpu, cacheBytes: Self.cacheBytes, threshold: -1, maximumDrops: .max)
         }
-        try refill(seed: 1)
     }
 
     private static let cacheBytes = 16 << 20
@@ -187,6 +191,9 @@ public final class Oracle {
                 && (filter.isEmpty || InstructionCatalog.name($0).hasPrefix(filter))
         }
         guard !rows.isEmpty else { throw OracleUnavailable(description: "no instruction is named \(filter)...") }
+        Self.turn.lock()
+        defer { Self.turn.unlock() }
+        try refill(seed: 1)
         for seed in seeds {
             var random = OracleRandom(seed: seed)
             if seed % 4096 == 0 { try refill(seed: seed) }
@@ -203,6 +210,9 @@ public final class Oracle {
 
     /// Runs bytes that are no instruction until some turn out to be one on the host.
     public func runUndefined(seeds: Range<UInt64>, report: (OracleDifference) -> Bool) throws {
+        Self.turn.lock()
+        defer { Self.turn.unlock() }
+        try refill(seed: 1)
         for seed in seeds {
             var random = OracleRandom(seed: seed)
             guard var instruction = InstructionCatalog.generateUndefined(bits: bits, using: &random) else { continue }
