@@ -143,6 +143,7 @@ let modules: [Target] = [
             "BochsImage", "CloopImage", "DMGImage", "ParallelsImage", "QCOWImage", "QEDImage", "BlockFilters",
             "NBDProtocol", "JSONCoding", "HostSystem", "HostIO", "Cryptography", "Diagnostics", "TransportSecurity",
         ]),
+    module("BlockJobs", in: "Storage", ["BlockLayer", "HostSystem"]),
     // Networking
     module("PacketPorts", in: "Networking", ["HostSystem", "HostIO", "Diagnostics", "CLinux"]),
     module(
@@ -392,6 +393,7 @@ var testTargets: [Target] = [
             "RawImage", "PacketPorts",
             "CharacterStreams", "Diagnostics",
         ]),
+    tests("BlockJobs", ["BlockLayer", "DiskImages", "StorageTestKit", "HostSystem"]),
     tests("DisplayAdapters", ["DisplaySurfaces", "GuestMemory", "HostSystem", "MachineModel", "PCIBus"]),
     tests("DisplaySurfaces", ["HostSystem"]),
     tests("DiskControllers", ["BlockLayer", "GuestMemory", "HostSystem", "MachineModel", "PCIBus"]),

@@ -46,6 +46,16 @@ public final class BlockGraph: @unchecked Sendable {
         guard isNew else { throw BlockError(.exists, "Duplicate nodes with node-name='\(name)'") }
     }
 
+    /// The name that a node was given; nil for none.
+    public func name(of node: any BlockNode) -> String? {
+        lock.withLock { named.first { $0.value === node }?.key }
+    }
+
+    /// All named nodes, in the order of their names.
+    public var namedNodes: [(name: String, node: any BlockNode)] {
+        lock.withLock { named.sorted { $0.key < $1.key }.map { ($0.key, $0.value) } }
+    }
+
     /// Takes a name back; the node lives on while it is used.
     public func unregister(_ name: String) { lock.withLock { named[name] = nil } }
 
