@@ -106,7 +106,7 @@ let modules: [Target] = [
             "HostSystem",
         ],
         settings: hot),
-    module("X86Translator", in: "Engines", ["X86CPU", "CX86Native", "HostSystem"], settings: hot),
+    module("X86Translator", in: "Engines", ["X86CPU", "CX86Native", "Diagnostics", "HostSystem"], settings: hot),
     module(
         "KVMEngine", in: "Engines",
         ["StateCoding", "GuestMemory", "MachineModel", "CPUInterface", "CLinux", "HostSystem", "Diagnostics"]),

@@ -23,7 +23,8 @@ import Testing
         #expect(tracker.take(from: 0, limit: .max) == nil && tracker.markedBytes == 0)
     }
 
-    @Test(arguments: [(-5, 3), (0, 0), (Int64.max, 1), (1 << 40, 7), (-1, Int64.max), (Int64.min, 5)] as [(Int64, Int64)])
+    @Test(
+        arguments: [(-5, 3), (0, 0), (Int64.max, 1), (1 << 40, 7), (-1, Int64.max), (Int64.min, 5)] as [(Int64, Int64)])
     func rangesOutsideDoNothingWrong(offset: Int64, count: Int64) {
         let tracker = WriteTracker(length: 3 * Self.piece)
         tracker.mark(at: offset, count: count)

@@ -97,6 +97,10 @@ public final class SoftCPU: @unchecked Sendable {
     let features: SystemFeatures
     /// Turns decoded code into the host's; nil where all is interpreted.
     package var translator: (any CodeTranslator)?
+    /// Shared by processors of which one runs at a time; nil where each runs when it wants.
+    public var turns: ProcessorTurns?
+    /// Why the engine cannot go on.
+    package var failure: String?
     var stored = StoredRegisters()
     /// Whether the guest works or mostly halts.
     var idleness = Idleness()

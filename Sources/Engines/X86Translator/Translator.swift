@@ -17,17 +17,17 @@ public import X86CPU
 public final class Translator: CodeTranslator {
     typealias EnterCode = @convention(c) (UnsafeMutableRawPointer, UnsafeRawPointer) -> UInt64
 
-    private let cpu: Unmanaged<SoftCPU>
-    private let state: UnsafeMutableRawPointer
-    private let translation: UnsafeMutablePointer<TranslationState>
-    private let area: CodeArea
-    private let data: MemoryMapping
-    private let stubs: Stubs
-    private let enter: EnterCode
+    let cpu: Unmanaged<SoftCPU>
+    let state: UnsafeMutableRawPointer
+    let translation: UnsafeMutablePointer<TranslationState>
+    let area: CodeArea
+    let data: MemoryMapping
+    let stubs: Stubs
+    let enter: EnterCode
     private let table = JumpTable()
-    private let buffer = UnsafeMutablePointer<UInt8>.allocate(capacity: CodeReader.pageSize)
-    private var cursor: UnsafeMutablePointer<UInt8>
-    private var dataUsed = 0
+    let buffer = UnsafeMutablePointer<UInt8>.allocate(capacity: CodeReader.pageSize)
+    var cursor: UnsafeMutablePointer<UInt8>
+    var dataUsed = 0
     private var mode = TranslationMode(
         hasSSE: false, hasAVX: false, masksVectorTraps: false, hasFPU: false)
     /// By physical address and mode; nil where code cannot be translated.
@@ -35,11 +35,16 @@ public final class Translator: CodeTranslator {
     /// The keys in `blocks` of each page.
     private var pages: [UInt64: [UInt64]] = [:]
     private var drops: [UInt64: Int] = [:]
-    private var sites: [ChainSite] = []
+    var sites: [ChainSite] = []
     /// How often code was forgotten.
-    private var dropCount = 0
+    var dropCount = 0
     private let maximumDrops: Int
     package private(set) var statistics = TranslatorStatistics()
+    let counts = InterpretedCounts()
+    /// Where each instruction is compared with the interpreter.
+    var lockstep: Lockstep?
+    /// Names for perf(1).
+    private var perfMap: PerfMap?
 
     /// Room for one block's code, and what the data area keeps for it.
     private static let blockBytes = 64 << 10
@@ -54,19 +59,38 @@ public final class Translator: CodeTranslator {
     ///   - cacheBytes: bound of the memory for code and what belongs to it.
     ///   - threshold: how often a block is interpreted before it is translated.
     ///   - maximumDrops: a page that was rewritten so often is left to the interpreter.
+    ///   - perfMap: where translated code is named.
     /// - Throws: the host's error where it refuses the memory.
     public static func install(
-        on cpu: SoftCPU, cacheBytes: Int, threshold: Int32 = 24, maximumDrops: Int = 200
+        on cpu: SoftCPU, cacheBytes: Int, threshold: Int32 = 24, maximumDrops: Int = 200,
+        perfMap: PerfMap? = nil
     ) throws(Errno) {
         let translator = try Translator(cpu, cacheBytes: cacheBytes, maximumDrops: maximumDrops)
+        translator.perfMap = perfMap
         cpu.translation.pointee.threshold = threshold
         cpu.translator = translator
     }
 
-    /// What the translator of a processor did so far; nil where there is none.
-    package static func statistics(of cpu: SoftCPU) -> TranslatorStatistics? {
-        (cpu.translator as? Translator)?.statistics
+    /// Gives a processor a translator whose every instruction is compared with the interpreter.
+    /// - Throws: the host's error where it refuses the memory.
+    public static func installInLockstep(on cpu: SoftCPU, cacheBytes: Int) throws(Errno) {
+        let translator = try Translator(cpu, cacheBytes: cacheBytes, maximumDrops: .max)
+        translator.lockstep = Lockstep()
+        translator.translation.pointee.run = runTranslationInLockstep
+        cpu.translation.pointee.threshold = -1
+        cpu.translator = translator
     }
+
+    /// The translator of a processor; nil where all is interpreted.
+    static func of(_ cpu: SoftCPU) -> Translator? { cpu.translator as? Translator }
+
+    /// What the translator of a processor did so far; nil where there is none.
+    package static func statistics(of cpu: SoftCPU) -> TranslatorStatistics? { of(cpu)?.statistics }
+
+    /// Bytes of code and of what belongs to it, now and at most.
+    var usedBytes: Int { (cursor - area.start) + dataUsed }
+    var capacity: Int { area.count + data.count }
+    var blockCount: Int { blocks.count }
 
     private init(_ cpu: SoftCPU, cacheBytes: Int, maximumDrops: Int) throws(Errno) {
         self.maximumDrops = maximumDrops
@@ -88,6 +112,7 @@ public final class Translator: CodeTranslator {
 
     deinit {
         table.deallocate()
+        counts.deallocate()
         buffer.deallocate()
     }
 
@@ -107,6 +132,7 @@ public final class Translator: CodeTranslator {
                 isHot = false
                 translation.pointee.codePage = linear & ~UInt64(CodeReader.pageSize - 1)
                 let result = enter(state, code)
+                statistics.exits &+= 1
                 let reason = UInt32(truncatingIfNeeded: result)
                 let site = Int(result >> 32)
                 switch reason {
@@ -142,14 +168,14 @@ public final class Translator: CodeTranslator {
         return interpret(site)
     }
 
-    private func updateMode(_ cpu: SoftCPU) {
+    func updateMode(_ cpu: SoftCPU) {
         let now = cpu.translationMode
         guard now != mode else { return }
         mode = now
         table.clear()
     }
 
-    private func modeKey(_ cpu: SoftCPU) -> UInt64 {
+    func modeKey(_ cpu: SoftCPU) -> UInt64 {
         cpu.fetchKey & 0xFF | (mode.hasSSE ? 1 << 8 : 0) | (mode.hasAVX ? 1 << 9 : 0)
             | (mode.masksVectorTraps ? 1 << 10 : 0) | (mode.hasFPU ? 1 << 11 : 0)
     }
@@ -189,16 +215,13 @@ public final class Translator: CodeTranslator {
         let target =
             site.needsSavedEntry ? entries.saved : site.isForward ? entries.unpolled : entries.native
         Emitter.link(site.place, to: target)
+        statistics.links += 1
     }
 
     // MARK: translating
 
     private func translate(_ physical: UInt64, _ key: UInt64, _ cpu: SoftCPU) -> BlockEntries? {
-        if area.count - (cursor - area.start) < Self.blockBytes
-            || data.count - dataUsed < Self.dataBytes
-        {
-            dropAll()
-        }
+        makeRoom()
         let page = physical >> 12
         guard drops[page, default: 0] < maximumDrops else { return nil }
         let start = Int(physical & UInt64(CodeReader.pageSize - 1))
@@ -215,12 +238,50 @@ public final class Translator: CodeTranslator {
         }
         block.dataOffset = keepInstructions(block)
         block.emit()
-        cursor += (block.emitter.cursor - cursor + 15) & ~15
-        sites += block.sites
+        finish(block)
         remember(block.entries, key, page)
-        statistics.blocks += 1
-        statistics.instructions += block.body.count
         return block.entries
+    }
+
+    /// Makes sure that there is room for a block.
+    private func makeRoom() {
+        if area.count - (cursor - area.start) < Self.blockBytes || data.count - dataUsed < Self.dataBytes {
+            dropAll()
+        }
+    }
+
+    /// Translates a block that nothing is linked with and that is not kept.
+    func translateAlone(_ physical: UInt64, _ key: UInt64, limit: Int, _ cpu: SoftCPU) -> LockstepRegion? {
+        makeRoom()
+        let modeKey = key & (1 << Self.modeBits - 1)
+        let reader = CodeReader(
+            cpu, page: physical >> 12, mode: UInt8(truncatingIfNeeded: modeKey), buffer: buffer)
+        var block = BlockTranslator(
+            reader: reader, stubs: stubs, mode: mode, key: modeKey, page: physical >> 12,
+            start: Int(physical & UInt64(CodeReader.pageSize - 1)), place: cursor, firstSite: sites.count)
+        block.isAlone = true
+        block.limit = limit
+        guard block.decode() else { return nil }
+        block.dataOffset = keepInstructions(block)
+        block.emit()
+        finish(block)
+        let instructions = (data.base + block.dataOffset).assumingMemoryBound(to: Instruction.self)
+        return LockstepRegion(
+            block.body, UnsafePointer(instructions), area.executable(block.entries.saved), page: block.page)
+    }
+
+    func keyOf(_ physical: UInt64, _ cpu: SoftCPU) -> UInt64 { physical << Self.modeBits | modeKey(cpu) }
+
+    /// Keeps the code that was emitted at `cursor`.
+    private func finish(_ block: BlockTranslator) {
+        let count = block.emitter.cursor - cursor
+        let host = area.executable(cursor)
+        BlockLog.write(block, host: host, code: UnsafeRawBufferPointer(start: cursor, count: count))
+        perfMap?.note(
+            host, count: count, name: "guest-0x\(String(block.page << 12 | UInt64(block.start), radix: 16))")
+        cursor += (count + 15) & ~15
+        sites += block.sites
+        statistics.note(block, hostBytes: count)
     }
 
     private func remember(_ entries: BlockEntries?, _ key: UInt64, _ page: UInt64) {
@@ -229,7 +290,7 @@ public final class Translator: CodeTranslator {
     }
 
     /// - Returns: where the first instruction lies in the data area.
-    private func keepInstructions(_ block: BlockTranslator) -> Int {
+    func keepInstructions(_ block: BlockTranslator) -> Int {
         let stride = MemoryLayout<Instruction>.stride
         data.base.storeBytes(of: block.start, toByteOffset: dataUsed, as: Int.self)
         let first = dataUsed + Self.headerBytes
@@ -239,6 +300,7 @@ public final class Translator: CodeTranslator {
         for (index, item) in block.body.enumerated() {
             var instruction = item.instruction
             instruction.ordinal = UInt8(index)
+            instruction.counter = InterpretedCounts.counter(item)
             (places + index).initialize(to: instruction)
             end = item.end - block.start
         }
@@ -255,6 +317,7 @@ public final class Translator: CodeTranslator {
         let first = UnsafeRawPointer(instruction - Int(instruction.pointee.ordinal))
         let start = (first - Self.headerBytes).load(as: Int.self)
         let blockIP = translation.pointee.codePage &+ UInt64(start)
+        counts.count(instruction)
         let before = dropCount
         let outcome = X86CPU.interpret(state, instruction, blockIP: blockIP)
         guard outcome == Outcome.next.rawValue, dropCount != before else { return outcome }
@@ -269,6 +332,7 @@ public final class Translator: CodeTranslator {
     // MARK: forgetting
 
     package func drop(page: UInt64) {
+        if let lockstep, lockstep.forget(page: page) { dropCount &+= 1 }
         guard let keys = pages.removeValue(forKey: page) else { return }
         for key in keys { blocks.removeValue(forKey: key) }
         drops[page, default: 0] += 1
@@ -281,24 +345,13 @@ public final class Translator: CodeTranslator {
         pages.removeAll(keepingCapacity: true)
         drops.removeAll()
         sites.removeAll(keepingCapacity: true)
+        lockstep?.forget()
         table.clear()
         cursor = stubs.end
         dataUsed = 0
         dropCount &+= 1
         statistics.flushes += 1
     }
-}
-
-/// What a translator did so far.
-package struct TranslatorStatistics {
-    package var blocks = 0
-    package var instructions = 0
-    /// Pages whose code changed.
-    package var drops = 0
-    /// Times that all was forgotten.
-    package var flushes = 0
-
-    package init() {}
 }
 
 private func translator(_ state: UnsafeMutableRawPointer) -> Unmanaged<Translator> {
@@ -313,6 +366,15 @@ private func translator(_ state: UnsafeMutableRawPointer) -> Unmanaged<Translato
 private let interpretForTranslation: @convention(c) (UnsafeMutableRawPointer, UInt32) -> Int32 = {
     state, site in
     translator(state)._withUnsafeGuaranteedRef { $0.interpret(Int(site)) }
+}
+
+/// `TranslationState.run` in lockstep mode.
+private let runTranslationInLockstep: @convention(c) (UnsafeMutableRawPointer, UInt64) -> Int32 = {
+    state, linear in
+    translator(state)._withUnsafeGuaranteedRef { translator in
+        // Set together with this function.
+        translator.runInLockstep(linear, translator.lockstep.unsafelyUnwrapped)
+    }
 }
 
 /// `TranslationState.run`.

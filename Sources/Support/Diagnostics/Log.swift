@@ -28,9 +28,15 @@ public struct LogCategory: Hashable, Sendable {
     public static let guestCode = LogCategory(
         name: "in_asm", summary: "show target assembly code for each compiled TB", bit: 16)
 
+    /// Host code that the software CPU makes.
+    public static let hostCode = LogCategory(
+        name: "out_asm", summary: "show generated host assembly code for each compiled TB", bit: 32)
+    /// How each instruction of a translated block is translated.
+    public static let operations = LogCategory(name: "op", summary: "show micro ops for each compiled TB", bit: 64)
+
     /// All of them, in the order of `-d help`.
     public static let all: [LogCategory] = [
-        .guestCode, .interrupts, .processorReset, .unimplemented, .guestErrors,
+        .hostCode, .guestCode, .operations, .interrupts, .processorReset, .unimplemented, .guestErrors,
     ]
 }
 

@@ -106,12 +106,8 @@ extension AssembledMachine {
         } catch { throw UserError("cannot make the software CPU", because: error) }
         return try SoftwareEngine(
             count: spec.topology.count, environment: environment, machineLock: lock, clock: clock,
-            translationBytes: accelerator.translates
-                ? accelerator.translationCacheBytes ?? Self.defaultTranslationBytes : nil)
+            options: try SoftwareEngineOptions(spec, accelerator, messages: messages))
     }
-
-    /// Of the translator's code and what belongs to it, for all processors together.
-    private static let defaultTranslationBytes: UInt64 = 256 << 20
 
     private func makeHardwareEngine(_ system: KVMSystem, _ memory: GuestMemory) throws(UserError) -> any BoardEngine {
         try checkProcessorCount(system.maximumProcessors, "KVM")

@@ -13,6 +13,7 @@ internal import MachineSpec
 internal import PacketPorts
 internal import VirtioDevices
 internal import X86CPU
+internal import X86Translator
 
 // What monitors see and change beside the machine's state: networks, interrupt controllers, the balloon, character
 // devices, threads, processors.
@@ -77,6 +78,14 @@ extension AssembledMachine: InterruptReporting {
         guard let apics = (engine as? SoftwareEngine)?.controllers.bus.localAPICs, apics.indices.contains(processor)
         else { return nil }
         return apics[processor].monitorDescription
+    }
+}
+
+extension AssembledMachine: TranslationReporting {
+    /// What the translators of the software engine's processors did.
+    func translationReport() -> (text: String, opcodes: String)? {
+        guard let software = engine as? SoftwareEngine else { return nil }
+        return runner.whileParked { TranslatorReport(software.softProcessors).map { ($0.text, $0.opcodeText) } }
     }
 }
 

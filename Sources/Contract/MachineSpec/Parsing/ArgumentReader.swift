@@ -253,6 +253,7 @@ struct ArgumentReader {
         case "daemonize": spec.process.daemonizes = true
         case "d": spec.process.logItems = use.value
         case "D": spec.process.logFile = use.value
+        case "perfmap": spec.process.writesPerfMap = true
         case "L": spec.process.dataDirectories.append(use.value)
         case "trace":
             var list = try list(use.value, implied: "enable")

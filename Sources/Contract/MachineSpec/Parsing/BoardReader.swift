@@ -177,6 +177,9 @@ enum BoardReader {
         if let translates = try list.takeBool("jit") {
             for place in found.indices where found[place].kind == .software { found[place].translates = translates }
         }
+        if let isLockstep = try list.takeBool("lockstep") {
+            for place in found.indices where found[place].kind == .software { found[place].isLockstep = isLockstep }
+        }
         if let thread = list.take("thread") {
             guard ["single", "multi"].contains(thread) else {
                 throw OptionValue.refusal(of: thread, for: "thread", among: ["single", "multi"])

@@ -29,7 +29,8 @@ public enum VMMFlags {
         Flag(
             "accel", argument: "[accel=]accelerator[:accelerator][,prop=value]", section: standard,
             "select accelerator (kvm or tcg), the first that works of several\n"
-                + "kernel-irqchip=on|off|split, tb-size=n (MiB), thread=single|multi, jit=on|off"),
+                + "kernel-irqchip=on|off|split, tb-size=n (MiB), thread=single|multi, jit=on|off,\n"
+                + "lockstep=on|off (compare translated code with the interpreter)"),
         Flag(
             "smp", argument: "[[cpus=]n][,maxcpus=n][,sockets=n][,dies=n][,cores=n][,threads=n]", section: standard,
             "set the number of CPUs to 'n' [default=1]"),
@@ -127,6 +128,7 @@ public enum VMMFlags {
         Flag("gdb", argument: "dev", section: expert, "accept gdb connection on 'dev'"),
         Flag("s", section: expert, "shorthand for -gdb tcp::1234"),
         Flag("d", argument: "item1,...", section: expert, "enable logging of specified items ('-d help' for a list)"),
+        Flag("perfmap", section: expert, "name translated code in /tmp/perf-PID.map for perf(1)"),
         Flag("D", argument: "logfile", section: expert, "output log to logfile (default stderr)"),
         Flag("L", argument: "path", section: expert, "set the directory for the BIOS"),
         Flag("enable-kvm", section: expert, "the same as -accel kvm"),

@@ -63,8 +63,10 @@ public struct AcceleratorSpec: Equatable, Sendable {
     public var translationCacheBytes: UInt64?
     /// `thread=single`: all vCPUs share one host thread.
     public var isSingleThreaded = false
-    /// `jit`: hot code is translated to the host's; else all is interpreted.
-    public var translates = false
+    /// `jit`: hot code is translated to the host's, or all is interpreted; nil translates where the host lets it.
+    public var translates: Bool?
+    /// `lockstep`: translated code runs beside the interpreter, and the first difference stops the machine.
+    public var isLockstep = false
     /// This accelerator with its defaults.
     public init(kind: Kind) { self.kind = kind }
 }

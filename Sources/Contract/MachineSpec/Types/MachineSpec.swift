@@ -190,6 +190,8 @@ public struct ProcessSpec: Equatable, Sendable {
     public var logItems: String?
     /// `-D`.
     public var logFile: String?
+    /// `-perfmap`.
+    public var writesPerfMap = false
     /// Patterns of -trace.
     public var tracePatterns: [String] = []
     /// Files of `-trace events=`.

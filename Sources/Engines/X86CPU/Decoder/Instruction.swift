@@ -73,6 +73,8 @@ package struct Instruction {
     package var detail: UInt8 = 0
     /// Instructions of the block before this one.
     package var ordinal: UInt8 = 0
+    /// Among the translator's instructions: what they are counted under (`InterpretedCounts`).
+    package var counter: UInt16 = 0
 
     /// Indices past the general registers that name the words after them in `CPUState`, so that an address is computed
     /// without branches: `zero` and `blockIP`.

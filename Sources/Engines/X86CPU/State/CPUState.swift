@@ -68,6 +68,8 @@ enum Attention {
     static let reconfigured: UInt32 = 1 << 8
     /// In `CPUState.signals` only: a second NMI came before the first was taken.
     static let nonMaskableAgain: UInt32 = 1 << 9
+    /// Other processors wait for their turn.
+    static let turnOver: UInt32 = 1 << 10
 }
 
 /// What is held back until after the next instruction.

@@ -14,6 +14,8 @@ internal import HostSystem
 extension SoftCPU: VirtualCPU {
     public func run() -> CPUExit {
         if hostThreadIdentifier == 0 { hostThreadIdentifier = Int(roost_thread_number()) }
+        turns?.take(self)
+        defer { turns?.release() }
         while true {
             if let exit = turn(limit: .max, sleeps: true) { return exit }
         }
@@ -32,6 +34,10 @@ extension SoftCPU: VirtualCPU {
         state.pointee.systemFlags &= ~Flag.resume
         state.pointee.suspendedStringIP = .max
         if executeBlocks(state, limit: limit) == .fault { return raiseFault() ? nil : .shutdown }
+        if let failure {
+            self.failure = nil
+            return .failed(failure)
+        }
         if state.pointee.hasTaskFault { return raiseTaskFault() }
         if state.pointee.stepsByResult {
             state.pointee.stepsByResult = false
@@ -70,6 +76,7 @@ extension SoftCPU: VirtualCPU {
                 clearAttention(Attention.kick)
                 return .kicked
             }
+            if bits & Attention.turnOver != 0 { yieldTurn() }
             if bits & Attention.codeChanged != 0 { processCodeChanges() }
             if bits & Attention.reconfigured != 0 { applyReconfiguration() }
             clearAttention(
@@ -118,6 +125,7 @@ extension SoftCPU: VirtualCPU {
         // Announced before the last look, so that whoever sets a bit after that look sees that it must wake.
         _ = roost_atomic_or32(sleepWord, 1)
         if roost_atomic_load32(attentionWord) == 0 {
+            turns?.release()
             if idleness.isWorthWatching(blocks) {
                 var patience = Idleness.patience
                 let isWoken = roost_futex_wait(attentionWord, 0, &patience) == 0
@@ -126,6 +134,7 @@ extension SoftCPU: VirtualCPU {
             } else {
                 _ = roost_futex_wait(attentionWord, 0, nil)
             }
+            turns?.take(self)
         }
         _ = roost_atomic_and32(sleepWord, 0)
     }
@@ -134,6 +143,12 @@ extension SoftCPU: VirtualCPU {
     func releaseMemory() {
         blocks.release()
         ProgramPages.release()
+    }
+
+    private func yieldTurn() {
+        clearAttention(Attention.turnOver)
+        turns?.release()
+        turns?.take(self)
     }
 
     // MARK: exceptions

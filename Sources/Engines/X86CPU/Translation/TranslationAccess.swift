@@ -58,6 +58,8 @@ package struct DecodedInstruction {
     package var endsBlock: Bool
     /// Where it is one of the vector instructions that a table describes.
     package var vector: VectorDescription?
+    /// F3 is part of the opcode. A processor without TZCNT, LZCNT or POPCNT ignores it, or knows no such instruction.
+    package var hasMandatoryRepeat = false
 }
 
 /// What the tables say of a vector instruction.
@@ -76,11 +78,11 @@ package struct VectorDescription {
 
 /// Decodes one instruction of code in a mode (`CodeMode.rawValue`), from `available` bytes.
 package func decodeForTranslation(
-    _ bytes: UnsafePointer<UInt8>, available: Int, mode: UInt8, offset: Int
+    _ bytes: UnsafePointer<UInt8>, available: Int, mode: UInt8, offset: Int, on cpu: SoftCPU
 ) -> DecodedInstruction {
     var decoder = InstructionDecoder(
         bytes: bytes, available: available, mode: CodeMode(rawValue: mode),
-        offset: UInt16(truncatingIfNeeded: offset))
+        offset: UInt16(truncatingIfNeeded: offset), features: cpu.features.instructions)
     let result = decoder.decode()
     let flags = decoder.rowFlags
     let status: DecodedInstruction.Status =
@@ -91,9 +93,20 @@ package func decodeForTranslation(
         instruction.handler = tooLongHandler
         instruction.length = UInt8(InstructionDecoder.maximumLength)
     }
+    instruction.counter = UInt16(truncatingIfNeeded: decoder.row ?? OpcodeTable.shared.count)
+    let row = decoder.row.map { OpcodeTable.shared.rows[$0] }
     return DecodedInstruction(
         status: status, instruction: instruction, endsBlock: flags.contains(.endsBlock),
-        vector: status == .complete && flags.contains(.vectorForm) ? describe(instruction) : nil)
+        vector: status == .complete && flags.contains(.vectorForm) ? describe(instruction) : nil,
+        hasMandatoryRepeat: row.map { $0.prefix == .xF3 } ?? false)
+}
+
+/// Kinds of instructions that `Instruction.counter` tells apart: rows of the opcode table, and what is none.
+package var instructionKindCount: Int { OpcodeTable.shared.count + 1 }
+
+/// The mnemonic of such a kind.
+package func instructionName(ofKind kind: Int) -> String {
+    kind < OpcodeTable.shared.count ? OpcodeTable.shared.rows[kind].name : "(undefined)"
 }
 
 private func describe(_ instruction: Instruction) -> VectorDescription? {
@@ -150,6 +163,15 @@ extension SoftCPU {
     }
     package var hostHasAVX: Bool { HostFeatures.host.contains(.avx) }
     package var fetchKey: UInt64 { state.pointee.fetchKey }
+    /// Instructions that the interpreter ran in blocks of its own.
+    package var interpretedInstructions: UInt64 { state.pointee.instructionCount }
+    /// What rip counts from.
+    package var codeBase: UInt64 { state.is64Bit ? 0 : state.segment(SegmentRegister.cs).pointee.base }
+    /// Forgets how data is translated.
+    package func forgetDataTranslations() {
+        let mmu = state.pointee.mmu
+        mmu.pointee.contexts[mmu.pointee.current].flushData()
+    }
     package var isAttentionWanted: Bool { state.pointee.attention != 0 }
 
     package var translationMode: TranslationMode {

@@ -42,7 +42,7 @@ final class CodeReader {
         let available = min(16, Self.pageSize - offset)
         guard provide(offset, available) else { return nil }
         let decoded = decodeForTranslation(
-            bytes + offset, available: available, mode: mode, offset: offset - start)
+            bytes + offset, available: available, mode: mode, offset: offset - start, on: cpu)
         return decoded.status == .incomplete ? nil : decoded
     }
 

@@ -33,7 +33,7 @@ struct Shape {
         } else {
             switch raw.map {
             case 0: shape = ofPrimary(raw, decoded.instruction)
-            case 1: shape = ofMap1(raw, decoded.instruction) ?? ofVectorMove(raw, decoded.instruction)
+            case 1: shape = ofMap1(raw, decoded) ?? ofVectorMove(raw, decoded.instruction)
             case 2: shape = ofMap2(raw, decoded.instruction) ?? ofVectorMove(raw, decoded.instruction)
             default: shape = nil
             }
@@ -86,8 +86,8 @@ struct Shape {
         }
     }
 
-    private static func ofMap1(_ raw: RawInstruction, _ instruction: Instruction) -> Shape? {
-        let size = instruction.operandSize
+    private static func ofMap1(_ raw: RawInstruction, _ decoded: DecodedInstruction) -> Shape? {
+        let size = decoded.instruction.operandSize
         switch raw.opcode {
         case 0x40...0x4F, 0xAF: return general(size, reg: true)
         case 0x90...0x9F: return Shape(reg: .none, rm: .byte, bytes: 1, writesMemory: true)
@@ -102,7 +102,7 @@ struct Shape {
         case 0xB7, 0xBF: return Shape(reg: .general, rm: .general, bytes: 2)
         case 0xB8, 0xBC, 0xBD:
             var shape = general(size, reg: true)
-            shape.hasMandatoryPrefix = raw.repeatPrefix == 0xF3
+            shape.hasMandatoryPrefix = decoded.hasMandatoryRepeat
             return shape
         case 0xC3: return general(size, reg: true, writes: true)
         case 0xC7:

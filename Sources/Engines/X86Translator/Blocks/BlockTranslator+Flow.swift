@@ -225,7 +225,7 @@ extension BlockTranslator {
         _ from: UnsafeMutablePointer<UInt8>, _ target: Int, _ flags: FlagPlace, _ source: Int
     ) {
         let isSaved = flags == .saved
-        if target == start {
+        if target == start, !isAlone {
             // Its own start: known already.
             Emitter.link(from, to: isSaved ? entries.saved : entries.native)
             return

@@ -81,6 +81,10 @@ struct BlockTranslator {
     var hasFPU = false
     /// Offset of the block's instructions in the data area.
     var dataOffset = 0
+    /// Nothing is linked with it, not even itself, and it ends before what lockstep mode runs once.
+    var isAlone = false
+    /// Instructions at most.
+    var limit = BlockTranslator.maximumInstructions
     /// First index that `sites` will have in the translator's list.
     let firstSite: Int
     var entries: BlockEntries
@@ -108,7 +112,7 @@ struct BlockTranslator {
     /// - Returns: false where not even its first instruction lies in the page whole.
     mutating func decode() -> Bool {
         var offset = start
-        while body.count < Self.maximumInstructions,
+        while body.count < limit,
             let decoded = reader.decode(at: offset, from: start)
         {
             let raw = RawInstruction(reader.pointer(offset), count: Int(decoded.instruction.length))
@@ -116,8 +120,11 @@ struct BlockTranslator {
             if kind == .shaped || kind == .verbatim, !isAllowed(raw, decoded) { kind = .interpreted }
             if kind == .floating, !mode.hasFPU { kind = .interpreted }
             let effect = kind == .interpreted ? .unknown : FlagEffect.of(raw, decoded)
-            body.append(
-                BlockInstruction(decoded: decoded, raw: raw, kind: kind, effect: effect, offset: offset))
+            let item = BlockInstruction(
+                decoded: decoded, raw: raw, kind: kind, effect: effect, offset: offset)
+            if isAlone, !body.isEmpty, !LockstepRegion.isComparable(item) { break }
+            body.append(item)
+            if isAlone, !LockstepRegion.isComparable(item) { break }
             offset += Int(decoded.instruction.length)
             if decoded.status == .undefined || decoded.endsBlock || endsBlock(kind, raw) { break }
         }

@@ -82,6 +82,16 @@ enum InfoTable {
         HumanCommand("tlb", "", "show virtual to physical memory mappings") { (call) throws(HumanFailure) in
             call.print(try tables(call)?.tlbText ?? "PG disabled\n")
         },
+        HumanCommand("jit", "", "show dynamic compiler info") { (call) throws(HumanFailure) in
+            do throws(QMPError) { call.print(try TranslationText.report(call.machine)) } catch {
+                throw .failed(error.description)
+            }
+        },
+        HumanCommand("opcount", "", "show dynamic compiler opcode counters") { (call) throws(HumanFailure) in
+            do throws(QMPError) { call.print(try TranslationText.opcodes(call.machine)) } catch {
+                throw .failed(error.description)
+            }
+        },
         HumanCommand("lapic", "[apic-id]", "show local apic state") { (call) throws(HumanFailure) in
             let index = call.hasMore ? Int(clamping: try call.expression()) : call.monitor.processor?.index ?? 0
             guard let text = (call.machine as? any InterruptReporting)?.localControllerReport(processor: index) else {

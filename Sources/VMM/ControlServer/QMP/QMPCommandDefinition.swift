@@ -89,7 +89,8 @@ struct QMPCommandDefinition: Sendable {
 /// All commands.
 enum QMPCommandTable {
     static let all: [QMPCommandDefinition] =
-        protocolCommands + machineCommands + displayCommands + mediaCommands + processorCommands + blockCommands
+        protocolCommands + machineCommands + displayCommands + mediaCommands + processorCommands + translationCommands
+        + blockCommands
         + characterCommands + objectCommands
         + deviceCommands + descriptorCommands + probingCommands + migrationCommands
 

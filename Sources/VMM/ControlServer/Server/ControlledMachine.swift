@@ -139,6 +139,12 @@ public protocol ThreadReporting: ControlledMachine {
     var ioThreads: [(name: String, hostIdentifier: Int)] { get }
 }
 
+/// A machine whose processors may translate code.
+public protocol TranslationReporting: ControlledMachine {
+    /// `info jit` and `info opcount`; nil where nothing is translated.
+    func translationReport() -> (text: String, opcodes: String)?
+}
+
 /// A machine with a memory balloon.
 public protocol BalloonControlling: ControlledMachine {
     /// Bytes that the guest has now; nil without a balloon device.

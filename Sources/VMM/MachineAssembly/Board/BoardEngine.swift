@@ -9,7 +9,6 @@ internal import KVMEngine
 internal import MachineModel
 internal import StateCoding
 internal import X86CPU
-internal import X86Translator
 
 /// What a board needs of an execution engine: processors, and interrupt controllers that belong to it.
 protocol BoardEngine: AnyObject {
@@ -51,7 +50,7 @@ final class SoftwareEngine: BoardEngine {
         var timestamp: UInt64 { processor.timestamp }
         var timestampFrequency: UInt64 { SoftCPU.timestampFrequency }
     }
-    private var softProcessors: [SoftCPU] = []
+    private(set) var softProcessors: [SoftCPU] = []
     var processors: [any VirtualCPU] { softProcessors }
     private var pairs: [Pair] = []
 
@@ -61,22 +60,16 @@ final class SoftwareEngine: BoardEngine {
 
     init(
         count: Int, environment: SoftCPU.Environment, machineLock: Lock, clock: any MachineClock,
-        translationBytes: UInt64?
+        options: SoftwareEngineOptions
     ) throws(UserError) {
+        let turns = options.isSingleThreaded && count > 1 ? ProcessorTurns() : nil
         for index in 0..<count {
             let processor: SoftCPU
             do throws(Errno) { processor = try SoftCPU(index: index, environment: environment) } catch {
                 throw UserError("the host has no room for vCPU \(index): \(error)")
             }
-            if let bytes = translationBytes {
-                do throws(Errno) {
-                    try Translator.install(on: processor, cacheBytes: Int(bytes) / count)
-                } catch {
-                    throw UserError(
-                        "cannot map memory for translated code", because: error,
-                        remedy: "interpret with -accel tcg,jit=off")
-                }
-            }
+            processor.turns = turns
+            try options.installTranslator(on: processor, of: count)
             let apic = LocalAPIC(
                 identifier: UInt32(index), isBootstrap: index == 0, bus: controllers.bus, machineLock: machineLock,
                 clock: clock, physicalAddressBits: environment.model.physicalAddressBits)

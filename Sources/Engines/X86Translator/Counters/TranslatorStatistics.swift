@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a translator did since its processor was made.
+package struct TranslatorStatistics: Sendable {
+    /// Blocks that were translated.
+    package var blocks = 0
+    /// Instructions in them.
+    package var instructions = 0
+    /// Bytes of guest code in them.
+    package var guestBytes = 0
+    /// The most guest bytes in one of them.
+    package var largestBlock = 0
+    /// Bytes of host code made for them.
+    package var hostBytes = 0
+    /// Jumps that were linked to their targets.
+    package var links = 0
+    /// Pages whose code changed.
+    package var drops = 0
+    /// Times that all was forgotten.
+    package var flushes = 0
+    /// Returns of translated code to the run loop.
+    package var exits = 0
+
+    /// Nothing happened yet.
+    package init() {}
+
+    mutating func note(_ block: BlockTranslator, hostBytes count: Int) {
+        let bytes = (block.body.last?.end ?? block.start) - block.start
+        blocks += 1
+        instructions += block.body.count
+        guestBytes += bytes
+        largestBlock = max(largestBlock, bytes)
+        hostBytes += count
+    }
+
+    static func += (sum: inout TranslatorStatistics, other: TranslatorStatistics) {
+        sum.blocks += other.blocks
+        sum.instructions += other.instructions
+        sum.guestBytes += other.guestBytes
+        sum.largestBlock = max(sum.largestBlock, other.largestBlock)
+        sum.hostBytes += other.hostBytes
+        sum.links += other.links
+        sum.drops += other.drops
+        sum.flushes += other.flushes
+        sum.exits += other.exits
+    }
+}
