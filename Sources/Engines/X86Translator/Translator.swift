@@ -52,7 +52,7 @@ public final class Translator: CodeTranslator {
         (BlockTranslator.maximumInstructions + 1) * MemoryLayout<Instruction>.stride + headerBytes
     /// Before a block's instructions: its offset in the page.
     private static let headerBytes = 8
-    private static let modeBits: UInt64 = 12
+    private static let modeBits: UInt64 = 14
 
     /// Gives a processor a translator.
     /// - Parameters:
@@ -178,6 +178,7 @@ public final class Translator: CodeTranslator {
     func modeKey(_ cpu: SoftCPU) -> UInt64 {
         cpu.fetchKey & 0xFF | (mode.hasSSE ? 1 << 8 : 0) | (mode.hasAVX ? 1 << 9 : 0)
             | (mode.masksVectorTraps ? 1 << 10 : 0) | (mode.hasFPU ? 1 << 11 : 0)
+            | (mode.isFSOpen ? 1 << 12 : 0) | (mode.isGSOpen ? 1 << 13 : 0)
     }
 
     /// - Returns: where the code of a linear address runs.

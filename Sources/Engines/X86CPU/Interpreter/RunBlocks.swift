@@ -17,7 +17,7 @@ func executeBlocks(_ state: State, limit: UInt64) -> Outcome {
     let isLimited = codeLimit < 0xFFFF_FFFF
     state.pointee.fetchKey = state.pointee.fetchKey & ~0xFF | UInt64(mode.rawValue)
     let end = state.pointee.instructionCount &+ min(limit, UInt64(Int64.max))
-    let translated = limit == 1 || !mode.is64 ? nil : state.pointee.translation.run
+    let translated = limit == 1 || !mode.isTranslatable ? nil : state.pointee.translation.run
     while true {
         let linear = state.codeLinear(codeBase &+ state.pointee.rip)
         let entry = state.pointee.jumpCache + JumpCache.index(linear)

@@ -140,6 +140,8 @@ package struct TranslationMode: Equatable {
     package var masksVectorTraps: Bool
     /// x87 instructions are allowed, and none of its exceptions is unmasked or pending.
     package var hasFPU: Bool
+    /// Of 32-bit code: FS, and GS, can be used without a look at their limits and rights.
+    package var isFSOpen = false, isGSOpen = false
 
     package init(hasSSE: Bool, hasAVX: Bool, masksVectorTraps: Bool, hasFPU: Bool) {
         self.hasFPU = hasFPU
@@ -177,7 +179,7 @@ extension SoftCPU {
     package var translationMode: TranslationMode {
         let blocked = state.pointee.cr0 & (VectorControl.emulation | VectorControl.taskSwitched)
         let both = VectorControl.xcr0SSE | VectorControl.xcr0AVX
-        return TranslationMode(
+        var mode = TranslationMode(
             hasSSE: blocked == 0 && state.pointee.cr4 & VectorControl.osFXSR != 0,
             hasAVX: blocked & VectorControl.taskSwitched == 0
                 && state.pointee.cr4 & VectorControl.osXSAVE != 0
@@ -185,6 +187,11 @@ extension SoftCPU {
             masksVectorTraps: state.pointee.mxcsr & 0x1F80 == 0x1F80,
             hasFPU: blocked == 0 && state.fpuControl & FPUStatus.flags == FPUStatus.flags
                 && state.fpuStatus & FPUStatus.summary == 0)
+        if !state.is64Bit {
+            mode.isFSOpen = isOpen(segment: SegmentRegister.fs)
+            mode.isGSOpen = isOpen(segment: SegmentRegister.gs)
+        }
+        return mode
     }
 
     /// The guest-physical address of code; nil where its fetch faults.

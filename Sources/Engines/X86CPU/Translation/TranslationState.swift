@@ -18,6 +18,8 @@ package struct TranslationState {
     package var globalEpoch: UInt64 = 0
     /// For code that needs a place to put a register.
     package var stash: UInt64 = 0
+    /// As `stash`, for a second one.
+    package var stringTarget: UInt64 = 0
     /// Which of the host's registers are the guest's: bit 0 the vectors and MXCSR, bit 1 x87.
     package var loadedUnits: UInt32 = 0
     /// Entries of a block before it is worth translating.

@@ -21,6 +21,9 @@ final class CodeReader {
         bytes = buffer
     }
 
+    var is64: Bool { mode & StateLayout.codeWidthMask == StateLayout.codeWidth64 }
+    var showsRDTSCP: Bool { cpu.showsRDTSCP }
+
     func pointer(_ offset: Int) -> UnsafePointer<UInt8> { UnsafePointer(bytes + offset) }
 
     /// - Returns: false where the page is no memory.
@@ -53,7 +56,7 @@ final class CodeReader {
             guard let decoded = decode(at: offset, from: offset), decoded.status == .complete else {
                 return true
             }
-            let raw = RawInstruction(bytes + offset, count: Int(decoded.instruction.length))
+            let raw = RawInstruction(bytes + offset, count: Int(decoded.instruction.length), is64: is64)
             let kind = InstructionKind(raw, decoded)
             if kind == .interpreted { return true }
             let effect = FlagEffect.of(raw, decoded)

@@ -34,6 +34,8 @@ struct FlagEffect: OptionSet {
         switch raw.opcode {
         case 0x00..<0x40: return ofArithmetic(raw.opcode >> 3 & 7)
         case 0x80...0x83: return ofArithmetic(raw.digit)
+        case 0x40...0x4F: return .writes
+        case 0x9C: return .reads
         case 0x69, 0x6B, 0x84, 0x85, 0xA8, 0xA9: return .replacing
         case 0x70...0x7F: return .reads
         case 0x9E: return .writes

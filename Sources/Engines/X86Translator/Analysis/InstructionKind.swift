@@ -2,7 +2,7 @@
 
 internal import X86CPU
 
-/// How an instruction of 64-bit code is translated.
+/// How an instruction of 64- or 32-bit code is translated.
 enum InstructionKind: Equatable {
     /// By a call of the interpreter.
     case interpreted
@@ -14,6 +14,8 @@ enum InstructionKind: Equatable {
     case shaped
     /// By code of its own.
     case special
+    /// One of the system instructions and string instructions with code of their own.
+    case system
     /// On the x87 unit.
     case floating
     /// Ends the block, or leads out of it.
@@ -22,11 +24,13 @@ enum InstructionKind: Equatable {
     init(_ raw: RawInstruction, _ decoded: DecodedInstruction) {
         if decoded.status != .complete {
             self = .interpreted
+        } else if BlockTranslator.isSystem(raw, decoded) {
+            self = .system
         } else if decoded.vector != nil || raw.isVEX {
             self = Self.ofVector(raw, decoded)
         } else {
             switch raw.map {
-            case 0: self = Self.ofPrimary(raw, decoded.instruction)
+            case 0: self = raw.is64 ? Self.ofPrimary(raw, decoded.instruction) : Self.ofLegacy(raw, decoded.instruction)
             case 1: self = Self.ofMap1(raw, decoded)
             default: self = Shape.of(raw, decoded) == nil ? .interpreted : .shaped
             }
@@ -44,6 +48,24 @@ enum InstructionKind: Equatable {
         -> InstructionKind
     {
         Shape.of(raw, decoded) == nil ? .interpreted : .shaped
+    }
+
+    /// Of the one-byte opcodes of 32-bit code. Words of the stack and targets have 32 bits.
+    private static func ofLegacy(_ raw: RawInstruction, _ instruction: Instruction) -> InstructionKind {
+        let isUsual = instruction.operandSize == 2
+        switch raw.opcode {
+        case 0x40...0x4F: return .special
+        case 0x50...0x5F, 0x68, 0x6A, 0xC9: return isUsual ? .special : .interpreted
+        case 0x63: return .interpreted
+        case 0xA0...0xA3: return instruction.addressSize == 2 ? .special : .interpreted
+        case 0x70...0x7F, 0xE8, 0xE9, 0xEB, 0xC2, 0xC3: return isUsual ? .flow : .interpreted
+        case 0xE2, 0xE3: return isUsual && instruction.addressSize == 2 ? .flow : .interpreted
+        case 0xFF where raw.digit >= 2:
+            guard isUsual else { return .interpreted }
+            if raw.digit == 6 { return raw.isMemory ? .special : .interpreted }
+            return ofGroup5(raw, instruction)
+        default: return ofPrimary(raw, instruction)
+        }
     }
 
     private static func ofPrimary(_ raw: RawInstruction, _ instruction: Instruction)
@@ -92,10 +114,11 @@ enum InstructionKind: Equatable {
     {
         switch raw.opcode {
         case 0x0D, 0x18...0x1F: return .nothing
-        case 0x80...0x8F: return .flow
+        case 0x80...0x8F: return raw.is64 || decoded.instruction.operandSize == 2 ? .flow : .interpreted
         case 0xAE:
             // The fences.
             return !raw.isMemory && raw.digit >= 5 && raw.prefix == 0 ? .verbatim : .interpreted
+        case 0xA3, 0xAB, 0xB3, 0xBB: return raw.isMemory ? .special : shaped(raw, decoded)
         case 0xC8...0xCF: return decoded.instruction.operandSize == 1 ? .interpreted : .special
         default: return shaped(raw, decoded)
         }

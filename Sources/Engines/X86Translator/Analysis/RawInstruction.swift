@@ -18,11 +18,14 @@ struct RawInstruction {
     var opcode: UInt8 = 0
     /// The byte after the opcode; no modrm byte for opcodes without.
     var modRM: UInt8 = 0
+    /// Of 64-bit code; else of 32-bit code.
+    var is64 = true
     /// Where the bytes after the opcode begin.
     var operandStart = 0
 
     /// - Parameter bytes: `count` bytes of one whole instruction.
-    init(_ bytes: UnsafePointer<UInt8>, count: Int) {
+    init(_ bytes: UnsafePointer<UInt8>, count: Int, is64: Bool) {
+        self.is64 = is64
         var position = 0
         func byte(_ index: Int) -> UInt8 { index < count ? bytes[index] : 0 }
         prefixes: while position < count {
@@ -31,7 +34,7 @@ struct RawInstruction {
             case 0xF2, 0xF3: repeatPrefix = byte(position)
             case 0xF0: isLocked = true
             case 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x67: break
-            case 0x40...0x4F:
+            case 0x40...0x4F where is64:
                 rex = byte(position)
                 position += 1
                 continue prefixes
@@ -42,7 +45,7 @@ struct RawInstruction {
         }
         opcode = byte(position)
         position += 1
-        if opcode == 0xC4 || opcode == 0xC5 {
+        if opcode == 0xC4 || opcode == 0xC5, is64 || byte(position) >= 0xC0 {
             position = parseVEX(byte(position), byte(position + 1), at: position)
             opcode = byte(position)
             position += 1
@@ -74,7 +77,9 @@ struct RawInstruction {
             rex |= (first & 0x40 == 0 ? 2 : 0) | (first & 0x20 == 0 ? 1 : 0)
             isWide = second & 0x80 != 0
         }
-        vvvv = ~last >> 3 & 15
+        // Outside 64-bit code there are eight registers.
+        if !is64 { rex = 0x40 }
+        vvvv = ~last >> 3 & (is64 ? 15 : 7)
         is256 = last & 4 != 0
         prefix = [0, 0x66, 0xF3, 0xF2][Int(last & 3)]
         return position + (isShort ? 1 : 2)

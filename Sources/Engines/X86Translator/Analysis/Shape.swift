@@ -106,9 +106,11 @@ struct Shape {
             return shape
         case 0xC3: return general(size, reg: true, writes: true)
         case 0xC7:
-            // CMPXCHG8B.
-            guard raw.digit == 1, raw.isMemory, !raw.isWide else { return nil }
-            return Shape(reg: .none, rm: .general, bytes: 8, writesMemory: true)
+            // CMPXCHG8B and CMPXCHG16B.
+            guard raw.digit == 1, raw.isMemory else { return nil }
+            return Shape(
+                reg: .none, rm: .general, bytes: raw.isWide ? 16 : 8, writesMemory: true,
+                alignment: raw.isWide ? 15 : 0)
         default: return nil
         }
     }

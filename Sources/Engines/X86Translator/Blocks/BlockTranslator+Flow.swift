@@ -6,6 +6,7 @@ internal import X86CPU
 extension BlockTranslator {
     mutating func emitFlow(_ index: Int) {
         let item = body[index]
+        if !is64, emitLegacyFlow(index) { return }
         if item.raw.map == 1 { return emitConditional(item, item.raw.opcode & 15) }
         switch item.raw.opcode {
         case 0x70...0x7F: emitConditional(item, item.raw.opcode & 15)
@@ -30,9 +31,11 @@ extension BlockTranslator {
     private mutating func emitCounted(_ item: BlockInstruction) {
         let jumpBytes: UInt8 = 5
         if item.raw.opcode == 0xE2 {
-            emitter.address(Host.rcx, .memory(Host.rcx, -1))
+            emitter.address(Host.rcx, .memory(Host.rcx, -1), wide: is64)
             emitter.bytes(0xE3, jumpBytes)
         } else {
+            // JECXZ in 32-bit code.
+            if !is64 { emitter.byte(0x67) }
             emitter.bytes(0xE3, 2, 0xEB, jumpBytes)
         }
         leave(by: emitter.jump(), to: item.nearTarget ?? 0, from: item.offset)
@@ -49,7 +52,7 @@ extension BlockTranslator {
         }
     }
 
-    private mutating func emitTransfer(to target: Int, _ item: BlockInstruction) {
+    mutating func emitTransfer(to target: Int, _ item: BlockInstruction) {
         if isNear(target) {
             leave(by: emitter.jump(), to: target, from: item.offset)
         } else {
@@ -73,7 +76,8 @@ extension BlockTranslator {
     private mutating func emitTarget(_ offset: Int) {
         emitter.load(Host.scratch0, .state(StateLayout.codePage))
         if offset != 0 {
-            emitter.address(Host.scratch0, .memory(Host.scratch0, Int32(truncatingIfNeeded: offset)))
+            emitter.address(
+                Host.scratch0, .memory(Host.scratch0, Int32(truncatingIfNeeded: offset)), wide: is64)
         }
     }
 

@@ -38,7 +38,8 @@ extension BlockTranslator {
     mutating func addSegment(_ item: BlockInstruction) {
         let segment = item.instruction.segment
         guard segment == 4 || segment == 5 else { return }
-        emitter.op(0x03, Host.scratch0, .state(StateLayout.segmentBase(segment)))
+        // Linear addresses of 32-bit code end at 4 GiB.
+        emitter.op(0x03, Host.scratch0, .state(StateLayout.segmentBase(segment)), wide: is64)
     }
 
     private mutating func emitSum(

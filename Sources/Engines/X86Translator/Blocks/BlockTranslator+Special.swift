@@ -6,7 +6,11 @@ internal import X86CPU
 extension BlockTranslator {
     mutating func emitSpecial(_ index: Int) {
         let item = body[index]
-        if item.raw.map == 1 { return emitByteSwap(item) }
+        defer { noteFlags(item) }
+        if item.raw.map == 1 {
+            return item.raw.opcode < 0xC0 ? emitBitString(index) : emitByteSwap(item)
+        }
+        if !is64, emitLegacy(index) { return }
         switch item.raw.opcode {
         case 0x50...0x57: emitPush(index, register: item.raw.opcodeRegister)
         case 0x58...0x5F: emitPop(index, item.raw.opcodeRegister)
@@ -18,7 +22,6 @@ extension BlockTranslator {
         case 0xF6, 0xF7: emitDivision(index)
         default: emitPushMemory(index)
         }
-        noteFlags(item)
     }
 
     // MARK: stack

@@ -115,10 +115,15 @@ struct BlockTranslator {
         while body.count < limit,
             let decoded = reader.decode(at: offset, from: start)
         {
-            let raw = RawInstruction(reader.pointer(offset), count: Int(decoded.instruction.length))
+            let raw = RawInstruction(
+                reader.pointer(offset), count: Int(decoded.instruction.length), is64: reader.is64)
             var kind = InstructionKind(raw, decoded)
             if kind == .shaped || kind == .verbatim, !isAllowed(raw, decoded) { kind = .interpreted }
             if kind == .floating, !mode.hasFPU { kind = .interpreted }
+            if kind == .system, raw.map == 1, raw.modRM == 0xF9, raw.opcode == 1, !reader.showsRDTSCP {
+                kind = .interpreted
+            }
+            if !reader.is64, !isReachable(decoded) { kind = .interpreted }
             let effect = kind == .interpreted ? .unknown : FlagEffect.of(raw, decoded)
             let item = BlockInstruction(
                 decoded: decoded, raw: raw, kind: kind, effect: effect, offset: offset)
@@ -213,6 +218,7 @@ struct BlockTranslator {
         case .verbatim: emitVerbatim(item)
         case .shaped: emitShaped(index)
         case .special: emitSpecial(index)
+        case .system: emitSystem(index)
         case .floating: emitFloating(index)
         case .flow: emitFlow(index)
         }

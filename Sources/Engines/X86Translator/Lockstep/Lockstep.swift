@@ -25,6 +25,7 @@ final class Lockstep {
     static let flushInterval: UInt64 = 61
 
     deinit {
+        journal.deallocate()
         before.deallocate()
         interpreted.deallocate()
         translated.deallocate()
@@ -125,10 +126,9 @@ extension Translator {
         cpu.capture(lockstep.before, units: region.usesUnits)
         cpu.saveFlagsForTranslation()
         let drops = dropCount
-        for (index, item) in region.items.enumerated() {
+        for index in 0..<region.count {
             // Code that was changed is decoded anew.
-            guard drops == dropCount, LockstepRegion.isComparable(item),
-                lockstep.journal.note(region.accesses(index, cpu, blockIP: blockIP), cpu)
+            guard drops == dropCount, region.prepare(index, cpu, blockIP: blockIP, &lockstep.journal)
             else { return finish(index, region, blockIP, cpu) }
             switch X86CPU.interpret(state, region.instructions + index, blockIP: blockIP) {
             case Outcome.next.rawValue: continue
@@ -138,7 +138,7 @@ extension Translator {
                 return finish(index, region, blockIP, cpu)
             }
         }
-        return finish(region.items.count, region, blockIP, cpu)
+        return finish(region.count, region, blockIP, cpu)
     }
 
     private func finish(_ count: Int, _ region: LockstepRegion, _ blockIP: UInt64, _ cpu: SoftCPU) -> Int {
@@ -162,7 +162,7 @@ extension Translator {
     /// - Returns: why translated code came back; nil where there is none.
     private func runTranslated(_ region: LockstepRegion, _ count: Int, _ cpu: SoftCPU) -> UInt32? {
         var entry = region.entry
-        if count < region.items.count {
+        if count < region.count {
             guard let physical = cpu.physicalCode(at: translation.pointee.codePage &+ UInt64(region.start)),
                 let part = translateAlone(physical, keyOf(physical, cpu), limit: count, cpu)
             else { return nil }
@@ -185,15 +185,17 @@ extension Translator {
     private func report(
         _ region: LockstepRegion, _ count: Int, _ reason: UInt32, _ lockstep: Lockstep, _ cpu: SoftCPU
     ) {
-        let defined = region.definedFlags(after: count)
+        let defined = region.flagsAfter[count - 1]
         let flagsDiffer =
             (lockstep.interpreted[ComparedState.flags] ^ lockstep.translated[ComparedState.flags]) & defined != 0
+        let agrees =
+            lockstep.interpreted.agrees(with: lockstep.translated, units: region.usesUnits) && !flagsDiffer
+        if agrees, lockstep.journal.agrees, reason != UInt32(Outcome.fault.rawValue) { return }
         var lines = lockstep.journal.differences()
-        if !lockstep.interpreted.agrees(with: lockstep.translated, units: region.usesUnits) || flagsDiffer {
+        if !agrees {
             lines += lockstep.interpreted.differences(from: lockstep.translated, units: region.usesUnits)
         }
         if reason == UInt32(Outcome.fault.rawValue) { lines.append("translated code faulted") }
-        guard !lines.isEmpty else { return }
         let code = region.items[..<count].map {
             "  +\($0.offset - region.start) \(instructionName(ofKind: Int($0.instruction.counter))) (\($0.kind))"
         }

@@ -8,65 +8,78 @@ struct LockstepJournal {
         var linear: UInt64
         var place: UnsafeMutableRawPointer
         var count: Int
+        /// In `before` and `after`.
         var offset: Int
     }
 
     private var entries: [Entry] = []
-    private var before: [UInt8] = []
-    private var after: [UInt8] = []
+    private var used = 0
+    /// Room for the longest writes of a block's every instruction.
+    private let before = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 64)
+    private let after = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 64)
 
     private static let pageSize: UInt64 = 4096
+    private static let capacity = 64 * BlockTranslator.maximumInstructions
+
+    func deallocate() {
+        before.deallocate()
+        after.deallocate()
+    }
 
     mutating func clear() {
         entries.removeAll(keepingCapacity: true)
-        before.removeAll(keepingCapacity: true)
-        after.removeAll(keepingCapacity: true)
+        used = 0
     }
 
     /// Notes what lies where an instruction is about to write.
     /// - Returns: false where some of its memory is no RAM, or the access faults.
-    mutating func note(_ accesses: [LockstepRegion.Access], _ cpu: SoftCPU) -> Bool {
-        for access in accesses {
-            let first = min(access.bytes, Int(Self.pageSize - (access.linear & (Self.pageSize - 1))))
-            guard note(access, at: access.linear, first, cpu) else { return false }
-            guard first == access.bytes || note(access, at: access.linear &+ UInt64(first), access.bytes - first, cpu)
-            else { return false }
-        }
-        return true
+    mutating func note(_ linear: UInt64, _ bytes: Int, isWrite: Bool, _ cpu: SoftCPU) -> Bool {
+        let first = min(bytes, Int(Self.pageSize - (linear & (Self.pageSize - 1))))
+        guard notePart(linear, first, isWrite, cpu) else { return false }
+        return first == bytes || notePart(linear &+ UInt64(first), bytes - first, isWrite, cpu)
     }
 
-    private mutating func note(_ access: LockstepRegion.Access, at linear: UInt64, _ count: Int, _ cpu: SoftCPU) -> Bool
-    {
-        guard let place = cpu.hostPlace(of: linear, size: count, isWrite: access.isWrite) else { return false }
-        guard access.isWrite else { return true }
-        entries.append(Entry(linear: linear, place: place, count: count, offset: before.count))
-        before += UnsafeRawBufferPointer(start: place, count: count)
+    private mutating func notePart(_ linear: UInt64, _ count: Int, _ isWrite: Bool, _ cpu: SoftCPU) -> Bool {
+        guard let place = cpu.hostPlace(of: linear, size: count, isWrite: isWrite) else { return false }
+        guard isWrite else { return true }
+        guard used + count <= Self.capacity else { return false }
+        entries.append(Entry(linear: linear, place: place, count: count, offset: used))
+        (before + used).copyMemory(from: place, byteCount: count)
+        used += count
         return true
     }
 
     /// Keeps what was written, and puts back what was there.
-    mutating func undo() {
-        for entry in entries { after += UnsafeRawBufferPointer(start: entry.place, count: entry.count) }
+    func undo() {
+        for entry in entries { (after + entry.offset).copyMemory(from: entry.place, byteCount: entry.count) }
         for entry in entries.reversed() {
-            before.withUnsafeBytes {
-                entry.place.copyMemory(from: $0.baseAddress.unsafelyUnwrapped + entry.offset, byteCount: entry.count)
-            }
+            entry.place.copyMemory(from: before + entry.offset, byteCount: entry.count)
         }
     }
 
-    /// Lines for people about memory that does not hold what the interpreter had written.
+    /// Memory holds what the interpreter had written.
+    var agrees: Bool { entries.allSatisfy(agrees) }
+
+    private func agrees(_ entry: Entry) -> Bool {
+        let (a, b) = (UnsafeRawPointer(after + entry.offset), UnsafeRawPointer(entry.place))
+        for index in 0..<entry.count
+        where a.load(fromByteOffset: index, as: UInt8.self) != b.load(fromByteOffset: index, as: UInt8.self) {
+            return false
+        }
+        return true
+    }
+
+    /// Lines for people about memory that does not.
     func differences() -> [String] {
-        var lines: [String] = []
-        for entry in entries {
-            let wanted = after[entry.offset..<entry.offset + entry.count]
-            let found = UnsafeRawBufferPointer(start: entry.place, count: entry.count)
-            guard !found.elementsEqual(wanted) else { continue }
-            lines.append("memory at 0x\(String(entry.linear, radix: 16)): \(hex(wanted)), \(hex(found))")
+        entries.filter { !agrees($0) }.map { entry in
+            "memory at 0x\(String(entry.linear, radix: 16)): \(hex(after + entry.offset, entry.count)), "
+                + hex(entry.place, entry.count)
         }
-        return lines
     }
 
-    private func hex(_ bytes: some Sequence<UInt8>) -> String {
-        bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: " ")
+    private func hex(_ place: UnsafeMutableRawPointer, _ count: Int) -> String {
+        UnsafeRawBufferPointer(start: place, count: count).map {
+            ($0 < 16 ? "0" : "") + String($0, radix: 16)
+        }.joined(separator: " ")
     }
 }

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// What translated code of system instructions reads and changes.
+extension StateLayout {
+    private static func place<Field>(_ field: KeyPath<CPUState, Field>) -> Int32 {
+        // All are stored properties.
+        Int32(MemoryLayout<CPUState>.offset(of: field).unsafelyUnwrapped)
+    }
+
+    package static let stringTarget = place(\.translation.stringTarget)
+    /// Of `CodeMode.rawValue`: which bits tell the width of code, and what they are for 64-bit code.
+    package static let codeWidthMask: UInt8 = 3, codeWidth64 = CodeWidth.bits64.rawValue
+    package static let systemFlags = place(\.systemFlags)
+    package static let privilege = place(\.cpl)
+    package static let signals = place(\.signals)
+    package static let control4 = place(\.cr4)
+    package static let accessRights = place(\.accessClass)
+    package static let timeOffset = place(\.tscOffset)
+    package static let timeAuxiliary = place(\.tscAux)
+    package static let otherGSBase = place(\.kernelGSBase)
+}
+
+/// Values in those fields.
+package enum SystemValue {
+    package static let interruptFlag = Int32(Flag.interrupt), directionFlag = Int32(Flag.direction)
+    package static let accessFlag = Int32(Flag.alignmentCheck)
+    /// What PUSHF does not show.
+    package static let hiddenFlags = Int32(Flag.virtual8086 | Flag.resume)
+    /// OF in RFLAGS.
+    package static let overflowShift = UInt8(Flag.overflow.trailingZeroBitCount)
+    /// The arithmetic flags that LAHF gives.
+    package static let lowFlags = Int32(Flag.arithmetic & 0xFF)
+    package static let interruptRequest = Int32(Attention.interrupt)
+    package static let timeStampDisable = UInt8(ControlRegister4.timeStampDisable)
+    /// CR4.SMAP: the byte of CR4 and the bit in it.
+    package static let smapByte = Int32(ControlRegister4.smap.trailingZeroBitCount / 8)
+    package static let smapBit = UInt8(1 << (ControlRegister4.smap.trailingZeroBitCount % 8))
+    package static let supervisor = UInt8(AccessClass.supervisor.rawValue)
+    package static let supervisorWithUserAccess = UInt8(AccessClass.supervisorWithUserAccess.rawValue)
+    /// Bytes from the TLBs of the one of these classes to those of the other.
+    package static let tlbDistance = Int32(TLBContext.size * MemoryLayout<TLBEntry>.stride)
+}
+
+extension SoftCPU {
+    package var showsRDTSCP: Bool { features.has.contains(.rdtscp) }
+
+    /// Whether data in FS (4) or GS (5) needs no look at limit and rights: 32-bit code's, where limits count.
+    package func isOpen(segment index: Int) -> Bool {
+        let segment = state.segment(index).pointee
+        let looked =
+            SegmentAttribute.unusable | SegmentAttribute.codeOrData | SegmentAttribute.code
+            | SegmentAttribute.expandDown | SegmentAttribute.readWrite
+        return segment.limit == .max
+            && segment.attributes & looked == SegmentAttribute.codeOrData | SegmentAttribute.readWrite
+    }
+}
+
+extension CodeMode {
+    /// The translator knows it: 64-bit code, and 32-bit code in flat segments.
+    var isTranslatable: Bool { is64 || width == .bits32 && isProtected && isFlat && stackWidth == 2 }
+}
