@@ -189,3 +189,11 @@ ssize_t roost_send(int fd, const void *bytes, size_t count, int descriptor) {
     }
     return sendmsg(fd, &message, MSG_NOSIGNAL);
 }
+
+int roost_set_affinity(int thread, const uint8_t *map, size_t length) {
+    return (int)syscall(SYS_sched_setaffinity, thread, length, map);
+}
+
+long roost_get_affinity(int thread, uint8_t *map, size_t length) {
+    return syscall(SYS_sched_getaffinity, thread, length, map);
+}

@@ -165,5 +165,9 @@ int roost_peer_credentials(int fd, int *process, unsigned *user, unsigned *group
 ssize_t roost_receive_passed(int fd, void *bytes, size_t count, int *descriptors, int limit, int *received);
 /// sendmsg(2) without SIGPIPE, with one descriptor, or none when it is negative.
 ssize_t roost_send(int fd, const void *bytes, size_t count, int descriptor);
+/// sched_setaffinity(2) and sched_getaffinity(2) with plain bytes, a bit for each processor (cpu_set_t needs _GNU_SOURCE).
+/// The second one gives the number of bytes that the kernel filled.
+int roost_set_affinity(int thread, const uint8_t *map, size_t length);
+long roost_get_affinity(int thread, uint8_t *map, size_t length);
 
 #endif
