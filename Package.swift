@@ -221,7 +221,7 @@ let modules: [Target] = [
         "MachineDriver", in: "Management",
         [
             "ManagementModel", "ManagementXML", "StateStore", "HostInventory", "ControlProtocol", "XMLTree",
-            "JSONCoding", "LocalSockets", "HostProcesses", "HostIO", "HostSystem", "Diagnostics",
+            "JSONCoding", "LocalSockets", "HostProcesses", "HostIO", "HostSystem", "Diagnostics", "CLinux",
         ]),
     module(
         "StorageBackends", in: "Management",
@@ -230,9 +230,14 @@ let modules: [Target] = [
         "VirtualNetworks", in: "Management",
         ["ManagementModel", "StateStore", "XMLTree", "HostProcesses", "HostSystem", "Diagnostics"]),
     module(
+        "SecretStore", in: "Management", ["ManagementModel", "StateStore", "XMLTree", "HostSystem", "Diagnostics"]),
+    module(
+        "NetworkFilters", in: "Management", ["ManagementModel", "StateStore", "XMLTree", "HostSystem", "Diagnostics"]),
+    module(
         "ManagementCore", in: "Management",
         [
-            "ManagementModel", "VirtualNetworks", "HostInventory", "MachineDriver", "StorageBackends", "StateStore",
+            "ManagementModel", "SecretStore", "NetworkFilters", "VirtualNetworks", "HostInventory", "MachineDriver",
+            "StorageBackends", "StateStore",
             "HostSystem",
             "Diagnostics",
         ]),
@@ -246,13 +251,14 @@ let modules: [Target] = [
         "LibvirtService", in: "Remote",
         [
             "LibvirtRPC", "LibvirtProtocol", "XDRCoding", "ManagementCore", "MachineDriver", "HostInventory",
-            "StorageBackends", "VirtualNetworks", "ManagementModel", "HostIO", "HostSystem", "Diagnostics",
+            "StorageBackends", "VirtualNetworks", "SecretStore", "NetworkFilters", "ManagementModel", "HostIO",
+            "HostSystem", "Diagnostics",
         ]),
     module(
         "DaemonAssembly", in: "Remote",
         [
             "LibvirtService", "LibvirtRPC", "ManagementCore", "MachineDriver", "HostInventory", "StateStore",
-            "StorageBackends", "VirtualNetworks",
+            "StorageBackends", "VirtualNetworks", "SecretStore", "NetworkFilters",
             "ManagementModel", "LocalSockets", "CommandLineKit", "HostIO", "HostSystem", "Diagnostics", "CLinux",
         ]),
     module("ClientKit", in: "Remote", ["LibvirtProtocol", "XDRCoding", "LocalSockets", "HostSystem"]),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Glibc
 internal import HostSystem
 
 /// Reading the small files of /proc, /sys and /etc.
@@ -28,6 +29,21 @@ public enum TextFile {
     /// The lines of a file; none when it cannot be read.
     public static func lines(_ path: String) -> [Substring] {
         read(path)?.split(separator: "\n") ?? []
+    }
+
+    /// Names in a folder, in order; none when there is no such folder.
+    public static func names(in folder: String) -> [String] {
+        // The stream and its entries are used before it is closed; names end with a zero.
+        guard let stream = unsafe opendir(folder) else { return [] }
+        defer { unsafe closedir(stream) }
+        var names: [String] = []
+        while let entry = unsafe readdir(stream) {
+            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if !name.hasPrefix(".") { names.append(name) }
+        }
+        return names.sorted()
     }
 
     /// The first line of a file as a number.

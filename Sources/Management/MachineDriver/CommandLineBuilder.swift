@@ -50,6 +50,13 @@ public struct CommandLineBuilder {
         return arguments
     }
 
+    /// The arguments of one device alone, for one that is added to a machine that runs.
+    mutating func arguments(of device: XMLElement) throws -> [String] {
+        arguments = []
+        try add(device)
+        return arguments
+    }
+
     private mutating func addMachine() {
         add("-name", "guest=\(Self.escaped(definition.name)),debug-threads=on", "-S")
         var machine = definition.machine + ",usb=off,dump-guest-core=off"
@@ -78,7 +85,11 @@ public struct CommandLineBuilder {
     }
 
     private var topology: String {
-        let current = definition.processors
+        // Those that were added while it ran are added again.
+        let added = (definition.root[child: "vcpus"]?.all("vcpu") ?? []).count {
+            $0["enabled"] == "yes" && $0["hotpluggable"] == "yes"
+        }
+        let current = max(1, definition.processors - added)
         let maximum = definition.maximumProcessors
         var text = "\(current)"
         if maximum != current { text += ",maxcpus=\(maximum)" }
@@ -255,7 +266,7 @@ public struct CommandLineBuilder {
     private mutating func addDisk(_ device: XMLElement) throws {
         let bus = device[child: "target"]?["bus"] ?? ""
         let id = alias(device)
-        let number = device["index"] ?? id
+        let number = device[child: "source"]?["index"] ?? id
         let isCD = device["device"] == "cdrom"
         let driver = device[child: "driver"]
         let name: String

@@ -7,10 +7,11 @@ internal import XMLTree
 enum DeviceAliases {
     /// Gives every device the name that libvirt gives it.
     static func assign(to definition: inout DomainDefinition) {
-        var counts: [String: Int] = [:]
+        var used = Set(definition.devices.compactMap { $0[child: "alias"]?["name"] })
         func next(_ kind: String) -> String {
-            defer { counts[kind, default: 0] += 1 }
-            return kind + "\(counts[kind, default: 0])"
+            let name = (0...).lazy.map { kind + "\($0)" }.first { !used.contains($0) } ?? kind
+            used.insert(name)
+            return name
         }
         definition.devices = definition.devices.map { device in
             var device = device
@@ -31,6 +32,27 @@ enum DeviceAliases {
             if let name { insert(XMLElement("alias", ["name": name]), into: &device) }
             return device
         }
+        numberSources(&definition)
+    }
+
+    /// Numbers the images of disks that have no number yet; the nodes of an image are named by it.
+    static func numberSources(_ definition: inout DomainDefinition) {
+        var next = lastSource(definition) + 1
+        var devices = definition.devices
+        // The last disk comes first.
+        for place in devices.indices.reversed() where devices[place].name == "disk" {
+            guard let source = devices[place][child: "source"], source["index"] == nil else { continue }
+            devices[place][child: "source"]?["index"] = "\(next)"
+            next += 1
+        }
+        definition.devices = devices
+    }
+
+    /// The highest number that is in use.
+    static func lastSource(_ definition: DomainDefinition) -> Int {
+        definition.devices.filter { $0.name == "disk" }.flatMap { disk in
+            [disk[child: "source"]?["index"], disk.at("mirror", "source")?["index"]]
+        }.compactMap { $0.flatMap { Int($0) } }.max() ?? 0
     }
 
     /// In front of the address, where it is printed.

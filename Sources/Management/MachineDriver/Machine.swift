@@ -22,6 +22,7 @@ public struct MachineFacts: Equatable, Sendable {
     public var processors = 1
     public var maximumProcessors = 1
     public var osType = "hvm"
+    public var snapshotCount = 0
 
     init(name: String, uuid: UniqueID) {
         self.name = name
@@ -58,6 +59,29 @@ struct LiveMachine: Sendable {
     var ending: MachineState?
     /// Whether the guest's power-off is a reboot that the service was asked for.
     var restartsOnShutdown = false
+    /// What is being done that takes long, for those who ask how far it is.
+    var operation: RunningOperation?
+    /// Devices that the guest has let go of and that have not been cleared away.
+    var released: Set<String> = []
+    /// Devices whose guest refused to let go of them.
+    var refused: Set<String> = []
+    /// Jobs on disks, by the name of the job.
+    var diskJobs: [String: DiskJob] = [:]
+    /// The end of jobs that nobody has looked at: an error, or nothing for success.
+    var endedJobs: [String: String?] = [:]
+}
+
+/// An operation that copies a machine's memory.
+struct RunningOperation: Sendable {
+    /// libvirt's number of the operation.
+    var kind: Int32
+    /// Nanoseconds of the monotonic clock.
+    var started: UInt64
+    /// Whether the client asked to give it up.
+    var isAborted = false
+
+    static let save: Int32 = 3, restore: Int32 = 4, dump: Int32 = 5, migrationOut: Int32 = 1, migrationIn: Int32 = 2
+    static let snapshot: Int32 = 6, snapshotRevert: Int32 = 7
 }
 
 /// A machine. Facts and the running part are guarded by a short lock; operations that wait hold `job`, one at a time.
@@ -66,6 +90,8 @@ final class Machine: @unchecked Sendable {
     private let lock = Lock()
     private var guardedFacts: MachineFacts
     private var guardedLive: LiveMachine?
+    private var guardedOperation: [TypedParameter] = []
+    private var guardedSnapshots = SnapshotTree()
 
     init(_ facts: MachineFacts) { guardedFacts = facts }
 
@@ -73,7 +99,38 @@ final class Machine: @unchecked Sendable {
     var live: LiveMachine? { lock.withLock { guardedLive } }
 
     func change(_ body: (inout MachineFacts, inout LiveMachine?) -> Void) {
-        lock.withLock { body(&guardedFacts, &guardedLive) }
+        lock.withLock {
+            body(&guardedFacts, &guardedLive)
+            lock.broadcast()
+        }
+    }
+
+    /// Waits until what `change` did makes `condition` true.
+    /// - Returns: false when the time is up, in nanoseconds of the monotonic clock.
+    func wait(until deadline: UInt64, _ condition: (MachineFacts, LiveMachine?) -> Bool) -> Bool {
+        lock.withLock {
+            while !condition(guardedFacts, guardedLive) {
+                guard lock.wait(until: deadline) else { return condition(guardedFacts, guardedLive) }
+            }
+            return true
+        }
+    }
+
+    /// What was measured of the last operation that took long; the figures that a client asks for once.
+    var finishedOperation: [TypedParameter] {
+        get { lock.withLock { guardedOperation } }
+        set { lock.withLock { guardedOperation = newValue } }
+    }
+
+    /// All snapshots.
+    var snapshots: SnapshotTree {
+        get { lock.withLock { guardedSnapshots } }
+        set {
+            lock.withLock {
+                guardedSnapshots = newValue
+                guardedFacts.snapshotCount = newValue.count
+            }
+        }
     }
 
     /// The running part, or libvirt's error where there is none.

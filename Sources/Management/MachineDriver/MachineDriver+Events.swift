@@ -33,11 +33,25 @@ extension MachineDriver {
         case "BALLOON_CHANGE": balloonSeen(machine, data?["actual"]?.unsigned ?? 0)
         case "BLOCK_IO_ERROR": inputOutputErrorSeen(machine, data)
         case "DEVICE_DELETED":
-            if let alias = data?["device"]?.string { events.emit(.machine(reference, .deviceRemoved(alias))) }
+            if let alias = data?["device"]?.string { released(machine, alias) }
+        case "DEVICE_UNPLUG_GUEST_ERROR", "MEM_UNPLUG_ERROR":
+            if let alias = data?["device"]?.string {
+                machine.change { _, live in live?.refused.insert(alias) }
+                events.emit(.machine(reference, .deviceRemovalFailed(alias)))
+            }
+        case "BLOCK_JOB_READY", "BLOCK_JOB_COMPLETED", "BLOCK_JOB_CANCELLED", "BLOCK_JOB_ERROR":
+            diskJobSeen(machine, event.name, data)
         case "DEVICE_TRAY_MOVED":
             if let alias = data?["id"]?.string {
                 events.emit(
                     .machine(reference, .trayChange(alias: alias, reason: data?["tray-open"]?.bool ?? false ? 0 : 1)))
+            }
+        case "VSERPORT_CHANGE": channelSeen(machine, data)
+        case "BLOCK_WRITE_THRESHOLD": thresholdSeen(machine, data)
+        case "MEMORY_DEVICE_SIZE_CHANGE":
+            if let alias = data?["id"]?.string {
+                events.emit(
+                    .machine(reference, .memorySizeChange(alias: alias, size: (data?["size"]?.unsigned ?? 0) / 1024)))
             }
         case "GUEST_PANICKED": panicSeen(machine)
         case "SUSPEND":
@@ -122,6 +136,19 @@ extension MachineDriver {
             machine.change { facts, _ in facts.state = .pausedByIOError }
             emit(machine, Lifecycle.suspendedByIOError)
         }
+    }
+
+    private func thresholdSeen(_ machine: Machine, _ data: JSONObject?) {
+        let node = data?["node-name"]?.string ?? ""
+        let disk = machine.live?.definition.devices.first { $0.name == "disk" && Self.nodes(of: $0).contains(node) }
+        guard let disk else { return }
+        events.emit(
+            .machine(
+                machine.facts.reference,
+                .blockThreshold(
+                    target: disk[child: "target"]?["dev"] ?? "", path: Self.path(disk),
+                    threshold: data?["write-threshold"]?.unsigned ?? 0,
+                    excess: data?["amount-exceeded"]?.unsigned ?? 0)))
     }
 
     private func panicSeen(_ machine: Machine) {

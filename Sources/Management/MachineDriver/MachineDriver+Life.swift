@@ -16,11 +16,17 @@ internal import XMLTree
 // Starting and ending machines.
 extension MachineDriver {
     /// Starts a defined machine.
-    public func start(_ uuid: UniqueID, called name: String? = nil, paused: Bool) throws -> MachineReference {
+    /// - Parameter forgets: whether memory that was saved is dropped instead of used.
+    public func start(
+        _ uuid: UniqueID, called name: String? = nil, paused: Bool, forgets: Bool = false
+    ) throws -> MachineReference {
         let machine = try machine(uuid, called: name)
         return try machine.job.withLock {
             guard machine.live == nil else { throw ManagementError(.operationInvalid, "domain is already running") }
-            try launch(machine, try definition(of: machine), paused: paused)
+            if forgets { try removing(folders.savedMemory(machine.facts.name)) }
+            if try !startFromSavedMemory(machine, wake: paused ? .paused : .asSaved) {
+                try launch(machine, try definition(of: machine), LaunchOptions(paused: paused))
+            }
             return machine.facts.reference
         }
     }
@@ -34,7 +40,7 @@ extension MachineDriver {
                 throw ManagementError(.operationInvalid, "domain '\(definition.name)' is already active", from: .domain)
             }
             machine.change { facts, _ in facts.takeSizes(definition) }
-            do { try launch(machine, definition, paused: paused) } catch {
+            do { try launch(machine, definition, LaunchOptions(paused: paused)) } catch {
                 if isNew { forget(machine) }
                 throw error
             }
@@ -43,7 +49,7 @@ extension MachineDriver {
     }
 
     /// Starts the emulator and lets it run. The caller holds the machine's job.
-    func launch(_ machine: Machine, _ definition: DomainDefinition, paused: Bool) throws {
+    func launch(_ machine: Machine, _ definition: DomainDefinition, _ options: LaunchOptions) throws {
         var definition = definition
         let emulator = try facts(ofEmulator: definition.emulator)
         let id = takeID()
@@ -54,7 +60,10 @@ extension MachineDriver {
         let process: Int32
         do {
             var builder = CommandLineBuilder(definition, emulator: emulator, socketFolder: sockets)
-            process = try spawn(definition, try builder.build(), sockets)
+            var arguments = try builder.build()
+            if options.memory >= 0 { arguments += ["-incoming", "defer"] }
+            if let snapshot = options.snapshot { arguments += ["-loadvm", snapshot] }
+            process = try spawn(definition, arguments, sockets)
         } catch {
             taps.disconnect(definition)
             throw error
@@ -67,17 +76,21 @@ extension MachineDriver {
             machine.change { facts, running in
                 facts.id = id
                 facts.takeSizes(definition)
-                facts.state = paused ? .pausedByUser : .pausedStarting
+                facts.state = options.paused ? options.pausedState : .pausedStarting
                 running = live
             }
-            if !paused {
+            try addProcessors(machine, monitor, definition)
+            try applyPinning(machine)
+            try takeMemory(machine, monitor, options)
+            if !options.paused {
                 try monitor.execute("cont")
-                machine.change { facts, _ in facts.state = .runningBooted }
+                machine.change { facts, _ in facts.state = options.state }
             }
+            refreshChains(machine)
             saveStatus(machine)
-            if !paused { emit(machine, Lifecycle.resumedUnpaused) }
-            emit(machine, Lifecycle.startedBooted)
-            if paused { emit(machine, Lifecycle.suspendedPaused) }
+            if !options.paused { emit(machine, options.resumed) }
+            emit(machine, options.started)
+            if options.paused { emit(machine, Lifecycle.suspendedPaused) }
         } catch {
             kill(process, SIGKILL)
             let ending = try? ChildProcess.wait(process)
@@ -91,6 +104,16 @@ extension MachineDriver {
             removeTraces(of: definition.name, sockets)
             throw explain(error, definition.name, ending)
         }
+    }
+
+    /// Reads the memory of a machine that does not boot.
+    private func takeMemory(_ machine: Machine, _ monitor: MonitorClient, _ options: LaunchOptions) throws {
+        guard options.memory >= 0 else { return }
+        begin(machine, RunningOperation.restore)
+        defer { end(machine) }
+        try monitor.pass(options.memory, named: "memory")
+        try monitor.execute("migrate-incoming", ["uri": "fd:memory"])
+        try waitForMigration(machine, monitor)
     }
 
     private func choosePorts(_ definition: inout DomainDefinition) {
@@ -175,7 +198,7 @@ extension MachineDriver {
     }
 
     /// The names of terminals that the emulator made.
-    private func takeTerminals(_ definition: inout DomainDefinition, _ monitor: MonitorClient) throws {
+    func takeTerminals(_ definition: inout DomainDefinition, _ monitor: MonitorClient) throws {
         guard definition.devices.contains(where: { $0["type"] == "pty" }) else { return }
         var terminals: [String: String] = [:]
         for entry in try monitor.execute("query-chardev").array ?? [] {
@@ -208,11 +231,16 @@ extension MachineDriver {
         try machine.job.withLock {
             let live = try machine.requireLive()
             machine.change { _, running in running?.ending = .shutOffDestroyed }
-            kill(live.process, SIGTERM)
-            if !waitForEnd(live, tries: Self.politeTries) { kill(live.process, SIGKILL) }
-            _ = waitForEnd(live, tries: Self.forcedTries)
+            endProcess(live)
             finish(machine, .shutOffDestroyed, Lifecycle.stoppedDestroyed)
         }
+    }
+
+    /// Ends the emulator and waits for its end.
+    func endProcess(_ live: LiveMachine) {
+        kill(live.process, SIGTERM)
+        if !waitForEnd(live, tries: Self.politeTries) { kill(live.process, SIGKILL) }
+        _ = waitForEnd(live, tries: Self.forcedTries)
     }
 
     private static let endPause: UInt32 = 5000
@@ -339,6 +367,7 @@ extension MachineDriver {
 
     /// Runs `body` with the running part of a machine, one operation at a time; what the monitor refuses becomes an
     /// error of the service.
+    @discardableResult
     func onMonitor<Result>(
         _ uuid: UniqueID, called name: String? = nil, _ body: (Machine, LiveMachine) throws -> Result
     ) throws -> Result {

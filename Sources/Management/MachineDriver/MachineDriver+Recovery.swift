@@ -52,6 +52,7 @@ extension MachineDriver {
                 facts.isPersistent = true
                 facts.startsWithService = StateFiles.exists(folders.autostartLink(name))
             }
+            loadSnapshots(machine)
         } catch {
             Console.shared.error("the definition '\(path)' is left out: \(error)")
         }

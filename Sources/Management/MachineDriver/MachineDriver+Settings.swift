@@ -25,7 +25,7 @@ public struct ProcessorScope: Equatable, Sendable {
 // Memory, processors, metadata, consoles.
 extension MachineDriver {
     /// Which of the two a call means: without flags, what is there now.
-    private func resolve(_ machine: Machine, _ scope: ProcessorScope) throws -> (live: Bool, configuration: Bool) {
+    func resolve(_ machine: Machine, _ scope: ProcessorScope) throws -> (live: Bool, configuration: Bool) {
         let facts = machine.facts
         if !scope.live && !scope.configuration { return facts.isActive ? (true, false) : (false, true) }
         if scope.live && !facts.isActive { throw ManagementError(.operationInvalid, "domain is not running") }
@@ -59,11 +59,7 @@ extension MachineDriver {
                 if scope.maximum {
                     throw ManagementError(.operationInvalid, "maximum vcpu count of a live domain can't be modified")
                 }
-                guard count == machine.facts.processors else {
-                    throw ManagementError(
-                        .operationUnsupported,
-                        "processors cannot be added to or removed from a running machine; use --config")
-                }
+                try setLiveProcessors(machine, count)
             }
             guard configuration else { return }
             try update(machine) { definition in

@@ -16,6 +16,8 @@ public final class MachineDriver: @unchecked Sendable {
     /// The emulator of machines that name none.
     public let emulator: EmulatorFacts
     let context: DomainContext
+    /// The program that works on images.
+    let imageToolPath: String
     /// Connects machines to networks.
     let taps: TapDevices
     /// Reads all monitors.
@@ -33,12 +35,15 @@ public final class MachineDriver: @unchecked Sendable {
     /// Threads for work after events.
     private static let workerCount = 4
 
-    /// - Parameter bridge: gives the bridge of a network that is up.
+    /// - Parameters:
+    ///   - imageTool: the program that works on images of disks.
+    ///   - bridge: gives the bridge of a network that is up.
     public init(
-        folders: MachineFolders, emulator: EmulatorFacts, events: EventHub,
+        folders: MachineFolders, emulator: EmulatorFacts, imageTool: String, events: EventHub,
         bridge: @escaping @Sendable (String) throws -> String
     ) throws(Errno) {
         taps = TapDevices(bridge: bridge)
+        imageToolPath = imageTool
         self.folders = folders
         self.emulator = emulator
         self.events = events
@@ -124,13 +129,53 @@ public final class MachineDriver: @unchecked Sendable {
         }
     }
 
-    func renamed(_ machine: Machine, from old: String, to new: String) throws {
+    private func renamed(_ machine: Machine, from old: String, to new: String) throws {
         try lock.withLock {
             guard uuids[new] == nil else {
                 throw ManagementError(.operationInvalid, "domain with name '\(new)' already exists")
             }
             uuids[old] = nil
             uuids[new] = machine.facts.uuid
+        }
+    }
+
+    /// Gives a machine that does not run another name.
+    public func rename(_ uuid: UniqueID, to name: String) throws {
+        let machine = try machine(uuid)
+        try machine.job.withLock {
+            let facts = machine.facts
+            guard facts.isPersistent else {
+                throw ManagementError(.operationInvalid, "cannot rename a transient domain")
+            }
+            guard !facts.isActive else {
+                throw ManagementError(.operationInvalid, "cannot rename active domain")
+            }
+            guard machine.snapshots.count == 0 else {
+                throw ManagementError(.operationInvalid, "cannot rename domain with snapshots")
+            }
+            guard !hasSavedMemory(facts.name) else {
+                throw ManagementError(.operationInvalid, "cannot rename domain with a managed save image")
+            }
+            guard !name.isEmpty, !name.contains("/"), !name.contains("\n") else {
+                throw ManagementError(.xmlError, "name \(name) cannot contain '/'", from: .none)
+            }
+            var definition = try definition(of: machine)
+            definition.name = name
+            definition.order()
+            try renamed(machine, from: facts.name, to: name)
+            do { try store(definition) } catch {
+                try renamed(machine, from: name, to: facts.name)
+                throw error
+            }
+            if facts.startsWithService {
+                try? StateFiles.link(folders.autostartLink(name), to: folders.definition(name))
+            }
+            try removing(folders.autostartLink(facts.name))
+            try removing(folders.definition(facts.name))
+            let renamedDetail: Int32 = 2
+            emit(machine, (Lifecycle.undefined.0, 1))
+            machine.change { facts, _ in facts.name = name }
+            emit(machine, (Lifecycle.definedAdded.0, renamedDetail))
         }
     }
 
@@ -154,6 +199,11 @@ public final class MachineDriver: @unchecked Sendable {
         } catch {
             throw ManagementError(.systemError, "Cannot check QEMU binary \(path): \(error)")
         }
+    }
+
+    /// Does something that waits, on one of the driver's own threads.
+    public func inBackground(_ body: @escaping @Sendable (MachineDriver) -> Void) {
+        workers.submit { [self] in body(self) }
     }
 
     func emit(_ machine: Machine, _ event: (Int32, Int32)) {
@@ -223,7 +273,7 @@ public final class MachineDriver: @unchecked Sendable {
     }
 
     /// Removes a machine's definition; one that runs goes on without it.
-    public func undefine(_ uuid: UniqueID, removesSavedMemory: Bool) throws {
+    public func undefine(_ uuid: UniqueID, removesSavedMemory: Bool, removesSnapshots: Bool = false) throws {
         let machine = try machine(uuid)
         try machine.job.withLock {
             let facts = machine.facts
@@ -236,6 +286,14 @@ public final class MachineDriver: @unchecked Sendable {
                         .operationInvalid, "Refusing to undefine while domain managed save image exists")
                 }
                 try removing(folders.savedMemory(facts.name))
+            }
+            if !facts.isActive && machine.snapshots.count > 0 {
+                guard removesSnapshots else {
+                    throw ManagementError(
+                        .operationInvalid,
+                        "cannot delete inactive domain with \(machine.snapshots.count) snapshots")
+                }
+                try forgetSnapshots(machine)
             }
             try removing(folders.definition(facts.name))
             try removing(folders.autostartLink(facts.name))

@@ -49,7 +49,9 @@ public final class MonitorClient: @unchecked Sendable {
     private let onClose: @Sendable () -> Void
 
     /// Nanoseconds to wait for an answer.
-    private static let patience: UInt64 = 30_000_000_000
+    public static let patience: UInt64 = 30_000_000_000
+    /// The same for commands that write all of a guest's memory before they answer.
+    static let longPatience: UInt64 = 3600_000_000_000
 
     /// Connects to a monitor and begins to read. `onEvent` and `onClose` are called on the loop's thread.
     public init(
@@ -89,11 +91,20 @@ public final class MonitorClient: @unchecked Sendable {
 
     /// Sends a command and waits for its answer. Not to be called on the loop's thread.
     @discardableResult
-    public func execute(_ name: String, _ arguments: JSONObject = [:]) throws -> JSONValue {
-        try send(QMPCommand(name: name, arguments: arguments))
+    public func execute(
+        _ name: String, _ arguments: JSONObject = [:], patience: UInt64 = patience
+    ) throws -> JSONValue {
+        try send(QMPCommand(name: name, arguments: arguments), patience: patience)
     }
 
-    private func send(_ command: QMPCommand) throws -> JSONValue {
+    /// Gives the machine a descriptor, which commands then name.
+    public func pass(_ descriptor: Int32, named name: String) throws {
+        _ = try send(QMPCommand(name: "getfd", arguments: ["fdname": .string(name)]), passing: descriptor)
+    }
+
+    private func send(
+        _ command: QMPCommand, passing descriptor: Int32 = -1, patience: UInt64 = patience
+    ) throws -> JSONValue {
         let identifier: Int64 = try lock.withLock {
             if isClosed { throw Failure.closed }
             defer { nextIdentifier += 1 }
@@ -102,8 +113,8 @@ public final class MonitorClient: @unchecked Sendable {
         }
         var command = command
         command.identifier = .integer(identifier)
-        try write(Array((command.json.printed() + "\r\n").utf8))
-        let deadline = monotonicNanoseconds() &+ Self.patience
+        try write(Array((command.json.printed() + "\r\n").utf8), passing: descriptor)
+        let deadline = monotonicNanoseconds() &+ patience
         return try lock.withLock {
             defer { pending[identifier] = nil }
             while true {
@@ -122,11 +133,14 @@ public final class MonitorClient: @unchecked Sendable {
     /// Serializes writers; commands are short, so a full socket is waited for.
     private let writing = Lock()
 
-    private func write(_ bytes: [UInt8]) throws {
+    private func write(_ bytes: [UInt8], passing descriptor: Int32) throws {
         try writing.withLock {
             var done = 0
             while done < bytes.count {
-                do throws(Errno) { done += try LocalSocket.send(socket.number, bytes, from: done) } catch .wouldBlock {
+                do throws(Errno) {
+                    done += try LocalSocket.send(
+                        socket.number, bytes, from: done, passing: done == 0 ? descriptor : -1)
+                } catch .wouldBlock {
                     var wanted = pollfd(fd: socket.number, events: Int16(POLLOUT), revents: 0)
                     // One entry, on this frame.
                     _ = unsafe poll(&wanted, 1, 1000)

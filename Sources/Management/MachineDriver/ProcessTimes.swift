@@ -26,3 +26,27 @@ struct ProcessTimes {
         residentKiB = pages &* 4
     }
 }
+
+/// What the host's kernel counts for one thread.
+struct ThreadTimes {
+    /// Nanoseconds, and nanoseconds that it waited for a processor.
+    let total: UInt64
+    let waited: UInt64
+    /// The processor that it ran on last.
+    let processor: Int32
+
+    /// Nil for a thread that is gone.
+    init?(process: Int32, thread: Int32) {
+        let folder = "/proc/\(process)/task/\(thread)/"
+        guard let text = TextFile.read(folder + "stat"), let end = text.lastIndex(of: ")") else { return nil }
+        let fields = text[text.index(after: end)...].split(separator: " ")
+        // The processor is the 37th field behind the name.
+        guard fields.count > 36, let processor = Int32(fields[36]) else { return nil }
+        self.processor = processor
+        let figures = (TextFile.read(folder + "schedstat") ?? "").split { $0 == " " || $0 == "\n" }.map {
+            UInt64($0) ?? 0
+        }
+        total = figures.first ?? 0
+        waited = figures.count > 1 ? figures[1] : 0
+    }
+}

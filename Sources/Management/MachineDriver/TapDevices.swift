@@ -32,19 +32,8 @@ struct TapDevices: Sendable {
         var made: [String] = []
         do {
             definition.devices = try definition.devices.map { device in
-                guard device.name == "interface", ["network", "bridge"].contains(device["type"] ?? "") else {
-                    return device
-                }
                 var device = device
-                let network = device[child: "source"]?["network"]
-                let bridge = try network.map(bridge) ?? device[child: "source"]?["bridge"] ?? ""
-                let name = device[child: "target"]?["dev"] ?? freeName(made)
-                try Self.run(["tuntap", "add", "dev", name, "mode", "tap"], "make the tap device '\(name)'")
-                made.append(name)
-                try Self.run(
-                    ["link", "set", name, "master", bridge, "up"], "connect '\(name)' to the bridge '\(bridge)'")
-                if network != nil { device[child: "source"]?["bridge"] = bridge }
-                device[child: "target"] = XMLElement("target", ["dev": name])
+                try connect(&device, &made)
                 return device
             }
             definition.order()
@@ -52,6 +41,32 @@ struct TapDevices: Sendable {
             for name in made { Self.remove(name) }
             throw error
         }
+    }
+
+    /// Whether an interface is connected through a tap device of the service.
+    static func needsTap(_ device: XMLElement) -> Bool {
+        device.name == "interface" && ["network", "bridge"].contains(device["type"] ?? "")
+    }
+
+    /// The same for one interface; `made` receives the name of the device.
+    func connect(_ device: inout XMLElement, _ made: inout [String]) throws {
+        guard Self.needsTap(device) else { return }
+        let network = device[child: "source"]?["network"]
+        let bridge = try network.map(bridge) ?? device[child: "source"]?["bridge"] ?? ""
+        let name = device[child: "target"]?["dev"] ?? freeName(made)
+        try Self.run(["tuntap", "add", "dev", name, "mode", "tap"], "make the tap device '\(name)'")
+        made.append(name)
+        try Self.run(["link", "set", name, "master", bridge, "up"], "connect '\(name)' to the bridge '\(bridge)'")
+        if network != nil { device[child: "source"]?["bridge"] = bridge }
+        device[child: "target"] = XMLElement("target", ["dev": name])
+    }
+
+    /// Removes the device of one interface.
+    func disconnect(_ device: XMLElement) {
+        guard Self.needsTap(device), let name = device[child: "target"]?["dev"],
+            StateFiles.exists("/sys/class/net/\(name)")
+        else { return }
+        Self.remove(name)
     }
 
     private func freeName(_ made: [String]) -> String {
@@ -66,12 +81,5 @@ struct TapDevices: Sendable {
     }
 
     /// Removes what `connect` made.
-    func disconnect(_ definition: DomainDefinition) {
-        for device in definition.devices
-        where device.name == "interface" && ["network", "bridge"].contains(device["type"] ?? "") {
-            if let name = device[child: "target"]?["dev"], StateFiles.exists("/sys/class/net/\(name)") {
-                Self.remove(name)
-            }
-        }
-    }
+    func disconnect(_ definition: DomainDefinition) { for device in definition.devices { disconnect(device) } }
 }

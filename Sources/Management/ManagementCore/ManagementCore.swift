@@ -3,6 +3,8 @@
 public import HostInventory
 public import ManagementModel
 public import MachineDriver
+public import NetworkFilters
+public import SecretStore
 public import StorageBackends
 public import VirtualNetworks
 
@@ -16,6 +18,10 @@ public final class ManagementCore: Sendable {
     public let pools: PoolDriver
     /// Virtual networks.
     public let networks: NetworkDriver
+    /// Secrets.
+    public let secrets: SecretDriver
+    /// Network filters.
+    public let filters: FilterDriver
     /// Events of all parts.
     public let events: EventHub
     /// Whether the service runs as root for the whole host, or for one user.
@@ -23,12 +29,14 @@ public final class ManagementCore: Sendable {
 
     public init(
         capabilities: Capabilities, machines: MachineDriver, pools: PoolDriver, networks: NetworkDriver,
-        events: EventHub, isSystem: Bool
+        secrets: SecretDriver, filters: FilterDriver, events: EventHub, isSystem: Bool
     ) {
         self.capabilities = capabilities
         self.machines = machines
         self.pools = pools
         self.networks = networks
+        self.secrets = secrets
+        self.filters = filters
         self.events = events
         self.isSystem = isSystem
     }

@@ -46,6 +46,8 @@ public enum MachineEvent: Sendable {
     case controlError
     case suspendedToMemory, suspendedToDisk, wokenUp
     case guestPanic
+    case blockThreshold(target: String, path: String, threshold: UInt64, excess: UInt64)
+    case memorySizeChange(alias: String, size: UInt64)
     /// Any event of the machine's monitor, with its JSON data.
     case monitor(name: String, seconds: Int64, microseconds: UInt32, data: String?)
 }

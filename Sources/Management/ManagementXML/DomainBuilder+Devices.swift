@@ -77,6 +77,7 @@ extension DomainBuilder {
         if disk[child: "source"]?.isEmpty ?? false { disk[child: "source"] = nil }
         disk[child: "backingStore"] = disk[child: "backingStore"].flatMap(Self.trimmedChain)
         disk[child: "mirror"] = nil
+        disk[child: "source"]?["index"] = nil
         if disk[child: "encryption"]?["format"] == "luks", disk[child: "encryption"]?["engine"] == nil {
             disk[child: "encryption"]?["engine"] = "qemu"
         }

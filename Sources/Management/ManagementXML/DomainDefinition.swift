@@ -95,6 +95,13 @@ public struct DomainDefinition: Equatable, Sendable {
         return document.printed(Self.style)
     }
 
+    /// The document without passwords.
+    public var withoutSecrets: XMLElement {
+        var copy = root
+        copy.removeSecrets()
+        return copy
+    }
+
     static let style = XMLElement.Style(foreign: ["metadata"])
 }
 

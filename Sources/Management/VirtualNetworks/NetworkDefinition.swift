@@ -131,6 +131,17 @@ struct NetworkDefinition: Sendable {
         return parts.reduce(0) { $0 << 8 | UInt32($1) }
     }
 
+    /// The length of the prefix of an address's network.
+    static func prefix(of address: String, in addressings: [Addressing]) -> Int {
+        guard let number = number(address) else { return addressings.first { $0.address.contains(":") }?.prefix ?? 64 }
+        let home = addressings.first { addressing in
+            guard let own = Self.number(addressing.address) else { return false }
+            let mask = addressing.prefix == 0 ? 0 : UInt32.max << UInt32(32 - addressing.prefix)
+            return own & mask == number & mask
+        }
+        return home?.prefix ?? 24
+    }
+
     /// `192.168.122.0/24` of an address in it.
     static func network(_ addressing: Addressing) -> String {
         let mask = addressing.prefix == 0 ? 0 : UInt32.max << UInt32(32 - addressing.prefix)

@@ -217,13 +217,18 @@ public final class NetworkDriver: @unchecked Sendable {
     }
 
     /// Addresses that are leased now: MAC, address, name, expiry in seconds since 1970.
-    public func leases(_ uuid: UniqueID) throws -> [(mac: String, address: String, name: String?, expiry: Int64)] {
+    public func leases(_ uuid: UniqueID) throws -> [(
+        mac: String, address: String, prefix: Int, name: String?, expiry: Int64
+    )] {
         let definition = try network(uuid).definition
+        let addressings = try definition.addressings()
         let text = (try? StateFiles.read(host.leasesPath(definition))) ?? ""
         return text.split(separator: "\n").compactMap { line in
             let words = line.split(separator: " ")
             guard words.count >= 4, let expiry = Int64(words[0]) else { return nil }
-            return (String(words[1]), String(words[2]), words[3] == "*" ? nil : String(words[3]), expiry)
+            let address = String(words[2])
+            let prefix = NetworkDefinition.prefix(of: address, in: addressings)
+            return (String(words[1]), address, prefix, words[3] == "*" ? nil : String(words[3]), expiry)
         }
     }
 }

@@ -9,6 +9,8 @@ internal import LibvirtRPC
 internal import LibvirtService
 internal import LocalSockets
 internal import MachineDriver
+internal import NetworkFilters
+internal import SecretStore
 internal import ManagementCore
 internal import ManagementModel
 internal import StateStore
@@ -70,11 +72,17 @@ public enum DaemonProgram {
         let machines: MachineDriver
         let pools: PoolDriver
         let networks: NetworkDriver
+        let secrets: SecretDriver
+        let filters: FilterDriver
         do throws(Errno) {
+            secrets = try SecretDriver(folder: options.configuration + "/secrets", events: events)
+            filters = try FilterDriver(folder: options.configuration + "/nwfilter")
             networks = try NetworkDriver(
                 folder: options.configuration + "/qemu/networks", runtime: options.runtime + "/network",
                 state: options.state + "/dnsmasq", events: events)
-            machines = try MachineDriver(folders: folders, emulator: emulator, events: events) { [networks] in
+            machines = try MachineDriver(
+                folders: folders, emulator: emulator, imageTool: options.imageTool, events: events
+            ) { [networks] in
                 try networks.bridge(ofNetwork: $0)
             }
             pools = try PoolDriver(
@@ -84,13 +92,14 @@ public enum DaemonProgram {
                 "cannot make the folders in \(options.state)", because: error,
                 remedy: "run it as root, or choose another place with --state DIR")
         }
+        secrets.recover()
+        filters.recover()
         networks.recover()
         pools.recover()
         machines.recover()
         return ManagementCore(
             capabilities: Capabilities(host: HostFacts(), emulator: emulator), machines: machines, pools: pools,
-            networks: networks,
-            events: events,
+            networks: networks, secrets: secrets, filters: filters, events: events,
             isSystem: options.isSystem)
     }
 

@@ -27,6 +27,9 @@ public final class IncomingCall: @unchecked Sendable {
         return stream
     }
 
+    /// The next descriptor that came with the call, which becomes the caller's; nil when there is none.
+    public func takeDescriptor() -> FileDescriptor? { frame.descriptors.take() }
+
     /// Sends a descriptor along with the reply.
     public func pass(_ descriptor: consuming FileDescriptor) { replyDescriptors.append(descriptor.release()) }
 

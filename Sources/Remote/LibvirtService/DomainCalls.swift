@@ -46,7 +46,9 @@ enum DomainCalls {
             && group(
                 (ListFlags.autostart, { facts.startsWithService }),
                 (ListFlags.noAutostart, { !facts.startsWithService }))
-            && group((ListFlags.snapshots, { false }), (ListFlags.noSnapshots, { true }))
+            && group(
+                (ListFlags.snapshots, { facts.snapshotCount > 0 }),
+                (ListFlags.noSnapshots, { facts.snapshotCount == 0 }))
             && group((ListFlags.checkpoints, { false }), (ListFlags.noCheckpoints, { true }))
     }
 
@@ -113,18 +115,6 @@ enum DomainCalls {
         table.answer(Procedures.domainHasManagedSaveImage) { client, _, domain, _ in
             client.core.machines.hasSavedMemory(try client.facts(domain).name) ? 1 : 0
         }
-        table.answer(Procedures.domainHasCurrentSnapshot) { client, _, domain, _ in
-            _ = try client.facts(domain)
-            return 0
-        }
-        table.answer(Procedures.domainSnapshotNum) { client, _, domain, _ in
-            _ = try client.facts(domain)
-            return 0
-        }
-        table.answer(Procedures.domainListAllSnapshots) { client, _, domain, _, _ in
-            _ = try client.facts(domain)
-            return ([], 0)
-        }
         table.answer(Procedures.domainGetSecurityLabel) { client, _, domain in
             _ = try client.facts(domain)
             return ([], 0)
@@ -161,8 +151,9 @@ enum DomainCalls {
             try client.core.machines.undefine(domain.uuid, removesSavedMemory: false)
         }
         table.answer(Procedures.domainUndefineFlags, .blocking) { client, _, domain, flags in
-            let savedMemory: UInt32 = 1
-            try client.core.machines.undefine(domain.uuid, removesSavedMemory: flags & savedMemory != 0)
+            let (savedMemory, snapshots): (UInt32, UInt32) = (1, 2)
+            try client.core.machines.undefine(
+                domain.uuid, removesSavedMemory: flags & savedMemory != 0, removesSnapshots: flags & snapshots != 0)
         }
         table.answer(Procedures.domainSetAutostart, .blocking) { client, _, domain, on in
             try client.core.machines.setAutostart(domain.uuid, on != 0)

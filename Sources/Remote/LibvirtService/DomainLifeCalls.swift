@@ -16,11 +16,17 @@ enum DomainLifeCalls {
             _ = try client.core.machines.start(domain.uuid, called: domain.name, paused: false)
         }
         table.answer(Procedures.domainCreateWithFlags, .blocking) { client, _, domain, flags in
-            DomainHandle(
-                try client.core.machines.start(domain.uuid, called: domain.name, paused: flags & pausedFlag != 0))
+            let (autoDestroy, forceBoot): (UInt32, UInt32) = (2, 8)
+            let started = try client.core.machines.start(
+                domain.uuid, called: domain.name, paused: flags & pausedFlag != 0, forgets: flags & forceBoot != 0)
+            if flags & autoDestroy != 0 { client.endWithConnection(started.uuid) }
+            return DomainHandle(started)
         }
         table.answer(Procedures.domainCreateXML, .blocking) { client, _, text, flags in
-            DomainHandle(try client.core.machines.create(text, paused: flags & pausedFlag != 0))
+            let autoDestroy: UInt32 = 2
+            let started = try client.core.machines.create(text, paused: flags & pausedFlag != 0)
+            if flags & autoDestroy != 0 { client.endWithConnection(started.uuid) }
+            return DomainHandle(started)
         }
         table.answer(Procedures.domainDestroy, .blocking) { client, _, domain in
             try client.core.machines.destroy(domain.uuid, called: domain.name)

@@ -121,6 +121,11 @@ struct EventSubscription: Sendable {
             return Events.domainEventCallbackDeviceAdded.frame(Message(callback, machine, alias))
         case (.jobCompleted(let parameters), Kind.jobCompleted):
             return Events.domainEventCallbackJobCompleted.frame(Message(callback, machine, parameters))
+        case (.blockThreshold(let target, let path, let threshold, let excess), Kind.blockThreshold):
+            return Events.domainEventBlockThreshold.frame(
+                Message(callback, machine, target, path, threshold, excess))
+        case (.memorySizeChange(let alias, let size), Kind.memorySizeChange):
+            return Events.domainEventMemoryDeviceSizeChange.frame(Message(callback, machine, alias, size))
         case (.deviceRemovalFailed(let alias), Kind.removalFailed):
             return Events.domainEventCallbackDeviceRemovalFailed.frame(Message(callback, machine, alias))
         case (.metadataChange(let type, let uri), Kind.metadataChange):

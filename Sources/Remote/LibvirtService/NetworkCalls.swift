@@ -69,7 +69,7 @@ enum NetworkCalls {
             let leases = try client.core.networks.leases(network.uuid).filter { mac == nil || mac == $0.mac }.map {
                 NetworkDhcpLease(
                     interface: facts.bridge, expiry: $0.expiry, type: 0, mac: $0.mac, iaid: nil, address: $0.address,
-                    prefix: 24, hostname: $0.name, clientID: nil)
+                    prefix: UInt32($0.prefix), hostname: $0.name, clientID: nil)
             }
             return (wanted != 0 ? leases : [], UInt32(leases.count))
         }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Diagnostics
 public import HostIO
 internal import HostSystem
 internal import LibvirtProtocol
 public import LibvirtRPC
 public import ManagementCore
+internal import MachineDriver
 internal import ManagementModel
 
 /// One client of the management service: what it opened and which events it wants.
@@ -23,6 +25,7 @@ public final class ServiceConnection: ConnectionHandler, @unchecked Sendable {
     private var subscriptions: [Int32: EventSubscription] = [:]
     private var nextSubscription: Int32 = 0
     private var listener: UInt64?
+    private var bound: Set<UniqueID> = []
 
     /// A handler for a new connection.
     public init(
@@ -55,13 +58,25 @@ public final class ServiceConnection: ConnectionHandler, @unchecked Sendable {
     }
 
     public func closed() {
-        let number = lock.withLock {
+        let (number, ended) = lock.withLock {
             subscriptions = [:]
-            defer { listener = nil }
-            return listener
+            defer {
+                listener = nil
+                bound = []
+            }
+            return (listener, bound)
         }
         if let number { core.events.remove(number) }
+        guard !ended.isEmpty else { return }
+        core.machines.inBackground { machines in
+            for uuid in ended {
+                do { try machines.destroy(uuid) } catch { Console.shared.info("\(error)") }
+            }
+        }
     }
+
+    /// A machine ends when the client goes away.
+    func endWithConnection(_ uuid: UniqueID) { lock.withLock { _ = bound.insert(uuid) } }
 
     // MARK: Opening
 

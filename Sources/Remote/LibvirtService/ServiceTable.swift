@@ -15,7 +15,12 @@ public enum ServiceTable {
         StorageCalls.register(in: table)
         NetworkCalls.register(in: table)
         StatisticsCalls.register(in: table)
-        EmptyCalls.register(in: table)
+        HostObjectCalls.register(in: table)
+        DomainDeviceCalls.register(in: table)
+        DomainTuningCalls.register(in: table)
+        DomainSaveCalls.register(in: table)
+        DomainAgentCalls.register(in: table)
+        SnapshotCalls.register(in: table)
         return table
     }
 }

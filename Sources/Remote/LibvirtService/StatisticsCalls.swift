@@ -63,20 +63,5 @@ enum StatisticsCalls {
                 DomainMemoryStat(tag: $0.tag, value: $0.value)
             }
         }
-        table.answer(Procedures.domainGetJobInfo) { client, _, domain in
-            guard try client.facts(domain).isActive else { throw DomainCalls.notRunning }
-            return (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-        }
-        table.answer(Procedures.domainGetVcpus) { client, _, domain, count, mapLength in
-            let facts = try client.facts(domain)
-            guard facts.isActive else {
-                throw ManagementError(.operationInvalid, "cannot list vcpu pinning for an inactive domain")
-            }
-            let shown = min(facts.processors, Int(max(0, count)))
-            let running: Int32 = 1
-            let list = (0..<shown).map { VcpuInfo(number: UInt32($0), state: running, time: 0, processor: -1) }
-            let length = Int(min(max(0, mapLength), 2048))
-            return (list, Bytes([UInt8](repeating: 0xff, count: length * shown)))
-        }
     }
 }

@@ -47,6 +47,18 @@ final class VolumeStream: StreamReceiver, @unchecked Sendable {
         stream.produce { try source.next(sparse: sparse) }
     }
 
+    /// Sends a file.
+    static func download(file path: String, _ call: IncomingCall) throws {
+        let source: VolumeStream
+        do throws(Errno) {
+            let file = try FileDescriptor.open(path, flags: O_RDONLY)
+            let size = try file.size()
+            source = VolumeStream(file, position: 0, left: size)
+        } catch { throw ManagementError(.systemError, "cannot open '\(path)': \(error)", from: .streams) }
+        let stream = try call.openStream(source)
+        stream.produce { try source.next(sparse: false) }
+    }
+
     /// Takes a volume.
     static func upload(_ volume: Volume, _ offset: UInt64, _ length: UInt64, _ call: IncomingCall) throws {
         _ = try call.openStream(try open(volume, O_WRONLY, offset, length))

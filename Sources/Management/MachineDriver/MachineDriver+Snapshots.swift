@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Diagnostics
+internal import Glibc
+internal import HostSystem
+internal import JSONCoding
+public import ManagementModel
+internal import ManagementXML
+internal import StateStore
+internal import XMLTree
+
+/// How a snapshot is made, in libvirt's bits.
+public struct SnapshotCreation: OptionSet, Sendable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    public static let redefine = SnapshotCreation(rawValue: 1)
+    public static let makeCurrent = SnapshotCreation(rawValue: 2)
+    public static let noMetadata = SnapshotCreation(rawValue: 4)
+    public static let halt = SnapshotCreation(rawValue: 8)
+    public static let diskOnly = SnapshotCreation(rawValue: 16)
+    public static let reuseFiles = SnapshotCreation(rawValue: 32)
+    public static let quiesce = SnapshotCreation(rawValue: 64)
+    public static let atomic = SnapshotCreation(rawValue: 128)
+    public static let live = SnapshotCreation(rawValue: 256)
+}
+
+// Finding snapshots and making them.
+extension MachineDriver {
+    // MARK: Finding
+
+    func snapshot(_ machine: Machine, _ name: String) throws -> Snapshot {
+        guard let found = machine.snapshots[name] else {
+            throw ManagementError(
+                .noDomainSnapshot, "no domain snapshot with matching name '\(name)'", from: .machineDriver)
+        }
+        return found
+    }
+
+    /// Names of a machine's snapshots, or of those below one.
+    public func snapshotNames(_ uuid: UniqueID, below name: String?, _ flags: UInt32) throws -> [String] {
+        let machine = try machine(uuid)
+        if let name { _ = try snapshot(machine, name) }
+        return SnapshotFilter.list(machine.snapshots, below: name, flags).map(\.name)
+    }
+
+    /// Whether there is a snapshot of that name.
+    public func findSnapshot(_ uuid: UniqueID, _ name: String) throws -> String {
+        try snapshot(machine(uuid), name).name
+    }
+
+    public func snapshotDocument(_ uuid: UniqueID, _ name: String, secure: Bool) throws -> String {
+        try snapshot(machine(uuid), name).printed(secure: secure)
+    }
+
+    /// The one that the machine's state comes from; nil when there is none.
+    public func currentSnapshot(_ uuid: UniqueID) throws -> String? { try machine(uuid).snapshots.current }
+
+    public func parentSnapshot(_ uuid: UniqueID, _ name: String) throws -> String {
+        guard let parent = try snapshot(machine(uuid), name).parent else {
+            throw ManagementError(.noDomainSnapshot, "snapshot '\(name)' does not have a parent")
+        }
+        return parent
+    }
+
+    // MARK: Files
+
+    private func path(_ machine: Machine, _ name: String) -> String {
+        folders.snapshotFolder(machine.facts.name) + "/" + name + ".xml"
+    }
+
+    /// Writes those snapshots of a machine whose file says something else.
+    func storeSnapshots(_ machine: Machine, replacing old: SnapshotTree) throws {
+        let tree = machine.snapshots
+        do throws(Errno) {
+            try StateFiles.makeFolder(folders.snapshotFolder(machine.facts.name))
+            for snapshot in tree.sorted {
+                let name = snapshot.name
+                let isCurrent = tree.current == name
+                let before = old[name]
+                guard before?.root != snapshot.root || (old.current == name) != isCurrent else { continue }
+                try StateFiles.write(path(machine, name), snapshot.printed(isCurrent: isCurrent))
+            }
+            for snapshot in old.sorted where tree[snapshot.name] == nil {
+                try StateFiles.remove(path(machine, snapshot.name))
+            }
+        } catch {
+            throw ManagementError(.systemError, "cannot write the snapshots of '\(machine.facts.name)': \(error)")
+        }
+    }
+
+    /// Changes the tree, in memory and on disk. The caller holds the machine's job.
+    func changeSnapshots(_ machine: Machine, _ body: (inout SnapshotTree) -> Void) throws {
+        let old = machine.snapshots
+        var tree = old
+        body(&tree)
+        machine.snapshots = tree
+        try storeSnapshots(machine, replacing: old)
+    }
+
+    /// Reads the snapshots of a machine.
+    func loadSnapshots(_ machine: Machine) {
+        let folder = folders.snapshotFolder(machine.facts.name)
+        var tree = SnapshotTree()
+        for name in StateFiles.names(in: folder, suffix: ".xml") {
+            let path = folder + "/" + name + ".xml"
+            do {
+                guard let text = try StateFiles.read(path) else { continue }
+                var root = try XMLDocument.parse(text, as: "domainsnapshot", called: path)
+                if root[child: "active"]?.text == "1" { tree.current = name }
+                root[child: "active"] = nil
+                tree[name] = Snapshot(root: root)
+            } catch { Console.shared.error("the snapshot '\(path)' is left out: \(error)") }
+        }
+        if tree.count > 0 { machine.snapshots = tree }
+    }
+
+    func forgetSnapshots(_ machine: Machine) throws {
+        try changeSnapshots(machine) { $0 = SnapshotTree() }
+        StateFiles.removeFolder(folders.snapshotFolder(machine.facts.name))
+    }
+
+    // MARK: Making
+
+    /// Makes a snapshot.
+    /// - Returns: its name.
+    public func createSnapshot(_ uuid: UniqueID, _ text: String, _ options: SnapshotCreation) throws -> String {
+        let machine = try machine(uuid)
+        return try machine.job.withLock {
+            var root = try XMLDocument.parse(text, as: "domainsnapshot", called: "domain_snapshot")
+            if options.contains(.redefine) { return try redefine(machine, root, options) }
+            let name = try Self.name(&root, machine.snapshots)
+            let definition = try machine.live?.definition ?? definition(of: machine)
+            root[child: "creationTime"] = XMLElement("creationTime", text: "\(time(nil))")
+            root[child: "domain"] = definition.root
+            let isDiskOnly = options.contains(.diskOnly) || root[child: "memory"]?["snapshot"] == "no"
+            try completeDisks(&root, definition, machine.live != nil, external: options.contains(.diskOnly), name)
+            completeMemory(&root, isLive: machine.live != nil, isDiskOnly: isDiskOnly)
+            let state = machine.facts.state
+            root[child: "state"] = XMLElement(
+                "state",
+                text: machine.live == nil
+                    ? "shutoff" : isDiskOnly ? "disk-snapshot" : state.isRunning ? "running" : "paused")
+            var made = Snapshot(root: root)
+            made.parent = machine.snapshots.current
+            try take(made, machine, definition, options)
+            guard !options.contains(.noMetadata) else { return name }
+            try changeSnapshots(machine) { tree in
+                tree[name] = made
+                tree.current = name
+            }
+            return name
+        }
+    }
+
+    private static func name(_ root: inout XMLElement, _ tree: SnapshotTree) throws -> String {
+        let name = root[child: "name"]?.text ?? "\(time(nil))"
+        guard !name.isEmpty, !name.hasPrefix("."), !name.contains("/"), name.utf8.count < 200 else {
+            throw ManagementError(
+                .xmlDetail, "invalid snapshot name '\(name)': name can't contain '/' or start with '.'",
+                from: .snapshot)
+        }
+        guard tree[name] == nil else {
+            throw ManagementError(
+                .operationFailed, "domain snapshot \(name) already exists", from: .machineDriver)
+        }
+        root[child: "name"] = XMLElement("name", text: name)
+        return name
+    }
+
+    private func redefine(_ machine: Machine, _ root: XMLElement, _ options: SnapshotCreation) throws -> String {
+        var root = root
+        root[child: "active"] = nil
+        guard let name = root[child: "name"]?.text, !name.isEmpty, !name.hasPrefix("."), !name.contains("/") else {
+            throw ManagementError(.xmlError, "a redefined snapshot must have a name", from: .snapshot)
+        }
+        guard root[child: "creationTime"] != nil, root[child: "state"] != nil else {
+            throw ManagementError(.xmlError, "missing creationTime from existing snapshot", from: .snapshot)
+        }
+        let made = Snapshot(root: root)
+        if let parent = made.parent {
+            guard parent != name, machine.snapshots[parent] != nil else {
+                throw ManagementError(.invalidArg, "parent \(parent) for snapshot \(name) not found", from: .snapshot)
+            }
+            guard !machine.snapshots.descendants(name).contains(where: { $0.name == parent }) else {
+                throw ManagementError(
+                    .invalidArg, "parent \(parent) would create cycle to \(name)", from: .snapshot)
+            }
+        }
+        try changeSnapshots(machine) { tree in
+            tree[name] = made
+            if options.contains(.makeCurrent) { tree.current = name }
+        }
+        return name
+    }
+
+    /// Which disks take part and how.
+    private func completeDisks(
+        _ root: inout XMLElement, _ definition: DomainDefinition, _ isLive: Bool, external: Bool, _ name: String
+    ) throws {
+        var asked = root[child: "disks"]?.all("disk") ?? []
+        var complete: [XMLElement] = []
+        let hasExternal = external || root[child: "memory"]?["snapshot"] == "external"
+        for disk in definition.devices where disk.name == "disk" {
+            let target = disk[child: "target"]?["dev"] ?? ""
+            var entry = XMLElement("disk", ["name": target])
+            if let place = asked.firstIndex(where: { $0["name"] == target || $0["name"] == Self.path(disk) }) {
+                entry = asked.remove(at: place)
+                entry["name"] = target
+            }
+            let isIdle =
+                disk[child: "source"] == nil || disk["device"] == "cdrom" || disk["device"] == "floppy"
+                || disk[child: "readonly"] != nil
+            if entry["snapshot"] == nil {
+                entry["snapshot"] =
+                    isIdle || disk["snapshot"] == "no"
+                    ? "no" : disk["snapshot"] ?? (hasExternal ? "external" : "internal")
+            }
+            if entry["snapshot"] == "external" { try completeExternal(&entry, disk, name) }
+            if entry["snapshot"] == "internal", Self.format(disk) != "qcow2" {
+                throw ManagementError(
+                    .configUnsupported,
+                    "internal snapshot for disk \(target) unsupported for storage type \(Self.format(disk))")
+            }
+            complete.append(entry)
+        }
+        if let left = asked.first {
+            throw ManagementError(
+                .configUnsupported, "no disk named '\(left["name"] ?? "")'", from: .snapshot)
+        }
+        guard complete.contains(where: { $0["snapshot"] != "no" }) || isLive && !external else {
+            throw ManagementError(
+                .configUnsupported, "nothing selected for snapshot", from: .machineDriver)
+        }
+        root[child: "disks"] = complete.isEmpty ? nil : XMLElement("disks", [:], complete)
+    }
+
+    private func completeExternal(_ entry: inout XMLElement, _ disk: XMLElement, _ name: String) throws {
+        guard let path = disk[child: "source"]?["file"] else {
+            guard entry[child: "source"] != nil else {
+                throw ManagementError(
+                    .configUnsupported,
+                    "cannot generate external snapshot name for disk '\(entry["name"] ?? "")' without a file")
+            }
+            return
+        }
+        if entry["type"] == nil { entry["type"] = "file" }
+        if entry[child: "driver"] == nil { entry.append(XMLElement("driver", ["type": "qcow2"])) }
+        if entry[child: "source"] == nil {
+            entry.append(XMLElement("source", ["file": Self.sibling(path, name)]))
+        }
+        entry.elements.sort { left, _ in left.name == "driver" }
+        guard entry[child: "source"]?["file"] != path else {
+            throw ManagementError(
+                .configUnsupported, "the source for disk '\(entry["name"] ?? "")' is the one that it has already")
+        }
+    }
+
+    /// The file of an overlay: the name of the image with the snapshot's instead of what is behind its last dot.
+    static func sibling(_ path: String, _ name: String) -> String {
+        guard let slash = path.lastIndex(of: "/"), let dot = path.lastIndex(of: "."), dot > slash else {
+            return path + "." + name
+        }
+        return path[..<dot] + "." + name
+    }
+
+    private func completeMemory(_ root: inout XMLElement, isLive: Bool, isDiskOnly: Bool) {
+        guard isLive && !isDiskOnly else {
+            root[child: "memory"] = XMLElement("memory", ["snapshot": "no"])
+            return
+        }
+        var memory = root[child: "memory"] ?? XMLElement("memory")
+        if memory["snapshot"] == nil { memory["snapshot"] = memory["file"] == nil ? "internal" : "external" }
+        root[child: "memory"] = memory
+    }
+
+    private func take(
+        _ snapshot: Snapshot, _ machine: Machine, _ definition: DomainDefinition, _ options: SnapshotCreation
+    ) throws {
+        let external = snapshot.disks.filter { $0["snapshot"] == "external" }
+        let inside = snapshot.disks.filter { $0["snapshot"] == "internal" }
+        guard external.isEmpty || inside.isEmpty else {
+            throw ManagementError(
+                .configUnsupported, "mixing internal and external targets for a snapshot is not yet supported")
+        }
+        guard machine.live != nil else {
+            for entry in inside {
+                guard let disk = definition.disk(entry["name"] ?? "") else { continue }
+                try imageTool(
+                    ["snapshot", "-c", snapshot.name, Self.path(disk)], "make a snapshot in '\(Self.path(disk))'")
+            }
+            return try takeOffline(external, machine, definition, options)
+        }
+        if options.contains(.quiesce) { _ = try agentCommand(machine, "guest-fsfreeze-freeze") }
+        defer { if options.contains(.quiesce) { _ = try? agentCommand(machine, "guest-fsfreeze-thaw") } }
+        try onMonitorOf(machine) { live in
+            let wasRunning = machine.facts.state.isRunning
+            let stops = wasRunning && snapshot.memory != "no"
+            if stops {
+                try live.monitor.execute("stop")
+                machine.change { facts, _ in facts.state = .pausedForSnapshot }
+            }
+            begin(machine, RunningOperation.snapshot)
+            defer { end(machine) }
+            do {
+                if snapshot.memory == "internal" {
+                    try human(live, "savevm \"\(snapshot.name)\"")
+                } else {
+                    if snapshot.memory == "external", let file = snapshot.memoryFile {
+                        try writeMemory(
+                            machine, live, to: file,
+                            SaveImage(document: definition.printed(), wasRunning: wasRunning))
+                    }
+                    try takeLive(external, machine, live, options)
+                }
+            } catch {
+                if stops { try goOn(machine, live) }
+                throw error
+            }
+            if options.contains(.halt) {
+                machine.change { _, running in running?.ending = .shutOffFromSnapshot }
+                endProcess(live)
+                finish(machine, .shutOffFromSnapshot, Lifecycle.stoppedFromSnapshot)
+            } else if stops {
+                try goOn(machine, live)
+            }
+        }
+    }
+
+    private func goOn(_ machine: Machine, _ live: LiveMachine) throws {
+        try live.monitor.execute("cont")
+        machine.change { facts, _ in facts.state = .runningUnpaused }
+        emit(machine, Lifecycle.resumedUnpaused)
+    }
+
+    /// A command of the monitor for people, which says something only when it fails.
+    func human(_ live: LiveMachine, _ command: String) throws {
+        let answer = try live.monitor.execute(
+            "human-monitor-command", ["command-line": .string(command)], patience: MonitorClient.longPatience)
+        let text = answer.string ?? ""
+        guard text.isEmpty else {
+            throw ManagementError(.operationFailed, "\(command): \(text.filter { $0 != "\r\n" && $0 != "\n" })")
+        }
+    }
+
+    private func takeOffline(
+        _ entries: [XMLElement], _ machine: Machine, _ definition: DomainDefinition, _ options: SnapshotCreation
+    ) throws {
+        guard !entries.isEmpty else { return }
+        var made: [String] = []
+        do {
+            for entry in entries {
+                guard let disk = definition.disk(entry["name"] ?? ""), let file = entry[child: "source"]?["file"] else {
+                    continue
+                }
+                if !options.contains(.reuseFiles) {
+                    try refuseExisting(file)
+                    try makeOverlay(
+                        file, format: entry[child: "driver"]?["type"] ?? "qcow2", size: nil,
+                        backing: (Self.path(disk), Self.format(disk)))
+                    made.append(file)
+                }
+            }
+            try update(machine) { definition in try Self.switchDisks(&definition, entries) }
+        } catch {
+            for file in made { try? StateFiles.remove(file) }
+            throw error
+        }
+    }
+
+    private func refuseExisting(_ file: String) throws {
+        guard !StateFiles.exists(file) else {
+            throw ManagementError(
+                .configUnsupported, "external snapshot file for disk already exists and is not a block device: \(file)")
+        }
+    }
+
+    /// Makes overlays the disks of a document.
+    static func switchDisks(_ definition: inout DomainDefinition, _ entries: [XMLElement]) throws {
+        for entry in entries {
+            definition.changeDisk(entry["name"] ?? "") { disk in
+                disk["type"] = "file"
+                disk[child: "source"] = XMLElement("source", ["file": entry[child: "source"]?["file"]])
+                disk[child: "driver"]?["type"] = entry[child: "driver"]?["type"] ?? "qcow2"
+                disk[child: "backingStore"] = nil
+            }
+        }
+        definition.order()
+    }
+
+    private func takeLive(
+        _ entries: [XMLElement], _ machine: Machine, _ live: LiveMachine, _ options: SnapshotCreation
+    ) throws {
+        guard !entries.isEmpty else { return }
+        var made: [String] = []
+        var nodes: [String] = []
+        var actions: [JSONValue] = []
+        var number = DeviceAliases.lastSource(live.definition)
+        do {
+            for entry in entries {
+                guard let disk = live.definition.disk(entry["name"] ?? ""), let file = entry[child: "source"]?["file"]
+                else { continue }
+                let format = entry[child: "driver"]?["type"] ?? "qcow2"
+                if !options.contains(.reuseFiles) {
+                    try refuseExisting(file)
+                    try makeOverlay(
+                        file, format: format, size: nil, backing: (Self.path(disk), Self.format(disk)))
+                    made.append(file)
+                }
+                number += 1
+                var overlay = disk
+                overlay["type"] = "file"
+                overlay[child: "source"] = XMLElement("source", ["file": file, "index": "\(number)"])
+                overlay[child: "driver"]?["type"] = format
+                guard var chain = try BlockNodes.arguments(of: overlay, named: "\(number)") else { continue }
+                // What is behind it is what the machine has open.
+                chain.json[chain.json.count - 1]["backing"] = .null
+                for node in chain.json {
+                    try live.monitor.execute("blockdev-add", node)
+                    nodes.append(node["node-name"]?.string ?? "")
+                }
+                actions.append([
+                    "type": "blockdev-snapshot",
+                    "data": ["node": .string(try topNode(live, disk)), "overlay": .string(chain.top)],
+                ])
+            }
+            try live.monitor.execute("transaction", ["actions": .array(actions)])
+        } catch {
+            for node in nodes.reversed() {
+                _ = try? live.monitor.execute("blockdev-del", ["node-name": .string(node)])
+            }
+            for file in made { try? StateFiles.remove(file) }
+            throw error
+        }
+        refreshChains(machine)
+        if machine.facts.isPersistent { try update(machine) { try Self.switchDisks(&$0, entries) } }
+        saveStatus(machine)
+    }
+}
