@@ -5,7 +5,7 @@ SWIFT ?= swift
 BUILD := .build/release
 
 .PHONY: build run test test-debian test-libvirt test-kvm lint format clean dependencies test-dependencies \
-	bench-block bench-boot bench-cpu bench-img bench-machine bench-rpc bench-virtio fuzz-cpu fuzz-images fuzz-virtio
+	bench-block bench-boot bench-cpu bench-img bench-machine bench-rpc bench-virtio fuzz-cpu fuzz-images fuzz-virtio fuzz-vnc bench-vnc
 
 build: dependencies
 	$(SWIFT) build -c release
@@ -92,6 +92,16 @@ fuzz-cpu:
 fuzz-images:
 	$(SWIFT) build -c release --product fuzz-images
 	SWIFT_BACKTRACE=enable=no $(BUILD)/fuzz-images $(or $(SEED),1) $(or $(ROUNDS),1000000) $(FORMAT)
+
+# Viewers of the VNC server that say anything: SEED=n ROUNDS=n.
+fuzz-vnc:
+	$(SWIFT) build -c release --product fuzz-vnc
+	SWIFT_BACKTRACE=enable=no $(BUILD)/fuzz-vnc $(or $(SEED),1) $(ROUNDS)
+
+# A changing screen of 1280x800 to viewers on this host: pictures a second and the share of a core.
+bench-vnc:
+	$(SWIFT) build -c release --product vnc-benchmark
+	$(BUILD)/vnc-benchmark
 
 clean:
 	rm -rf .build .cache

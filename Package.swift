@@ -151,6 +151,12 @@ let modules: [Target] = [
     // Presentation
     module("CharacterStreams", in: "Presentation", ["CLinux", "HostSystem", "HostIO", "Diagnostics"]),
     module("DisplaySurfaces", in: "Presentation", ["HostSystem", "Compression"]),
+    module(
+        "VNCServer", in: "Presentation",
+        [
+            "CharacterStreams", "DisplaySurfaces", "TransportSecurity", "Compression", "Cryptography", "HostIO",
+            "HostSystem", "Diagnostics",
+        ]),
     // Devices
     module(
         "InterruptControllers", in: "Devices",
@@ -195,6 +201,7 @@ let modules: [Target] = [
         [
             "ControlProtocol", "MachineRuntime", "MachineModel", "GuestMemory", "CharacterStreams", "JSONCoding",
             "CPUInterface", "Diagnostics", "HostIO", "HostSystem", "CommandLineKit", "MachineSpec", "DisplaySurfaces",
+            "VNCServer", "TransportSecurity",
         ]),
     module(
         "MachineAssembly", in: "VMM",
@@ -205,7 +212,7 @@ let modules: [Target] = [
             "MachineSpec", "MachineRuntime", "X86CPU", "X86Translator", "KVMEngine", "InterruptControllers", "PCIBus",
             "PCChipset",
             "FirmwareTables", "BootLoading", "Virtio", "VirtioDevices", "DiskControllers", "DisplayAdapters",
-            "DisplaySurfaces", "DiskImages", "BlockLayer",
+            "DisplaySurfaces", "VNCServer", "TransportSecurity", "DiskImages", "BlockLayer",
             "UserNetwork",
             "PacketPorts", "CharacterStreams", "GuestMemory", "MachineModel", "CPUInterface", "HostIO", "HostSystem",
             "Diagnostics", "JSONCoding", "ControlServer", "ControlProtocol",
@@ -290,6 +297,9 @@ let testSupport: [Target] = [
         name: "ImageFuzzing", dependencies: ["BlockLayer", "DiskImages", "StorageTestKit"],
         path: "Tests/Support/ImageFuzzing", swiftSettings: strict),
     .target(
+        name: "VNCTestKit", dependencies: ["VNCServer", "Compression"], path: "Tests/Support/VNCTestKit",
+        swiftSettings: strict),
+    .target(
         name: "FormatTestKit", dependencies: ["BlockLayer", "StorageTestKit"], path: "Tests/Support/FormatTestKit",
         swiftSettings: strict),
 ]
@@ -313,8 +323,15 @@ let benchmarks: [Target] = [
         name: "block-benchmark", dependencies: ["BlockLayer", "DiskImages", "StorageTestKit", "HostSystem"],
         path: "Benchmarks/block-benchmark", swiftSettings: strict),
     .executableTarget(
+        name: "vnc-benchmark",
+        dependencies: ["VNCServer", "DisplaySurfaces", "CharacterStreams", "HostIO", "HostSystem"],
+        path: "Benchmarks/vnc-benchmark", swiftSettings: strict),
+    .executableTarget(
         name: "fuzz-images", dependencies: ["ImageFuzzing", "StorageTestKit", "HostSystem"],
         path: "Fuzz/fuzz-images", swiftSettings: strict),
+    .executableTarget(
+        name: "fuzz-vnc", dependencies: ["VNCTestKit", "VNCServer", "DisplaySurfaces"], path: "Fuzz/fuzz-vnc",
+        swiftSettings: strict),
     .executableTarget(
         name: "fuzz-virtio",
         dependencies: [
@@ -402,6 +419,7 @@ var testTargets: [Target] = [
     tests("BlockJobs", ["BlockLayer", "DiskImages", "StorageTestKit", "HostSystem"]),
     tests("DisplayAdapters", ["DisplaySurfaces", "GuestMemory", "HostSystem", "MachineModel", "PCIBus"]),
     tests("DisplaySurfaces", ["HostSystem"]),
+    tests("VNCServer", ["VNCTestKit", "DisplaySurfaces", "CharacterStreams", "HostIO", "HostSystem"]),
     tests("DiskControllers", ["BlockLayer", "GuestMemory", "HostSystem", "MachineModel", "PCIBus"]),
     tests("PacketPorts", ["HostIO", "HostSystem", "Diagnostics", "CLinux"]),
     tests("UserNetwork", ["PacketPorts", "HostIO", "HostSystem", "Diagnostics", "CLinux"]),

@@ -51,6 +51,8 @@ public final class DisplayConsole: @unchecked Sendable {
     public private(set) var cursor: CursorImage?
     /// What people call the adapter: "VGA".
     public let name: String
+    /// The adapter's own identifier; nil where nobody gave one.
+    public let identifier: String?
     private weak var source: (any DisplaySource)?
     private let machineLock: Lock
     private var listeners: [Listener] = []
@@ -60,8 +62,9 @@ public final class DisplayConsole: @unchecked Sendable {
     }
 
     /// A screen of an adapter, which it does not keep.
-    public init(name: String, source: any DisplaySource, machineLock: Lock) {
+    public init(name: String, identifier: String? = nil, source: any DisplaySource, machineLock: Lock) {
         self.name = name
+        self.identifier = identifier
         self.source = source
         self.machineLock = machineLock
     }

@@ -10,6 +10,7 @@ internal import HostSystem
 internal import MachineSpec
 internal import PCChipset
 internal import PCIBus
+internal import VNCServer
 
 extension AssembledMachine {
     private static let videoROM = "vgabios-stdvga.bin"
@@ -33,7 +34,9 @@ extension AssembledMachine {
         if let size = vga.preferredSize { card.core.suggestSize(width: size.width, height: size.height) }
         if !vga.isSecondary { card.mapLegacy(ports: portSpace, memory: space) }
         try add(card, device, board)
-        addConsole(DisplayConsole(name: device.typeName, source: card.core, machineLock: lock))
+        addConsole(
+            DisplayConsole(
+                name: device.typeName, identifier: device.identifier, source: card.core, machineLock: lock))
     }
 
     func addRAMFramebuffer(_ board: PCBoard) {
@@ -66,6 +69,9 @@ extension AssembledMachine {
     /// Connects what the board has for people.
     func addInput(_ board: PCBoard) {
         guard let keyboard = board.keyboard, let mouse = board.mouse else { return }
+        keyboard.indicatorsChanged = { [weak self] lights in
+            for server in self?.screenServers ?? [] { server.setIndicators(lights) }
+        }
         input.add(PS2KeyboardInput(keyboard))
         input.add(PS2MouseInput(mouse))
     }

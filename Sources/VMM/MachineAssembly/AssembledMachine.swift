@@ -22,6 +22,7 @@ internal import PCChipset
 internal import PCIBus
 internal import Virtio
 internal import VirtioDevices
+internal import VNCServer
 
 /// A machine built from its description, ready to run: the only place that knows every device.
 ///
@@ -60,6 +61,8 @@ final class AssembledMachine: @unchecked Sendable {
     /// Screens of the display adapters, and what people type and point at.
     var consoles: [DisplayConsole] = []
     private(set) lazy var input = InputRouter(machineLock: lock)
+    /// What shows the screens to viewers.
+    var screenServers: [VNCServer] = []
     /// Memory of display adapters that were not made yet.
     var videoMemory: [GuestMemory.MovableRegion] = []
     /// Timers of `later`.
@@ -112,6 +115,7 @@ final class AssembledMachine: @unchecked Sendable {
         applyPolicies()
         if spec.board.kind == .none { acceleratorName = try usableAccelerator() } else { try build() }
         try makeControl()
+        try makeScreenServers()
     }
 
     /// Runs until the guest or a person ends it.
@@ -129,6 +133,7 @@ final class AssembledMachine: @unchecked Sendable {
     }
 
     private func close() {
+        for server in screenServers { server.close() }
         // First the threads that use the disks.
         for disk in disks { disk.device.close() }
         for drive in drives { drive.drive.medium.waitForWorkers() }

@@ -10,6 +10,7 @@ extension ArgumentReader {
         try resolveIdentity()
         try resolveCharacterDevices()
         addVideoCard()
+        addDefaultDisplay()
         try resolveDrives()
         try resolveNetworks()
         try resolveDevices()
@@ -243,12 +244,20 @@ extension ArgumentReader {
         try addDefaultCDROM()
     }
 
-    /// The card of -vga.
+    /// As QEMU without a window: a server on this host alone.
+    private mutating func addDefaultDisplay() {
+        guard !hasDisplayFlag, !isNographic else { return }
+        spec.display.vncServers = [DisplayReader.defaultServer]
+        spec.display.isDefault = true
+    }
+
+    /// The card of -vga, or the usual one.
     private mutating func addVideoCard() {
         guard spec.board.kind == .pc || spec.board.kind == .q35 else { return }
-        let names = ["VGA", "ramfb"]
+        let names = ["VGA", "ramfb", "secondary-vga"]
         let hasOwn = devices.contains { names.contains($0.value.peek("driver") ?? "") }
-        guard videoCard == "std", !hasOwn else { return }
+        let isWanted = videoCard == "std" || videoCard == nil && hasDefaults && !hasOwn
+        guard isWanted else { return }
         spec.devices.append(DeviceSpec(typeName: "VGA", identifier: nil, model: .pc(.vga(VGASpec()))))
     }
 

@@ -38,6 +38,7 @@ struct ArgumentReader {
     var isNographic = false
     var hasDefaults = true
     var hasNoNetwork = false
+    var hasDisplayFlag = false
     /// The word of -vga.
     var videoCard: String?
     private var depth = 0
@@ -120,10 +121,18 @@ struct ArgumentReader {
                 throw UserError("'\(use.value)' is not available", remedy: "use -vga std or none")
             }
             videoCard = use.value
-        case "display", "vnc", "parallel":
-            guard use.value == "none" || (use.name == "parallel" && use.value == "null") else {
-                let missing = use.name == "parallel" ? "there is no parallel port" : "there is no display"
-                throw UserError("'\(use.value)' is not available", because: missing, remedy: "use none")
+        case "display":
+            hasDisplayFlag = true
+            let server = try DisplayReader.display(use.value, number: spec.display.vncServers.count)
+            if let server { spec.display.vncServers.append(server) }
+        case "vnc":
+            hasDisplayFlag = true
+            spec.display.vncServers.append(
+                try DisplayReader.server(use.value, number: spec.display.vncServers.count))
+        case "parallel":
+            guard ["none", "null"].contains(use.value) else {
+                throw UserError(
+                    "'\(use.value)' is not available", because: "there is no parallel port", remedy: "use none")
             }
         case "overcommit":
             var list = try list(use.value)

@@ -86,8 +86,9 @@ public enum MachineArguments {
                 return "Available chardev backend types: \n" + CharacterReader.backends.map { "  \($0)\n" }.joined()
             case "object" where asksForHelp:
                 return "List of user creatable objects:\n" + ObjectReader.types.map { "  \($0)\n" }.joined()
-            case "display" where asksForHelp: return "Available display backend types:\nnone\n"
-            case "vga" where asksForHelp: return "none                 no graphic card (default)\n"
+            case "display" where asksForHelp: return "Available display backend types:\nnone\nvnc\n"
+            case "vga" where asksForHelp:
+                return "std                  standard VGA (default)\nnone                 no graphic card\n"
             case "d" where asksForHelp: return Log.help
             case "d" where use.value == "trace:help": return Trace.help
             case "trace" where asksForHelp: return Trace.help

@@ -7,10 +7,10 @@ internal import Diagnostics
 enum ObjectReader {
     static let types = [
         "rng-random", "rng-builtin", "memory-backend-ram", "memory-backend-file", "memory-backend-memfd", "iothread",
-        "secret",
+        "secret", "tls-creds-x509",
     ]
     private static let unavailable = [
-        "rng-egd", "tls-creds-x509", "tls-creds-anon", "tls-creds-psk", "throttle-group", "filter-dump",
+        "rng-egd", "tls-creds-anon", "tls-creds-psk", "throttle-group", "filter-dump",
         "filter-mirror", "colo-compare", "can-bus", "authz-list", "authz-simple", "cryptodev-backend",
         "secret_keyring", "sev-guest", "input-linux", "pr-manager-helper", "thread-context", "x-remote-object",
     ]
@@ -40,6 +40,7 @@ enum ObjectReader {
             }
             return .ioThread
         case "secret": return .secret(try secret(&list))
+        case "tls-creds-x509": return .certificates(try DisplayReader.certificates(&list))
         default: return try memory(type, &list)
         }
     }

@@ -25,6 +25,7 @@ struct ReferenceCheck {
                 throw error.at("-device \(device.typeName)\(name)")
             }
         }
+        for server in spec.display.vncServers { try check(server) }
         for object in spec.objects {
             if case .secret(let secret) = object.kind, let key = secret.key, !hasObject(key.identifier) {
                 throw UserError(
@@ -34,6 +35,31 @@ struct ReferenceCheck {
     }
 
     private func hasObject(_ identifier: String) -> Bool { spec.objects.contains { $0.identifier == identifier } }
+
+    private func check(_ server: VNCServerSpec) throws(UserError) {
+        let place = "-vnc"
+        if let name = server.passwordSecret {
+            guard let found = spec.objects.first(where: { $0.identifier == name }), case .secret = found.kind else {
+                throw UserError(
+                    "No secret with id '\(name)'", remedy: "add -object secret,id=\(name),data=...", place: place)
+            }
+        }
+        if let name = server.credentials {
+            guard let found = spec.objects.first(where: { $0.identifier == name }),
+                case .certificates(let certificates) = found.kind
+            else {
+                throw UserError(
+                    "No TLS credentials with id '\(name)'", remedy: "add -object tls-creds-x509,id=\(name),dir=...",
+                    place: place)
+            }
+            guard certificates.isServer else {
+                throw UserError("Expecting TLS credentials with a server endpoint", place: place)
+            }
+        }
+        if let name = server.display, !spec.devices.contains(where: { $0.identifier == name }) {
+            throw UserError("Device '\(name)' not found", place: place)
+        }
+    }
 
     private func checkMemory() throws(UserError) {
         guard let backend = spec.memory.backend else { return }

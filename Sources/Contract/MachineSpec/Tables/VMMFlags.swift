@@ -76,10 +76,16 @@ public enum VMMFlags {
         Flag("hdd", argument: "file", section: block, "use 'file' as hard disk 3 image"),
         Flag("cdrom", argument: "file", section: block, "use 'file' as CD-ROM image"),
         Flag("pflash", argument: "file", section: block, "use 'file' as a parallel flash image"),
-        Flag("display", argument: "none", section: display, "select display back end"),
+        Flag("display", argument: "none|vnc=display[,option...]", section: display, "select display back end"),
         Flag("nographic", section: display, "no graphical output, serial port and monitor on this terminal"),
-        Flag("vnc", argument: "none", section: display, "no VNC server"),
-        Flag("vga", argument: "none", section: display, "no display adapter"),
+        Flag(
+            "vnc",
+            argument: "none|[host]:d|unix:path[,to=d][,websocket=on|port][,password=on|off][,password-secret=id]"
+                + "[,tls-creds=id][,share=allow-exclusive|force-shared|ignore][,power-control=on|off][,id=id]",
+            section: display,
+            "show the screen on VNC display d (port 5900 + d); without any display option: "
+                + "localhost, the first free port from 5900"),
+        Flag("vga", argument: "std|none", section: display, "the display adapter; std is the default"),
         Flag(
             "netdev", argument: "user|tap|socket,id=str[,prop=value...]", section: network,
             """

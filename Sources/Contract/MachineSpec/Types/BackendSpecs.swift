@@ -304,6 +304,8 @@ public struct ObjectSpec: Equatable, Sendable {
         /// memory-backend-memfd.
         case memoryDescriptor(bytes: UInt64, share: Bool, preallocates: Bool)
         case ioThread
+        /// Certificates for encrypted connections.
+        case certificates(CertificatesSpec)
         /// The secret's bytes, or the file that has them, decoded when it is used.
         case secret(SecretSpec)
     }

@@ -39,6 +39,8 @@ public struct MachineSpec: Equatable, Sendable {
     public var objects: [ObjectSpec] = []
     /// All devices in the order in which they are made: the board's optional ones, the defaults, then -device.
     public var devices: [DeviceSpec] = []
+    /// What people see the screen with.
+    public var display = DisplaySpec()
     /// What the guest's clock starts from and follows.
     public var clock = ClockSpec()
     /// What reset, shutdown and panic do.

@@ -79,7 +79,7 @@ package enum StreamSocket {
     }
 
     /// A datagram socket that sends to one place.
-    static func datagram(
+    package static func datagram(
         to remote: (host: String, port: UInt16), from local: (host: String, port: UInt16)?
     ) throws(StreamSocketError) -> FileDescriptor {
         let target = StreamAddress.tcp(host: remote.host, port: remote.port, ipv4: true, ipv6: true)
@@ -114,14 +114,14 @@ package enum StreamSocket {
     }
 
     /// Small packets go out at once.
-    static func setNoDelay(_ descriptor: Int32) {
+    package static func setNoDelay(_ descriptor: Int32) {
         var one: Int32 = 1
         // Four bytes of this frame; it fails only for a socket that is not TCP, which has no delay.
         _ = unsafe setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, 4)
     }
 
     /// "127.0.0.1:4444" of one side of a TCP connection; nil for other sockets.
-    static func name(of descriptor: Int32, peer: Bool) -> String? {
+    package static func name(of descriptor: Int32, peer: Bool) -> String? {
         var address = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         // sockaddr_storage holds every address; its length is passed along.

@@ -12,6 +12,8 @@ public enum TracePoint: String, CaseIterable, Sendable {
     // Character streams
     case characterStreamOpened = "chr_open"
     case characterStreamClosed = "chr_close"
+    // Screens
+    case vncClientEnded = "vnc_client_disconnect_finish"
     // Run state
     case runStateChanged = "runstate_set"
     case systemReset = "system_reset"

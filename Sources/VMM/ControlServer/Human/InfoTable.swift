@@ -3,6 +3,7 @@
 internal import GuestMemory
 internal import HostSystem
 internal import CharacterStreams
+internal import DisplaySurfaces
 internal import ControlProtocol
 internal import CPUInterface
 internal import MachineModel
@@ -46,7 +47,16 @@ enum InfoTable {
             call.print("balloon: actual=\(bytes >> 20)\n")
         },
         HumanCommand("mice", "", "show which guest mouse is receiving events") { call in
-            call.print("No mouse devices connected\n")
+            let pointers = (call.machine as? any DisplayControlling)?.inputRouter.pointerDescriptions ?? []
+            if pointers.isEmpty { call.print("No mouse devices connected\n") }
+            for (index, pointer) in pointers.enumerated() {
+                let mark = index == pointers.count - 1 ? "*" : " "
+                let kind = pointer.isAbsolute ? " (absolute)" : ""
+                call.print("\(mark) Mouse #\(index): \(pointer.name)\(kind)\n")
+            }
+        },
+        HumanCommand("vnc", "", "show the vnc server status") { call in
+            call.print(HumanCommandTable.describe(ScreenServerAnswers.servers(call.machine)))
         },
     ]
 

@@ -89,7 +89,8 @@ struct QMPCommandDefinition: Sendable {
 /// All commands.
 enum QMPCommandTable {
     static let all: [QMPCommandDefinition] =
-        protocolCommands + machineCommands + displayCommands + mediaCommands + processorCommands + translationCommands
+        protocolCommands + machineCommands + displayCommands + screenServerCommands + mediaCommands + processorCommands
+        + translationCommands
         + blockCommands
         + characterCommands + objectCommands
         + deviceCommands + descriptorCommands + probingCommands + migrationCommands
@@ -109,6 +110,9 @@ enum QMPCommandTable {
                 ("reason", "str"),
             ]
         ), ("BALLOON_CHANGE", [("actual", "int")]), ("VSERPORT_CHANGE", [("id", "str"), ("open", "bool")]),
+        ("VNC_CONNECTED", [("server", "object"), ("client", "object")]),
+        ("VNC_INITIALIZED", [("server", "object"), ("client", "object")]),
+        ("VNC_DISCONNECTED", [("server", "object"), ("client", "object")]),
         ("DEVICE_TRAY_MOVED", [("device", "str"), ("id", "str"), ("tray-open", "bool")]),
         ("MIGRATION", [("status", "str")]),
     ]

@@ -31,7 +31,6 @@ extension QMPCommandTable {
         QMPCommandDefinition("query-memory-size-summary") { context, _ in
             ["base-memory": JSONValue(context.machine.facts.memoryBytes), "plugged-memory": 0]
         },
-        QMPCommandDefinition("query-vnc") { _, _ in ["enabled": false] },
         QMPCommandDefinition("query-jobs") { _, _ in [] },
         QMPCommandDefinition("stop") { context, _ in
             context.machine.runner.pause(.paused)

@@ -101,6 +101,14 @@ extension HumanCommandTable {
                 throw .usage("change: block device name expected")
             }
             let format = try call.word()
+            if name == "vnc" {
+                guard ["password", "passwd"].contains(file), let password = format else {
+                    throw .failed("Parameter 'target' expects 'password' and the new one")
+                }
+                return try call.screen { (server) throws(QMPError) in
+                    try ScreenServerAnswers.setPassword(password, of: server)
+                }
+            }
             let machine = try media(call, name)
             do throws(UserError) {
                 try machine.openTray(name, force: false)

@@ -89,6 +89,11 @@ struct ObjectTree {
         case "rng-builtin", "iothread": return type
         case "secret":
             return type + ["data", "file", "format", "keyid", "iv"].map { ($0, "string") }
+        case "tls-creds-x509":
+            return type + [
+                ("dir", "string"), ("endpoint", "QCryptoTLSCredsEndpoint"), ("verify-peer", "bool"),
+                ("priority", "string"), ("passwordid", "string"), ("sanity-check", "bool"),
+            ]
         default: return nil
         }
     }
@@ -96,7 +101,7 @@ struct ObjectTree {
     private static let objects = [
         ("rng-random", "rng-backend"), ("rng-builtin", "rng-backend"), ("memory-backend-ram", "memory-backend"),
         ("memory-backend-file", "memory-backend"), ("memory-backend-memfd", "memory-backend"), ("iothread", "object"),
-        ("secret", "secret_common"),
+        ("secret", "secret_common"), ("tls-creds-x509", "tls-creds"),
     ]
     private static let boards = [
         ("pc-q35-7.2-machine", "generic-pc-machine"), ("pc-i440fx-7.2-machine", "generic-pc-machine"),
@@ -118,6 +123,7 @@ struct ObjectTree {
         "pci-device": "device", "isa-device": "device", "x86_64-cpu": "cpu", "cpu": "device", "device": "object",
         "generic-pc-machine": "x86-machine", "x86-machine": "machine", "machine": "object",
         "accel": "object", "memory-backend": "object", "rng-backend": "object", "secret_common": "object",
+        "tls-creds": "object",
     ]
 
     /// Whether a type is another, or stands somewhere below it.

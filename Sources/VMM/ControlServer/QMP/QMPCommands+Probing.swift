@@ -26,7 +26,6 @@ extension QMPCommandTable {
             throw QMPError("SGX is not enabled in KVM")
         },
         QMPCommandDefinition("query-dump-guest-memory-capability") { _, _ in ["formats": []] },
-        QMPCommandDefinition("query-display-options") { _, _ in ["type": "none"] },
         QMPCommandDefinition("query-replay") { _, _ in ["mode": "none", "icount": 0] },
         QMPCommandDefinition("query-memory-devices") { _, _ in [] },
         QMPCommandDefinition("query-memdev") { _, _ in [] },

@@ -9,6 +9,7 @@ public import GuestMemory
 public import MachineModel
 public import MachineRuntime
 public import MachineSpec
+public import VNCServer
 
 /// The machine as monitors and the debugger see it. Everything is called on the event loop's thread, without the
 /// machine lock, which an implementation takes where it reads device state.
@@ -68,6 +69,14 @@ public protocol DisplayControlling: ControlledMachine {
     var inputRouter: InputRouter { get }
     /// Runs something later on the event loop's thread.
     func later(milliseconds: UInt64, _ work: @escaping () -> Void)
+}
+
+/// A machine whose screens can be seen over the network.
+public protocol ScreenServing: ControlledMachine {
+    /// The VNC servers, the first of which is meant where nobody says which.
+    var screenServers: [VNCServer] { get }
+    /// Reads a server's certificates again (`display-reload`).
+    func reloadCertificates(of server: VNCServer) throws(UserError)
 }
 
 /// A machine with networks.
