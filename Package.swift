@@ -202,6 +202,7 @@ let modules: [Target] = [
             "ControlProtocol", "MachineRuntime", "MachineModel", "GuestMemory", "CharacterStreams", "JSONCoding",
             "CPUInterface", "Diagnostics", "HostIO", "HostSystem", "CommandLineKit", "MachineSpec", "DisplaySurfaces",
             "VNCServer", "TransportSecurity",
+            "BlockLayer", "BlockJobs",
         ]),
     module(
         "MachineAssembly", in: "VMM",
@@ -215,7 +216,7 @@ let modules: [Target] = [
             "DisplaySurfaces", "VNCServer", "TransportSecurity", "DiskImages", "BlockLayer",
             "UserNetwork",
             "PacketPorts", "CharacterStreams", "GuestMemory", "MachineModel", "CPUInterface", "HostIO", "HostSystem",
-            "Diagnostics", "JSONCoding", "ControlServer", "ControlProtocol",
+            "Diagnostics", "JSONCoding", "ControlServer", "ControlProtocol", "BlockJobs",
         ]),
     // Management
     module("ManagementModel", in: "Management", []),

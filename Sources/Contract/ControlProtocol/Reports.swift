@@ -76,7 +76,36 @@ public struct BlockDeviceReport: Equatable, Sendable {
         public var actualSize: UInt64?
         /// The unit of allocation in bytes, where the format has one.
         public var clusterSize: Int?
+        /// The format that the image names for its backing file, and where that file is.
+        public var backingFormat: String?, fullBackingFile: String?
+        /// The images behind this one, the nearest first.
+        public var backingImages: [Medium] = []
+        /// Snapshots inside the image.
+        public var snapshots: [Snapshot] = []
         public init() {}
+    }
+
+    /// One snapshot inside an image.
+    public struct Snapshot: Equatable, Sendable {
+        public var identifier: String, name: String
+        /// Since 1970, and nanoseconds of that second.
+        public var seconds: Int64, nanoseconds: Int64
+        /// The machine's clock in nanoseconds.
+        public var clock: UInt64
+        /// Bytes of machine state.
+        public var stateSize: Int64
+
+        /// Everything by name.
+        public init(
+            identifier: String, name: String, seconds: Int64, nanoseconds: Int64, clock: UInt64, stateSize: Int64
+        ) {
+            self.identifier = identifier
+            self.name = name
+            self.seconds = seconds
+            self.nanoseconds = nanoseconds
+            self.clock = clock
+            self.stateSize = stateSize
+        }
     }
 }
 

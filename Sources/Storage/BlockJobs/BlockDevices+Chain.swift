@@ -47,7 +47,6 @@ extension BlockDevices {
         var options = BlockOptions([("driver", .string(request.format)), ("backing", .null)])
         if let name = request.nodeName { options["node-name"] = .string(name) }
         let overlay = try graph.open(request.file, options: options, flags: roots[index].flags)
-        if let name = request.nodeName { added.append(name) }
         guard overlay is any BackedNode else {
             try discard(overlay)
             throw BlockError(.notSupported, "The overlay does not support backing images")
@@ -93,7 +92,23 @@ extension BlockDevices {
             for snapshot in snapshots {
                 try (snapshot.overlay as? any BackedNode)?.replaceBacking(snapshot.node)
             }
-            for snapshot in snapshots { snapshot.backend.exchange(for: snapshot.overlay) }
+            for snapshot in snapshots {
+                snapshot.backend.exchange(for: snapshot.overlay)
+                lockForReading(snapshot)
+            }
+        }
+    }
+
+    /// What lies below a snapshot is not written any more, and other programs may read it.
+    private func lockForReading(_ snapshot: PreparedSnapshot) {
+        guard let index = rootIndex(of: snapshot.backend), !roots[index].isPrivate,
+            let overlay = snapshot.overlay as? any BackedNode
+        else { return }
+        var flags = roots[index].flags
+        flags.isWritable = false
+        flags.isExclusive = false
+        do throws(BlockError) { try overlay.replaceBacking(try reopen(snapshot.node, flags: flags)) } catch {
+            graph.warn("cannot open '\(snapshot.node.location.filename)' again for reading: \(error)")
         }
     }
 

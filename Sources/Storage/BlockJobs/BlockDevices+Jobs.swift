@@ -144,7 +144,7 @@ extension BlockDevices {
     }
 
     /// Opens an image again for reading that a job had opened for writing.
-    private func restore(_ node: any BlockNode, in backend: BlockBackend, _ wasReadOnly: Bool) {
+    func restore(_ node: any BlockNode, in backend: BlockBackend, _ wasReadOnly: Bool) {
         guard wasReadOnly, backend.filtered !== node, let index = rootIndex(of: backend),
             let overlay = backend.filtered.chain.first(where: { $0.backingNode === node }) as? any BackedNode
         else { return }
@@ -280,5 +280,34 @@ extension BlockDevices {
         var flags = roots[index].flags
         flags.isWritable = true
         return try graph.open(file, options: options, flags: flags)
+    }
+}
+
+extension BlockDevices {
+    /// Merges drives into their backing images and empties them, while the caller waits (the monitor's `commit`).
+    /// - Parameter device: nil for all drives that have a backing image.
+    public func commitNow(_ device: String?) throws(BlockError) {
+        var wanted = roots.map(\.backend)
+        if let device {
+            guard let backend = backend(of: device) else {
+                throw BlockError(.notFound, "Device '\(device)' not found")
+            }
+            guard backend.backingNode != nil else {
+                throw BlockError(.invalidArgument, "'commit' error for '\(device)': No medium found")
+            }
+            wanted = [backend]
+        }
+        for backend in wanted where !backend.isReadOnly {
+            guard let below = backend.backingNode else { continue }
+            try checkFree(backend.filtered)
+            let target = try makeWritable(below, in: backend)
+            defer { restore(target, in: backend, below.isReadOnly) }
+            try backend.hold(.all) { (top) throws(BlockError) in
+                try adjustLength(of: target, to: top)
+                try ChainCopy(from: top, to: target, above: target).copyAll(0..<top.length)
+                try target.flush()
+                try (top as? any EmptyableNode)?.makeEmpty()
+            }
+        }
     }
 }

@@ -13,7 +13,7 @@ public final class BlockDevices: @unchecked Sendable {
         public let drive: String
         public let backend: BlockBackend
         /// How its images are opened.
-        var flags: OpenFlags
+        public internal(set) var flags: OpenFlags
         /// Nobody else can open it: its file has no name any more.
         var isPrivate = false
         /// Another process has it for the time being.
@@ -130,6 +130,15 @@ public final class BlockDevices: @unchecked Sendable {
             drive: name, backend: BlockBackend(node, isReadOnly: flags.isWritable ? nil : true), flags: flags)
         root.isPrivate = isPrivate
         roots.append(root)
+    }
+
+    /// Another medium for a drive.
+    /// - Returns: what the drive had, which the caller closes once nobody uses it.
+    public func replaceDrive(_ name: String, _ node: any BlockNode, flags: OpenFlags) -> BlockBackend? {
+        let old = roots.first { $0.drive == name }?.backend
+        roots.removeAll { $0.drive == name }
+        addDrive(name, node, flags: flags)
+        return old
     }
 
     /// A backend that is opened later (`activate`), of which only the length and the like are looked at until then.

@@ -44,6 +44,9 @@ public final class JobList: @unchecked Sendable {
     /// Whether anything is under way.
     public var isBusy: Bool { jobs.contains { $0.status != .concluded } }
 
+    /// Whether images are being copied.
+    public var isCopying: Bool { jobs.contains { $0.kind.isBlockJob && $0.status != .concluded } }
+
     /// Starts a job.
     /// - Parameter inCall: the work is done now, on this thread; else on a thread of the job's own.
     public func start(

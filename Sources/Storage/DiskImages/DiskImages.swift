@@ -65,3 +65,8 @@ public enum DiskImages {
         try graph().open(filename, format: format, flags: flags)
     }
 }
+
+extension DiskImages {
+    /// The lines of a table of snapshots, as `info` and the machine's monitor print it.
+    public static func snapshotTable(_ snapshots: [SnapshotInformation]) -> [String] { SnapshotText.table(snapshots) }
+}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import BlockJobs
 internal import BlockLayer
 internal import CharacterStreams
 internal import ControlProtocol
@@ -12,13 +13,13 @@ internal import MachineModel
 internal import MachineRuntime
 internal import MachineSpec
 internal import PCIBus
-internal import VirtioDevices
 
 extension AssembledMachine {
     /// Opens the monitors, QMP and the debugger's stub of the description.
     func makeControl() throws(UserError) {
         let server = ControlServer(machine: self)
         control = server
+        storage.devices.jobs.observer = { [unowned server] event in server.handle(event) }
         for monitor in spec.monitors {
             let stream = try characters.frontEnd(monitor.characterDevice)
             server.addMonitor(on: stream, mode: monitor.mode, isPretty: monitor.isPretty)
@@ -73,71 +74,6 @@ extension AssembledMachine: ControlledMachine {
 
     /// Raises an NMI on all processors.
     func injectNonMaskableInterrupt() { engine?.raiseNonMaskableInterrupt() }
-}
-
-extension AssembledMachine: BlockReporting {
-    /// The drives and nodes of the description.
-    func blockReports() -> [BlockDeviceReport] {
-        // Nodes without a name of their own are numbered, as QEMU does.
-        let firstNumber = 100
-        return storage.nodes.enumerated().map { place, entry in
-            var report = BlockDeviceReport()
-            let drive = spec.drives.first { $0.identifier == entry.identifier }
-            report.device = drive == nil ? "" : entry.identifier
-            report.qdev = diskPath(entry.identifier)
-            report.isBackend = drive != nil || report.qdev != nil
-            report.ioStatus = report.qdev == nil ? nil : "ok"
-            if let disk = disks.first(where: { $0.drive == entry.identifier }) {
-                report.statistics = Self.statistics(disk.device.counters)
-            }
-            var medium = BlockDeviceReport.Medium()
-            medium.nodeName = drive == nil ? entry.identifier : "#block\(firstNumber + place)"
-            medium.isDirect = drive.map { ["none", "directsync"].contains($0.cache) } ?? false
-            medium.ignoresFlush = drive?.cache == "unsafe"
-            medium.writeBack = drive.map { !["writethrough", "directsync"].contains($0.cache) } ?? true
-            medium.file = entry.node.location.filename
-            medium.format = entry.node.driverName
-            medium.isReadOnly = entry.node.isReadOnly
-            medium.virtualSize = UInt64(max(entry.node.length, 0))
-            medium.actualSize = (entry.node as? any HostStorageNode)?.allocatedBytes().map { UInt64(max($0, 0)) }
-            medium.backingFile = (entry.node as? any BackedNode)?.backingName
-            report.medium = medium
-            return report
-        }
-    }
-
-    /// QOM's path of the device that uses a drive or node; nil where none does.
-    private func diskPath(_ drive: String) -> String? {
-        var unnamed = 0
-        for device in spec.devices {
-            var isUser = false
-            if case .virtioBlock(_, let block) = device.model { isUser = block.drive == drive }
-            if isUser {
-                let place = device.identifier.map { "peripheral/\($0)" } ?? "peripheral-anon/device[\(unnamed)]"
-                return "/machine/\(place)/virtio-backend"
-            }
-            if device.identifier == nil { unnamed += 1 }
-        }
-        return nil
-    }
-
-    private static func statistics(_ counters: VirtioBlockCounters) -> BlockStatistics {
-        var statistics = BlockStatistics()
-        statistics.reads = counters.reads
-        statistics.writes = counters.writes
-        statistics.flushes = counters.flushes
-        statistics.unmaps = counters.discards
-        statistics.readBytes = counters.readBytes
-        statistics.writtenBytes = counters.writtenBytes
-        statistics.unmappedBytes = counters.discardedBytes
-        statistics.readNanoseconds = counters.readNanoseconds
-        statistics.writeNanoseconds = counters.writeNanoseconds
-        statistics.flushNanoseconds = counters.flushNanoseconds
-        statistics.failedReads = counters.failedReads
-        statistics.failedWrites = counters.failedWrites
-        statistics.highestWrite = counters.highestWrite
-        return statistics
-    }
 }
 
 extension AssembledMachine: PCIReporting {

@@ -40,6 +40,7 @@ extension AssembledMachine: MediaControlling {
         case .file(let path, let format): node = try storage.openMedium(path, format: format, as: name)
         }
         lock.withLock { drive.change(to: node) }
+        storage.closeRetired(messages)
     }
 
     /// Tells QMP's clients when a tray moves.

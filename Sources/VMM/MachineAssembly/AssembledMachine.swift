@@ -106,7 +106,7 @@ final class AssembledMachine: @unchecked Sendable {
         space = AddressSpace(machineLock: lock)
         executor = MachineExecutor(lock: lock) { [loop] work in loop.post(work) }
         firmwareFiles = FirmwareFiles(extra: spec.process.dataDirectories)
-        storage = StorageParts(messages: messages)
+        storage = StorageParts(messages: messages, loop: loop)
         networks = NetworkParts(loop: loop)
         try addDescriptorSets()
         try characters.open(spec, loop: loop, messages: messages, runner: runner)

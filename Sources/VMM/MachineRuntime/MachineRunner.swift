@@ -246,6 +246,14 @@ public final class MachineRunner: @unchecked Sendable {
         }
     }
 
+    /// As `reset` of a machine that does not run, for a state that takes the place of all; nobody is told.
+    public func resetForState() {
+        precondition(state != .running)
+        parkAll()
+        lock.withLock { resetAll() }
+        if state == .shutdown || state == .internalError { state = .paused }
+    }
+
     private func shutDown(_ cause: ShutdownCause) {
         // A machine that is kept after its power-off still ends when a person or a manager wants it to.
         let ends = !policy.shutdownPauses || cause == .hostQMPQuit || cause == .hostSignal

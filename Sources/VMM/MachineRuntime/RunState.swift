@@ -19,6 +19,9 @@ public enum RunState: String, Sendable {
     case inMigrate = "inmigrate"
     /// Stands still while the last part of it is sent.
     case finishMigrate = "finish-migrate"
+    /// Stands still while it is saved into a disk, or loaded from one.
+    case saveVM = "save-vm"
+    case restoreVM = "restore-vm"
     /// It was sent, and runs elsewhere.
     case postMigrate = "postmigrate"
     /// The guest said that it panicked.

@@ -56,21 +56,36 @@ public final class IncomingMigration: @unchecked Sendable {
         _ reader: inout StateStreamReader, header here: StateHeader, into memory: GuestMemory
     ) throws(UserError) -> [StateRecord] {
         do throws(StateError) {
-            let first = try reader.next()
-            guard first.kind == .header else { throw StateError("the saved state has no beginning") }
-            _ = try StateRecord(frame: StateFrame(kind: .section, payload: first.payload)).decode(replacing: here)
-            var records: [StateRecord] = []
-            while true {
-                let frame = try reader.next()
-                switch frame.kind {
-                case .memory: try MemoryFrames.apply(frame, to: memory)
-                case .section: records.append(try StateRecord(frame: frame))
-                case .end: return records
-                case .header: throw StateError("the saved state is damaged: it begins twice")
-                }
+            return try read(&reader, header: here) { (frame) throws(StateError) in
+                try MemoryFrames.apply(frame, to: memory)
             }
         } catch { throw UserError(error.description) }
     }
+
+    /// Reads a whole stream: memory goes to `memory`, the sections are returned.
+    static func read(
+        _ reader: inout StateStreamReader, header here: StateHeader,
+        memory: (StateFrame) throws(StateError) -> Void
+    ) throws(StateError) -> [StateRecord] {
+        let first = try reader.next()
+        guard first.kind == .header else { throw StateError("the saved state has no beginning") }
+        _ = try StateRecord(frame: StateFrame(kind: .section, payload: first.payload)).decode(replacing: here)
+        var records: [StateRecord] = []
+        while true {
+            let frame = try reader.next()
+            switch frame.kind {
+            case .memory: try memory(frame)
+            case .section:
+                guard records.count < longestList else { throw StateError("the saved state has too many sections") }
+                records.append(try StateRecord(frame: frame))
+            case .end: return records
+            case .header: throw StateError("the saved state is damaged: it begins twice")
+            }
+        }
+    }
+
+    /// More sections no machine has.
+    private static let longestList = 10_000
 
     private func finish(_ records: [StateRecord], _ channel: MigrationChannel) {
         thread?.join()

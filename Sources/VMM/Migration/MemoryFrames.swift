@@ -50,8 +50,16 @@ enum MemoryFrames {
         return true
     }
 
-    /// Puts a frame's pages into memory. Nothing runs yet.
-    static func apply(_ frame: StateFrame, to memory: GuestMemory) throws(StateError) {
+    /// Where a frame's pages are.
+    struct Place {
+        let region: GuestMemory.Region
+        /// The first page and how many, inside the region.
+        let first: UInt64, count: UInt64
+        let isZero: Bool
+    }
+
+    /// Whether a frame is of this machine's memory, and whole.
+    static func look(at frame: StateFrame, in memory: GuestMemory) throws(StateError) -> Place {
         var reader = ByteReader(frame.payload)
         let index: UInt32, kindNumber: UInt32, first: UInt64, count: UInt64
         do throws(ByteRangeError) {
@@ -68,25 +76,34 @@ enum MemoryFrames {
         guard first <= total, count <= total - first else {
             throw StateError("the saved state is of memory that this machine does not have")
         }
-        let place = unsafe region.base + Int(first) * pageSize
-        let size = Int(count) * pageSize
-        switch kind {
-        case .data:
-            guard reader.remaining == size else { throw StateError("the saved state is damaged: a page is missing") }
-            // `size` bytes from `place` lie in the region, and as many follow the head of the frame.
-            unsafe frame.payload.withUnsafeBytes {
-                unsafe place.copyMemory(from: $0.baseAddress! + headSize, byteCount: size)
-            }
-        case .zero:
-            guard reader.remaining == 0 else { throw StateError("the saved state is damaged: bytes are left over") }
-            for page in 0..<Int(count) where unsafe !isZero(place + page * pageSize) {
+        let size = kind == .zero ? 0 : count * GuestMemory.pageSize
+        guard UInt64(reader.remaining) == size else {
+            throw StateError("the saved state is damaged: a frame of memory has another length")
+        }
+        return Place(region: region, first: first, count: count, isZero: kind == .zero)
+    }
+
+    /// Puts a frame's pages into memory. Nothing runs yet.
+    static func apply(_ frame: StateFrame, to memory: GuestMemory) throws(StateError) {
+        let found = try look(at: frame, in: memory)
+        let region = found.region
+        // Inside the region, as `look` made sure.
+        let place = unsafe region.base + Int(found.first) * pageSize
+        let size = Int(found.count) * pageSize
+        if found.isZero {
+            for page in 0..<Int(found.count) where unsafe !isZero(place + page * pageSize) {
                 // Inside the region, as above. A page that is zero already costs the host nothing as long as nobody
                 // writes it.
                 unsafe (place + page * pageSize).initializeMemory(as: UInt8.self, repeating: 0, count: pageSize)
             }
+        } else {
+            // `size` bytes from `place` lie in the region, and as many follow the head of the frame.
+            unsafe frame.payload.withUnsafeBytes {
+                unsafe place.copyMemory(from: $0.baseAddress! + headSize, byteCount: size)
+            }
         }
         // Code that was decoded from what was there is gone; a region without a place has none.
         guard region.isMapped else { return }
-        memory.markWritten(at: region.start &+ first &* GuestMemory.pageSize, count: size)
+        memory.markWritten(at: region.start &+ found.first &* GuestMemory.pageSize, count: size)
     }
 }

@@ -12,7 +12,7 @@ internal import MachineSpec
 /// All commands of the human monitor; `help` comes from the same table.
 enum HumanCommandTable {
     static let all: [HumanCommand] =
-        (lifeCycle + moves + inspection + devices + reporting + display + screenServers + media)
+        (lifeCycle + moves + inspection + devices + reporting + display + screenServers + media + snapshots + blockJobs)
         .sorted { $0.names[0] < $1.names[0] }
 
     static func command(named name: String) -> HumanCommand? { all.first { $0.names.contains(name) } }

@@ -36,7 +36,8 @@ struct QMPParameter: Sendable {
 struct QMPArguments {
     private let values: JSONObject
 
-    init(_ values: JSONObject, checkedBy parameters: [QMPParameter]) throws(QMPError) {
+    /// - Parameter takesOthers: further members are kept as they are.
+    init(_ values: JSONObject, checkedBy parameters: [QMPParameter], takesOthers: Bool = false) throws(QMPError) {
         for parameter in parameters {
             guard let value = values[parameter.name] else {
                 if parameter.isOptional { continue }
@@ -49,13 +50,15 @@ struct QMPArguments {
                 throw QMPError("Parameter '\(parameter.name)' does not accept value '\(word)'")
             }
         }
-        if let extra = values.names.first(where: { name in !parameters.contains { $0.name == name } }) {
+        if !takesOthers, let extra = values.names.first(where: { name in !parameters.contains { $0.name == name } }) {
             throw QMPError("Parameter '\(extra)' is unexpected")
         }
         self.values = values
     }
 
     subscript(_ name: String) -> JSONValue? { values[name] }
+    /// All of them.
+    var object: JSONObject { values }
     /// A required text; the check made sure of it.
     func string(_ name: String) -> String { values[name]?.string ?? "" }
     func integer(_ name: String) -> Int64? { values[name]?.integer }
@@ -74,14 +77,17 @@ struct QMPContext {
 struct QMPCommandDefinition: Sendable {
     let name: String
     let parameters: [QMPParameter]
+    /// What it takes depends on the arguments themselves (`blockdev-add`).
+    var takesOthers = false
     let run: @Sendable (QMPContext, QMPArguments) throws(QMPError) -> JSONValue
 
     init(
-        _ name: String, _ parameters: [QMPParameter] = [],
+        _ name: String, _ parameters: [QMPParameter] = [], takesOthers: Bool = false,
         _ run: @escaping @Sendable (QMPContext, QMPArguments) throws(QMPError) -> JSONValue
     ) {
         self.name = name
         self.parameters = parameters
+        self.takesOthers = takesOthers
         self.run = run
     }
 }
@@ -93,7 +99,8 @@ enum QMPCommandTable {
         + translationCommands
         + blockCommands
         + characterCommands + objectCommands
-        + deviceCommands + descriptorCommands + probingCommands + migrationCommands
+        + deviceCommands + descriptorCommands + probingCommands + migrationCommands + jobCommands
+        + blockChangeCommands + blockJobCommands + snapshotCommands
 
     static let byName: [String: QMPCommandDefinition] = Dictionary(
         uniqueKeysWithValues: all.map { ($0.name, $0) })
@@ -114,6 +121,13 @@ enum QMPCommandTable {
         ("VNC_INITIALIZED", [("server", "object"), ("client", "object")]),
         ("VNC_DISCONNECTED", [("server", "object"), ("client", "object")]),
         ("DEVICE_TRAY_MOVED", [("device", "str"), ("id", "str"), ("tray-open", "bool")]),
-        ("MIGRATION", [("status", "str")]),
+        ("MIGRATION", [("status", "str")]), ("MIGRATION_PASS", [("pass", "int")]),
+        ("JOB_STATUS_CHANGE", [("id", "str"), ("status", "str")]),
+        ("BLOCK_JOB_READY", blockJobMembers), ("BLOCK_JOB_PENDING", [("type", "str"), ("id", "str")]),
+        ("BLOCK_JOB_COMPLETED", blockJobMembers + [("error", "str")]), ("BLOCK_JOB_CANCELLED", blockJobMembers),
+    ]
+
+    private static let blockJobMembers = [
+        ("type", "str"), ("device", "str"), ("len", "int"), ("offset", "int"), ("speed", "int"),
     ]
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import BlockJobs
+internal import BlockLayer
 internal import ControlProtocol
 internal import CPUInterface
 internal import Glibc
@@ -31,7 +33,6 @@ extension QMPCommandTable {
         QMPCommandDefinition("query-memory-size-summary") { context, _ in
             ["base-memory": JSONValue(context.machine.facts.memoryBytes), "plugged-memory": 0]
         },
-        QMPCommandDefinition("query-jobs") { _, _ in [] },
         QMPCommandDefinition("stop") { context, _ in
             context.machine.runner.pause(.paused)
             return [:]
@@ -138,7 +139,12 @@ enum RunControl {
         case .guestPanicked: return "Resetting the Virtual Machine is required"
         case .running: return nil
         case .inMigrate: return "the machine waits for its state"
+        case .saveVM, .restoreVM: return "the machine is being saved or loaded"
         case .prelaunch, .paused, .debug, .ioError, .finishMigrate, .postMigrate:
+            // A machine that was sent away has given its disks to the other side.
+            if let disks = (machine as? any BlockControlling)?.blockDevices {
+                do throws(BlockError) { try disks.activate() } catch { return error.description }
+            }
             machine.runner.resume()
             return nil
         }

@@ -108,10 +108,8 @@ extension QMPCommandTable {
         QMPCommandDefinition(
             "query-named-block-nodes", [QMPParameter("flat", .boolean, optional: true)]
         ) { context, _ in
-            let reports = (context.machine as? any BlockReporting)?.blockReports() ?? []
-            return .array(reports.compactMap(\.medium).map(BlockAnswers.inserted))
+            .array(((context.machine as? any BlockReporting)?.nodeReports() ?? []).map(BlockAnswers.inserted))
         },
-        QMPCommandDefinition("query-block-jobs") { _, _ in [] },
     ]
 
     // MARK: PCI
@@ -167,15 +165,10 @@ enum BlockAnswers {
     }
 
     static func inserted(_ medium: BlockDeviceReport.Medium) -> JSONValue {
-        var image: JSONObject = [
-            "virtual-size": JSONValue(medium.virtualSize), "filename": .string(medium.file),
-            "format": .string(medium.format), "dirty-flag": false,
-        ]
-        if let size = medium.actualSize { image["actual-size"] = JSONValue(size) }
-        if let size = medium.clusterSize { image["cluster-size"] = .integer(Int64(size)) }
-        if let backing = medium.backingFile { image["backing-filename"] = .string(backing) }
         var object: JSONObject = [
-            "iops_rd": 0, "detect_zeroes": .string(medium.detectZeroes), "image": .object(image), "iops_wr": 0,
+            "iops_rd": 0, "detect_zeroes": .string(medium.detectZeroes),
+            "image": image(medium, medium.backingImages[...]),
+            "iops_wr": 0,
             "ro": .bool(medium.isReadOnly), "node-name": .string(medium.nodeName),
             "backing_file_depth": .integer(Int64(medium.backingDepth)), "drv": .string(medium.format), "iops": 0,
             "bps_wr": 0, "write_threshold": 0, "encrypted": false, "bps": 0, "bps_rd": 0,
@@ -187,6 +180,34 @@ enum BlockAnswers {
         ]
         if let backing = medium.backingFile { object["backing_file"] = .string(backing) }
         return .object(object)
+    }
+
+    private static func image(
+        _ medium: BlockDeviceReport.Medium, _ below: ArraySlice<BlockDeviceReport.Medium>
+    ) -> JSONValue {
+        var image: JSONObject = [:]
+        if let next = below.first { image["backing-image"] = self.image(next, below.dropFirst()) }
+        if !medium.snapshots.isEmpty { image["snapshots"] = .array(medium.snapshots.map(snapshot)) }
+        if let format = medium.backingFormat { image["backing-filename-format"] = .string(format) }
+        image["virtual-size"] = JSONValue(medium.virtualSize)
+        image["filename"] = .string(medium.file)
+        if let size = medium.clusterSize { image["cluster-size"] = .integer(Int64(size)) }
+        image["format"] = .string(medium.format)
+        if let size = medium.actualSize { image["actual-size"] = JSONValue(size) }
+        if let full = medium.fullBackingFile { image["full-backing-filename"] = .string(full) }
+        if let backing = medium.backingFile { image["backing-filename"] = .string(backing) }
+        image["dirty-flag"] = false
+        return .object(image)
+    }
+
+    private static func snapshot(_ snapshot: BlockDeviceReport.Snapshot) -> JSONValue {
+        let second: UInt64 = 1_000_000_000
+        return [
+            "vm-clock-nsec": JSONValue(snapshot.clock % second), "name": .string(snapshot.name),
+            "date-sec": .integer(snapshot.seconds), "date-nsec": .integer(snapshot.nanoseconds),
+            "vm-clock-sec": JSONValue(snapshot.clock / second), "id": .string(snapshot.identifier),
+            "vm-state-size": .integer(snapshot.stateSize),
+        ]
     }
 
     static func statistics(_ report: BlockDeviceReport) -> JSONValue {

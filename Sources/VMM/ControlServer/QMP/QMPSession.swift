@@ -107,7 +107,8 @@ final class QMPSession: CharacterFrontend {
                 throw QMPError("The command \(command.name) does not support OOB")
             }
         }
-        let arguments = try QMPArguments(command.arguments, checkedBy: definition.parameters)
+        let arguments = try QMPArguments(
+            command.arguments, checkedBy: definition.parameters, takesOthers: definition.takesOthers)
         let value = try definition.run(QMPContext(server: server, stream: stream), arguments)
         if command.name == "qmp_capabilities" {
             isNegotiated = true

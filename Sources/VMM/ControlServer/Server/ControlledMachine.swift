@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import BlockJobs
 public import CharacterStreams
 public import ControlProtocol
 public import CPUInterface
@@ -36,6 +37,38 @@ public protocol ControlledMachine: AnyObject {
 /// A machine with disks.
 public protocol BlockReporting: ControlledMachine {
     func blockReports() -> [BlockDeviceReport]
+    /// All nodes, also those below others.
+    func nodeReports() -> [BlockDeviceReport.Medium]
+}
+
+extension BlockReporting {
+    /// The media of the devices.
+    public func nodeReports() -> [BlockDeviceReport.Medium] { blockReports().compactMap(\.medium) }
+}
+
+/// A machine whose disks can be changed while it runs.
+public protocol BlockControlling: ControlledMachine {
+    /// Its nodes, backends and jobs.
+    var blockDevices: BlockDevices { get }
+    /// Tells the device that uses a backend that it has another length.
+    func lengthChanged(of backend: BlockBackend)
+}
+
+/// A machine that can be saved into its own disks. What `devices` and `vmState` name are nodes; nil for all disks that
+/// can be written, and the first of them that can hold the machine's state.
+public protocol SnapshotControlling: BlockControlling {
+    /// Saves machine and disks under a name.
+    /// - Parameter replaces: an older snapshot of that name goes away; else it is an error.
+    func saveSnapshot(
+        _ tag: String, vmState: String?, devices: [String]?, replaces: Bool
+    ) throws(UserError)
+    /// Makes machine and disks what they were.
+    func loadSnapshot(_ tag: String, vmState: String?, devices: [String]?) throws(UserError)
+    /// Forgets a snapshot.
+    /// - Returns: how many disks had it.
+    func deleteSnapshot(_ tag: String, devices: [String]?) throws(UserError)
+    /// What `info snapshots` prints.
+    func snapshotList() throws(UserError) -> String
 }
 
 /// A machine with PCI buses.

@@ -1,85 +1,84 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import BlockJobs
 internal import BlockLayer
+internal import ControlServer
 internal import Diagnostics
 internal import DiskImages
-internal import JSONCoding
+internal import HostIO
 internal import MachineSpec
 
 /// The machine's disks: named nodes of -blockdev and drives of -drive.
 struct StorageParts {
-    private let graph: BlockGraph
-    /// What a device can be given with `drive=`.
-    private(set) var nodes: [(identifier: String, node: any BlockNode)] = []
+    /// Nodes, backends and jobs.
+    let devices: BlockDevices
+    /// Media that were taken out, until nobody uses them.
+    private var retired: [BlockBackend] = []
 
-    init(messages: Console) {
-        graph = DiskImages.graph(warn: { messages.info($0) })
+    init(messages: Console, loop: EventLoop) {
+        let jobs = JobList { [loop] work in loop.post(work) }
+        devices = BlockDevices(graph: DiskImages.graph(warn: { messages.info($0) }), jobs: jobs)
     }
 
-    /// Opens all of the description.
+    /// Opens all of the description. A machine that waits for its state opens its disks for a look only: another
+    /// process has them until then.
     mutating func open(_ spec: MachineSpec) throws(UserError) {
-        for node in spec.blockNodes {
-            let opened = try openNode(node)
-            nodes.append((node.name, opened))
-        }
+        let waits = spec.lifecycle.incoming != nil
+        for node in spec.blockNodes { try openNode(node, waits: waits) }
         let interfaces: [DriveSpec.Interface] = [.none, .virtio, .ide, .pflash]
         for drive in spec.drives where interfaces.contains(drive.interface) {
             guard let file = drive.file else { continue }
-            nodes.append((drive.identifier, try openDrive(drive, file, snapshot: spec.isSnapshot || drive.isSnapshot)))
+            try openDrive(drive, file, snapshot: spec.isSnapshot || drive.isSnapshot, waits: waits)
         }
     }
 
-    /// The node that a device asks for.
+    /// What a device that asks for a drive or node works with.
     func node(_ identifier: String) throws(UserError) -> any BlockNode {
-        guard let found = nodes.first(where: { $0.identifier == identifier }) else {
+        guard let found = devices.attach(identifier) else {
             throw UserError("Property 'drive' can't find value '\(identifier)'")
         }
-        return found.node
+        return found
     }
 
     /// Opens an image that is put into a drive, for reading.
     mutating func openMedium(_ path: String, format: String?, as name: String) throws(UserError) -> any BlockNode {
+        let node: any BlockNode
         do throws(BlockError) {
-            let node = try graph.open(path, format: format, options: BlockOptions(), flags: OpenFlags())
-            nodes.append((name, node))
-            return node
+            node = try devices.graph.open(path, format: format, options: BlockOptions(), flags: OpenFlags())
         } catch { throw UserError("Could not open '\(path)': \(error)") }
+        if let old = devices.replaceDrive(name, node, flags: OpenFlags()) { retired.append(old) }
+        return try self.node(name)
+    }
+
+    /// Closes media that were taken out.
+    mutating func closeRetired(_ messages: Console) {
+        for backend in retired {
+            do throws(BlockError) { try backend.close() } catch {
+                messages.error("cannot close '\(backend.location.filename)': \(error)")
+            }
+        }
+        retired = []
     }
 
     /// Flushes and closes, and says what could not be written.
     func closeAll(_ messages: Console) {
-        for entry in nodes {
-            do throws(BlockError) { try entry.node.close() } catch {
-                messages.error("cannot close disk '\(entry.identifier)': \(error)")
-            }
-        }
+        devices.closeAll { name, error in messages.error("cannot close disk '\(name)': \(error)") }
     }
 
-    private static func value(_ json: JSONValue) -> BlockOptions.Value {
-        switch json {
-        case .string(let text): .string(text)
-        case .bool(let flag): .boolean(flag)
-        case .null: .null
-        default:
-            if let number = json.integer { .number(number) } else { .string(json.printed()) }
-        }
-    }
-
-    private func openNode(_ spec: BlockNodeSpec) throws(UserError) -> any BlockNode {
-        var options = BlockOptions()
-        for (key, value) in spec.flatOptions { options[key] = Self.value(value) }
+    private func openNode(_ spec: BlockNodeSpec, waits: Bool) throws(UserError) {
         var flags = OpenFlags.writable
         flags.isExclusive = true
-        do throws(BlockError) { return try graph.open(nil, options: options, flags: flags) } catch {
-            throw UserError(error.description, place: "-blockdev \(spec.name)")
-        }
+        do throws(BlockError) {
+            if waits {
+                try devices.addInactive(BlockOptions(spec), flags: flags)
+            } else {
+                try devices.add(BlockOptions(spec), flags: flags)
+            }
+        } catch { throw UserError(error.description, place: "-blockdev \(spec.name)") }
     }
 
-    private func openDrive(_ drive: DriveSpec, _ file: String, snapshot: Bool) throws(UserError) -> any BlockNode {
-        var options = BlockOptions()
-        for (key, value) in BlockNodeSpec(name: "", options: drive.options).flatOptions {
-            options[key] = Self.value(value)
-        }
+    private func openDrive(_ drive: DriveSpec, _ file: String, snapshot: Bool, waits: Bool) throws(UserError) {
+        let options = BlockOptions(BlockNodeSpec(name: "", options: drive.options))
         var flags = OpenFlags()
         flags.isWritable = !drive.isReadOnly && !snapshot
         flags.isExclusive = flags.isWritable
@@ -88,8 +87,20 @@ struct StorageParts {
         }
         flags.cache = cache
         do throws(BlockError) {
-            let node = try graph.open(file, format: drive.format, options: options, flags: flags)
-            return snapshot ? try DiskImages.temporaryOverlay(over: node, in: graph) : node
+            if waits, flags.isWritable {
+                var look = flags
+                look.isWritable = false
+                look.isExclusive = false
+                look.forceShare = true
+                let node = try devices.graph.open(file, format: drive.format, options: options, flags: look)
+                return devices.addInactive(drive.identifier, node, flags: flags)
+            }
+            let node = try devices.graph.open(file, format: drive.format, options: options, flags: flags)
+            guard snapshot else { return devices.addDrive(drive.identifier, node, flags: flags) }
+            flags.isWritable = true
+            devices.addDrive(
+                drive.identifier, try DiskImages.temporaryOverlay(over: node, in: devices.graph), flags: flags,
+                isPrivate: true)
         } catch {
             throw UserError(error.description, place: "-drive file=\(file)")
         }
