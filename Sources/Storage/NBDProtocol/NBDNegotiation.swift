@@ -137,7 +137,12 @@ struct NBDNegotiation {
     }
 
     func readReply(_ option: NBD.Option) throws(BlockError) -> (type: UInt32, content: ByteRegion) {
-        let header = try connection.receive(count: 20)
+        let header: ByteRegion
+        do throws(BlockError) {
+            header = try connection.receive(count: 20)
+        } catch {
+            throw error.prefixed("Failed to read option reply: ")
+        }
         guard header.bigEndian(at: 0, as: UInt64.self) == NBD.optionReplyMagic,
             header.bigEndian(at: 8, as: UInt32.self) == option.rawValue
         else { throw BlockError(.invalidArgument, "Unexpected option reply from the NBD server") }

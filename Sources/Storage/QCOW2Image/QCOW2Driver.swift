@@ -106,9 +106,9 @@ public struct QCOW2Driver: ProbingDriver {
             throw BlockError(.invalidArgument, "'data-file' is required for this image")
         }
         if request.flags.metadataOnly, request.flags.withoutBacking, request.flags.forceShare { return file }
-        let resolved = try ImageName.resolve(stored, against: file.location)
-        let driver = try request.graph.protocolDriver(for: resolved)
-        request.options.add(try driver.parse(filename: resolved), under: "data-file")
+        // Unlike a backing file's name, the name counts from the current folder: QEMU takes it so.
+        let driver = try request.graph.protocolDriver(for: stored)
+        request.options.add(try driver.parse(filename: stored), under: "data-file")
         request.options["data-file.driver"] = .string(driver.name)
         return try request.openFile("data-file")
     }

@@ -167,19 +167,19 @@ extension QCOW2Node: ResizableNode {
     /// Allocates the clusters of a range that just came to the disk.
     func preallocate(_ mode: Preallocation, from old: Int64, to newLength: Int64) throws(BlockError) {
         guard mode != .off, newLength > old else { return }
-        if geometry.hasDataFile {
-            if let data = data as? any ResizableNode, data.length < newLength {
-                try data.resize(to: newLength, preallocation: mode == .metadata ? .off : mode, exact: false)
-            }
-            return try mapWithoutData(from: old, to: newLength)
+        if geometry.hasDataFile, let data = data as? any ResizableNode, data.length < newLength {
+            try data.resize(to: newLength, preallocation: mode == .metadata ? .off : mode, exact: false)
         }
-        guard mode == .metadata else { return try reserve(mode, from: old, to: geometry.roundUp(newLength)) }
+        guard mode == .metadata || geometry.hasDataFile else {
+            return try reserve(mode, from: old, to: geometry.roundUp(newLength))
+        }
         var start = old
         if old & geometry.clusterMask != 0, (backing?.length ?? 0) > geometry.clusterStart(old) {
             // What the backing file has before the old end stays, what it has behind it must not shine through.
             start = min(geometry.roundUp(old), newLength)
             try write(AlignedBuffer(zeroed: Int(start - old)).region, at: old, flags: [])
         }
+        if geometry.hasDataFile { return try mapWithoutData(from: start, to: newLength) }
         try mapWithEnd(from: start, to: newLength)
     }
 

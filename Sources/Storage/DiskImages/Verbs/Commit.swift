@@ -108,12 +108,12 @@ extension ImageTool {
                 progress.show(Double(offset) / Double(length))
                 pace(offset, arguments.rate, since: started)
             }
+            // The data must be in the base before the image lets go of it.
+            try base.flush()
         } catch {
             progress.end()
             throw fail("Block job failed: \(isDropIn ? "\(error.errno)" : error.message)")
         }
-        // The data must be in the base before the image lets go of it.
-        try attempt { () throws(BlockError) in try base.flush() }
         if isDirect, !arguments.keepsData, let emptyable = node as? any EmptyableNode {
             do throws(BlockError) {
                 try emptyable.makeEmpty()

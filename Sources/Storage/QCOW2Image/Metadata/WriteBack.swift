@@ -58,12 +58,25 @@ extension QCOW2Node {
 
     private func releaseFreed() throws(BlockError) {
         guard !freeList.isEmpty else { return }
-        for item in freeList.takeReleasable() { try release(item) }
+        var unused: [Range<Int64>] = []
+        for item in freeList.takeReleasable() { try release(item, &unused) }
+        // The host is told of neighbours at once.
+        unused.sort { $0.lowerBound < $1.lowerBound }
+        var next = 0
+        while next < unused.count {
+            var range = unused[next]
+            next += 1
+            while next < unused.count, unused[next].lowerBound <= range.upperBound {
+                range = range.lowerBound..<max(range.upperBound, unused[next].upperBound)
+                next += 1
+            }
+            try file.discard(at: range.lowerBound, count: Int64(range.count))
+        }
     }
 
-    private func release(_ item: FreeList.Item) throws(BlockError) {
+    /// Lowers counts, and adds what nobody uses any more and may be given back to the host.
+    private func release(_ item: FreeList.Item, _ unused: inout [Range<Int64>]) throws(BlockError) {
         let bits = Int64(geometry.clusterBits)
-        var unused: Range<Int64>?
         for cluster in item.offset >> bits...(item.offset + item.count - 1) >> bits {
             let count = try refcounts.count(of: cluster)
             guard count > 0 else {
@@ -75,15 +88,8 @@ extension QCOW2Node {
             reserved.remove(cluster: cluster)
             l2.forget(cluster << bits, count: Int64(geometry.clusterSize))
             if compressedEnd >> bits == cluster { compressedEnd = 0 }
-            let range = cluster << bits..<(cluster + 1) << bits
-            if let last = unused, last.upperBound == range.lowerBound {
-                unused = last.lowerBound..<range.upperBound
-            } else {
-                if let last = unused, item.discards { try file.discard(at: last.lowerBound, count: Int64(last.count)) }
-                unused = range
-            }
+            if item.discards { unused.append(cluster << bits..<(cluster + 1) << bits) }
         }
-        if let last = unused, item.discards { try file.discard(at: last.lowerBound, count: Int64(last.count)) }
     }
 
     /// Writes back when the caches are full of changes, so that they stay bounded. Called with the lock held.

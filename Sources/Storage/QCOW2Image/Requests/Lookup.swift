@@ -16,8 +16,10 @@ enum ClusterKind: Equatable {
 /// A run of guest bytes of one kind, at consecutive host offsets where it has any.
 struct Extent {
     var kind: ClusterKind
-    /// The host offset of the first byte (normal, zeroAllocated).
+    /// The host offset of the first byte (normal, zeroAllocated, or unallocated in a cluster that has a place).
     var host: Int64 = 0
+    /// Nothing is stored in these subclusters, but their cluster has a place.
+    var isReserved = false
     var count: Int64
     /// The entry, for compressed ones.
     var entry: UInt64 = 0
@@ -136,7 +138,8 @@ extension QCOW2Node {
         var bitmap: UInt64 = region.bigEndian(at: start + 8)
         let kind = try subclusterKind(entry, bitmap, Int(within / subSize), guest: offset)
         if kind == .compressed { return Extent(kind: kind, count: min(limit, size - within), entry: entry) }
-        let hasHost = kind == .normal || kind == .zeroAllocated
+        // Subclusters without content can be in a cluster that has a place for them.
+        let hasHost = kind != .zeroPlain && hasPlace(entry)
         let host = Int64(entry & L2Entry.offsetMask) + within
         if hasHost { try checkHost(host - within, guest: offset - within) }
         var count: Int64 = 0
@@ -151,9 +154,17 @@ extension QCOW2Node {
                 bitmap = region.bigEndian(at: position + 8)
                 if hasHost, Int64(entry & L2Entry.offsetMask) != host + count { break }
             }
-            guard try subclusterKind(entry, bitmap, Int(within / subSize), guest: offset + count) == kind else { break }
+            guard try subclusterKind(entry, bitmap, Int(within / subSize), guest: offset + count) == kind,
+                hasHost == (kind != .zeroPlain && hasPlace(entry))
+            else { break }
         }
-        return Extent(kind: kind, host: hasHost ? host : 0, count: min(limit, count))
+        return Extent(
+            kind: kind, host: hasHost ? host : 0, isReserved: hasHost && kind == .unallocated, count: min(limit, count))
+    }
+
+    /// An entry names a host cluster.
+    private func hasPlace(_ entry: UInt64) -> Bool {
+        entry & L2Entry.offsetMask != 0 || (geometry.hasDataFile && entry & L2Entry.copied != 0)
     }
 
     /// The kind of one subcluster of an extended entry.
@@ -163,7 +174,7 @@ extension QCOW2Node {
         if entry & L2Entry.compressed != 0 { return .compressed }
         let isAllocated = bitmap & (1 << UInt64(index)) != 0
         let isZero = bitmap & (1 << UInt64(index + 32)) != 0
-        let hasHost = entry & L2Entry.offsetMask != 0 || (geometry.hasDataFile && entry & L2Entry.copied != 0)
+        let hasHost = hasPlace(entry)
         if isAllocated, isZero || !hasHost {
             throw corruption(
                 "Invalid subcluster bitmap 0x\(String(bitmap, radix: 16)) (guest offset: 0x\(String(guest, radix: 16)))"

@@ -26,6 +26,10 @@ extension QCOW2Node: BackedNode {
         case .unallocated:
             status.isAllocated = false
             status.isZero = !hasBacking
+            if extent.isReserved, cipher == nil {
+                status.offset = extent.host
+                status.file = data
+            }
         case .zeroPlain: status.isZero = true
         case .zeroAllocated:
             status.isZero = true
@@ -66,7 +70,8 @@ extension QCOW2Node: BackedNode {
         while extent.count < limit {
             let next = try lookup(offset + extent.count, limit: limit - extent.count, isScan: true)
             guard next.kind == extent.kind else { break }
-            let hasHost = extent.kind == .normal || extent.kind == .zeroAllocated
+            guard next.isReserved == extent.isReserved else { break }
+            let hasHost = extent.kind == .normal || extent.kind == .zeroAllocated || extent.isReserved
             if hasHost, next.host != extent.host + extent.count { break }
             extent.count += next.count
         }
