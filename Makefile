@@ -6,6 +6,8 @@ BUILD := .build/release
 
 .PHONY: build run test test-debian test-libvirt test-kvm lint format clean dependencies test-dependencies \
 	bench-block bench-boot bench-cpu bench-img bench-machine bench-rpc bench-virtio fuzz-cpu fuzz-images fuzz-virtio fuzz-vnc bench-vnc
+	bench-block bench-boot bench-cpu bench-img bench-machine bench-rpc bench-virtio fuzz-cpu fuzz-images fuzz-virtio \
+	stress-cpu test-lockstep
 
 build: dependencies
 	$(SWIFT) build -c release
@@ -87,6 +89,14 @@ fuzz-virtio: build
 fuzz-cpu:
 	$(SWIFT) build -c release --product fuzz-cpu
 	SWIFT_BACKTRACE=enable=no $(BUILD)/fuzz-cpu $(FUZZ_FLAGS)
+
+# A Debian guest that computes, compiles, copies files and runs threads, and must get the same each time: MINUTES=n VCPUS=n.
+stress-cpu: test-dependencies build
+	MINUTES=$(or $(MINUTES),10) VCPUS=$(or $(VCPUS),4) Integration/cpu-stress/run
+
+# Debian's kernel with every instruction on both tiers of the software CPU.
+test-lockstep: test-dependencies build
+	Integration/lockstep
 
 # Damaged images of every format: SEED=n ROUNDS=n FORMAT=qcow2.
 fuzz-images:
