@@ -254,7 +254,10 @@ let modules: [Target] = [
     module("LibvirtProtocol", in: "Remote", ["XDRCoding", "ManagementModel"]),
     module(
         "LibvirtRPC", in: "Remote",
-        ["LibvirtProtocol", "XDRCoding", "ManagementModel", "HostIO", "HostSystem", "LocalSockets", "Diagnostics"]),
+        [
+            "LibvirtProtocol", "XDRCoding", "ManagementModel", "TransportSecurity", "HostIO", "HostSystem",
+            "LocalSockets", "Diagnostics",
+        ]),
     module(
         "LibvirtService", in: "Remote",
         [
@@ -266,7 +269,7 @@ let modules: [Target] = [
         "DaemonAssembly", in: "Remote",
         [
             "LibvirtService", "LibvirtRPC", "ManagementCore", "MachineDriver", "HostInventory", "StateStore",
-            "StorageBackends", "VirtualNetworks", "SecretStore", "NetworkFilters",
+            "StorageBackends", "VirtualNetworks", "SecretStore", "NetworkFilters", "TransportSecurity",
             "ManagementModel", "LocalSockets", "CommandLineKit", "HostIO", "HostSystem", "Diagnostics", "CLinux",
         ]),
     module("ClientKit", in: "Remote", ["LibvirtProtocol", "XDRCoding", "LocalSockets", "HostSystem"]),

@@ -290,6 +290,7 @@ extension MachineDriver {
             refreshChains(machine)
             dropUnusedNodes(machine)
             saveStatus(machine)
+            if !isCancelled && problem == nil { keepPivot(machine, job) }
             machine.change { _, live in
                 live?.diskJobs[id] = nil
                 live?.endedJobs[id] = .some(isCancelled ? nil : problem)
@@ -299,6 +300,26 @@ extension MachineDriver {
                 isCancelled
                     ? DiskJob.Ending.cancelled : problem == nil ? DiskJob.Ending.completed : DiskJob.Ending.failed)
         }
+    }
+
+    /// A definition whose disk was the one that ran has what took its place, too.
+    private func keepPivot(_ machine: Machine, _ job: DiskJob) {
+        guard machine.facts.isPersistent, let now = machine.live?.definition.disk(job.target),
+            Self.path(now) != job.path
+        else { return }
+        do {
+            try update(machine) { definition in
+                guard definition.disk(job.target).map(Self.path) == job.path else { return }
+                definition.changeDisk(job.target) { disk in
+                    disk["type"] = now["type"]
+                    disk[child: "source"] = now[child: "source"]
+                    disk[child: "source"]?["index"] = nil
+                    disk[child: "driver"]?["type"] = Self.format(now)
+                    disk[child: "backingStore"] = nil
+                }
+                definition.order()
+            }
+        } catch { Console.shared.error("cannot keep the new image of '\(job.target)': \(error)") }
     }
 
     private func tell(_ machine: Machine, _ job: DiskJob, _ status: Int32) {

@@ -159,7 +159,7 @@ extension MachineDriver {
     {
         let path = CommandLineBuilder.monitorPath(sockets)
         for _ in 0..<Self.connectTries {
-            if let client = try? makeMonitor(machine, path) {
+            if let client = try? makeMonitor(machine, process, path) {
                 try client.start()
                 return client
             }
@@ -169,14 +169,14 @@ extension MachineDriver {
         throw ManagementError(.operationTimeout, "the emulator of '\(name)' did not open its monitor")
     }
 
-    func makeMonitor(_ machine: Machine, _ path: String) throws(Errno) -> MonitorClient {
+    func makeMonitor(_ machine: Machine, _ process: Int32, _ path: String) throws(Errno) -> MonitorClient {
         try MonitorClient(
             path: path, loop: loop,
             onEvent: { [weak self, weak machine] event in
                 if let self, let machine { handle(event, of: machine) }
             },
             onClose: { [weak self, weak machine] in
-                if let self, let machine { workers.submit { self.ended(machine) } }
+                if let self, let machine { workers.submit { self.ended(machine, process) } }
             })
     }
 
@@ -260,9 +260,10 @@ extension MachineDriver {
     }
 
     /// The monitor was closed: the emulator is gone.
-    private func ended(_ machine: Machine) {
+    private func ended(_ machine: Machine, _ process: Int32) {
         machine.job.withLock {
-            guard let live = machine.live else { return }
+            // Another one may run by now.
+            guard let live = machine.live, live.process == process else { return }
             if !waitForEnd(live, tries: Self.politeTries) {
                 kill(live.process, SIGKILL)
                 _ = waitForEnd(live, tries: Self.forcedTries)

@@ -84,7 +84,7 @@ extension MachineDriver {
         let sockets = path.split(separator: "/").dropLast().reduce(into: "") { $0 += "/" + $1 }
         reserve(id: id)
         do {
-            let client = try makeMonitor(machine, path)
+            let client = try makeMonitor(machine, process, path)
             try client.start()
             let status = try client.execute("query-status")
             machine.change { facts, live in

@@ -16,12 +16,15 @@ struct HostNetwork: Sendable {
     /// Whether an interface of that name is there.
     static func exists(_ name: String) -> Bool { StateFiles.exists("/sys/class/net/" + name) }
 
-    func leasesPath(_ definition: NetworkDefinition) -> String { state + "/" + definition.bridge + ".leases" }
-    private func pidPath(_ definition: NetworkDefinition) -> String { state + "/" + definition.bridge + ".pid" }
-    private func rulesPath(_ definition: NetworkDefinition) -> String { state + "/" + definition.bridge + ".nft" }
+    private func names(_ definition: NetworkDefinition, _ addressings: [NetworkDefinition.Addressing] = [])
+        -> NameService
+    {
+        NameService(definition: definition, addressings: addressings, base: state + "/" + definition.bridge)
+    }
 
-    /// The service's own table, so that other programs' rules stay what they are.
-    private func table(_ definition: NetworkDefinition) -> String { "roost_" + definition.bridge }
+    func leasesPath(_ definition: NetworkDefinition) -> String { names(definition).leasesPath }
+    private func pidPath(_ definition: NetworkDefinition) -> String { names(definition).pidPath }
+    private func rulesPath(_ definition: NetworkDefinition) -> String { state + "/" + definition.bridge + ".nft" }
 
     private func run(_ tool: String, _ arguments: [String], _ what: String) throws {
         let result: (ending: ChildProcess.Ending, output: String)
@@ -51,6 +54,9 @@ struct HostNetwork: Sendable {
         if let mac = definition.root[child: "mac"]?["address"] {
             try run(Self.ip, ["link", "set", bridge, "address", mac], "set the address of '\(bridge)'")
         }
+        if let mtu = definition.root[child: "mtu"]?["size"] {
+            try run(Self.ip, ["link", "set", bridge, "mtu", mtu], "set the MTU of '\(bridge)'")
+        }
         let addressings = try definition.addressings()
         for addressing in addressings {
             try run(
@@ -58,73 +64,102 @@ struct HostNetwork: Sendable {
                 "set the address of '\(bridge)'")
         }
         try run(Self.ip, ["link", "set", bridge, "up"], "start the bridge '\(bridge)'")
+        for route in definition.root.all("route") { try add(route, bridge) }
         try addRules(definition, addressings)
         if !addressings.isEmpty { try startLeasing(definition, addressings) }
+    }
+
+    private func add(_ route: XMLElement, _ bridge: String) throws {
+        let address = route["address"] ?? ""
+        var prefix = route["prefix"] ?? (address.contains(":") ? "64" : "32")
+        if let mask = route["netmask"].flatMap(NetworkDefinition.number) { prefix = "\(mask.nonzeroBitCount)" }
+        var arguments = ["route", "add", "\(address)/\(prefix)", "via", route["gateway"] ?? "", "dev", bridge]
+        if let metric = route["metric"] { arguments += ["metric", metric] }
+        try run(Self.ip, arguments, "add the route to '\(address)'")
     }
 
     private func addRules(_ definition: NetworkDefinition, _ addressings: [NetworkDefinition.Addressing]) throws {
         let bridge = definition.bridge
         guard definition.forwarding != "open" else { return }
-        var forward = ["iifname \"\(bridge)\" oifname \"\(bridge)\" accept"]
-        var masquerade: [String] = []
-        for addressing in addressings where definition.forwarding != nil {
-            let network = NetworkDefinition.network(addressing)
-            let isNAT = definition.forwarding == "nat"
-            forward.append(
-                "oifname \"\(bridge)\" ip daddr \(network) \(isNAT ? "ct state established,related " : "")accept")
-            forward.append("iifname \"\(bridge)\" ip saddr \(network) accept")
-            if isNAT { masquerade.append("ip saddr \(network) ip daddr != \(network) masquerade") }
-        }
-        forward += ["oifname \"\(bridge)\" reject", "iifname \"\(bridge)\" reject"]
-        var text =
-            "table inet \(table(definition)) {\n chain forward {\n  type filter hook forward priority filter; policy accept;\n"
-        text += forward.map { "  \($0)\n" }.joined() + " }\n"
-        if !masquerade.isEmpty {
-            text += " chain postrouting {\n  type nat hook postrouting priority srcnat; policy accept;\n"
-            text += masquerade.map { "  \($0)\n" }.joined() + " }\n"
-        }
-        text += "}\n"
+        let firewall = Firewall(definition: definition, addressings: addressings)
         let path = rulesPath(definition)
         do throws(Errno) {
-            try StateFiles.write(path, text)
+            // The empty table is for one that is left over.
+            try StateFiles.write(
+                path, "table inet \(firewall.table) {}\ndelete table inet \(firewall.table)\n" + firewall.text)
             if definition.forwarding != nil {
-                let file = try FileDescriptor.open("/proc/sys/net/ipv4/ip_forward", flags: O_WRONLY)
-                try file.writeAll(Array("1\n".utf8))
+                try Self.allowForwarding("/proc/sys/net/ipv4/ip_forward")
+                if addressings.contains(where: \.isIPv6) {
+                    try Self.allowForwarding("/proc/sys/net/ipv6/conf/all/forwarding")
+                }
             }
         } catch { throw ManagementError(.systemError, "cannot let '\(bridge)' forward: \(error)", from: .network) }
         try run(Self.nft, ["-f", path], "make the firewall rules of '\(bridge)'")
     }
 
+    private static func allowForwarding(_ path: String) throws(Errno) {
+        let file = try FileDescriptor.open(path, flags: O_WRONLY)
+        try file.writeAll(Array("1\n".utf8))
+    }
+
     private func startLeasing(_ definition: NetworkDefinition, _ addressings: [NetworkDefinition.Addressing]) throws {
-        var arguments = [
-            "--conf-file=", "--strict-order", "--bind-dynamic", "--interface=\(definition.bridge)",
-            "--except-interface=lo",
-            "--pid-file=\(pidPath(definition))", "--dhcp-leasefile=\(leasesPath(definition))", "--dhcp-no-override",
-            "--dhcp-authoritative", "--dhcp-lease-max=253", "--user=root",
-        ]
-        for addressing in addressings {
-            for range in addressing.ranges { arguments.append("--dhcp-range=\(range.start),\(range.end)") }
-            for host in addressing.hosts {
-                arguments.append("--dhcp-host=\(host.mac),\(host.address)" + (host.name.map { ",\($0)" } ?? ""))
-            }
+        let service = names(definition, addressings)
+        try writeNames(service)
+        try run(Self.dnsmasq, service.arguments + ["--user=root"], "start dnsmasq for '\(definition.bridge)'")
+    }
+
+    private func writeNames(_ service: NameService) throws {
+        do throws(Errno) {
+            try StateFiles.write(service.hostsPath, service.hosts, mode: 0o644)
+            try StateFiles.write(service.namesPath, service.names, mode: 0o644)
+        } catch {
+            throw ManagementError(.systemError, "cannot write '\(service.hostsPath)': \(error)", from: .network)
         }
-        if definition.forwarding == nil { arguments.append("--dhcp-option=3") }
-        if let domain = definition.root[child: "domain"]?["name"] {
-            arguments += ["--domain=\(domain)", "--expand-hosts"]
+    }
+
+    private func process(_ definition: NetworkDefinition) -> Int32? {
+        guard let text = try? StateFiles.read(pidPath(definition)), let process = Int32(text.filter(\.isNumber)),
+            process > 1, kill(process, 0) == 0
+        else { return nil }
+        return process
+    }
+
+    private static let endPause: UInt32 = 10_000
+    private static let endTries = 300
+
+    private func stopLeasing(_ definition: NetworkDefinition) {
+        guard let process = process(definition) else { return }
+        kill(process, SIGTERM)
+        // Its sockets must be free for the next one.
+        for _ in 0..<Self.endTries where kill(process, 0) == 0 { usleep(Self.endPause) }
+        try? StateFiles.remove(pidPath(definition))
+    }
+
+    /// Brings a network that is up in line with a document that was changed.
+    func apply(_ definition: NetworkDefinition, replacing old: NetworkDefinition) throws {
+        let addressings = try definition.addressings()
+        let service = names(definition, addressings)
+        if try service.arguments == names(old, old.addressings()).arguments, let process = process(definition) {
+            try writeNames(service)
+            kill(process, SIGHUP)
+        } else {
+            stopLeasing(old)
+            if !addressings.isEmpty { try startLeasing(definition, addressings) }
         }
-        try run(Self.dnsmasq, arguments, "start dnsmasq for '\(definition.bridge)'")
+        if definition.root[child: "forward"] != old.root[child: "forward"] { try addRules(definition, addressings) }
+    }
+
+    /// Starts what has ended while a network was up.
+    func repair(_ definition: NetworkDefinition) throws {
+        let addressings = try definition.addressings()
+        if !addressings.isEmpty && process(definition) == nil { try startLeasing(definition, addressings) }
     }
 
     /// Removes all that `bringUp` made, as far as it is there.
     func takeDown(_ definition: NetworkDefinition) {
-        if let text = try? StateFiles.read(pidPath(definition)), let process = Int32(text.filter(\.isNumber)),
-            process > 1
-        {
-            kill(process, SIGTERM)
-        }
-        try? StateFiles.remove(pidPath(definition))
+        stopLeasing(definition)
         for (tool, arguments) in [
-            (Self.nft, ["delete", "table", "inet", table(definition)]),
+            (Self.nft, ["delete", "table", "inet", Firewall(definition: definition, addressings: []).table]),
             (Self.ip, ["link", "delete", definition.bridge]),
         ] {
             do { try run(tool, arguments, "clean up '\(definition.bridge)'") } catch { Console.shared.info("\(error)") }

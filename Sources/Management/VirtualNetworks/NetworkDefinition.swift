@@ -6,15 +6,16 @@ internal import XMLTree
 /// A network's document, completed.
 struct NetworkDefinition: Sendable {
     /// An address of the bridge and what is leased below it.
-    struct Addressing: Equatable, Sendable {
+    struct Addressing: Sendable {
         var address: String
         var prefix: Int
-        var ranges: [(start: String, end: String)]
-        var hosts: [(mac: String, address: String, name: String?)]
-
-        static func == (left: Addressing, right: Addressing) -> Bool {
-            left.address == right.address && left.prefix == right.prefix
-        }
+        var isIPv6: Bool
+        var hasDHCP = false
+        var ranges: [(start: String, end: String)] = []
+        var hosts: [(mac: String?, id: String?, address: String?, name: String?)] = []
+        var bootFile: String?
+        var bootServer: String?
+        var tftpRoot: String?
     }
 
     var root: XMLElement
@@ -89,17 +90,22 @@ struct NetworkDefinition: Sendable {
         }
     }
 
-    /// All IPv4 addresses.
-    func addressings() throws -> [Addressing] {
-        try root.all("ip").filter { $0["family"] ?? "ipv4" == "ipv4" }.map(Self.addressing)
+    /// All addresses.
+    func addressings() throws -> [Addressing] { try root.all("ip").map(Self.addressing) }
+
+    /// The one device through which the network forwards; nil for all.
+    var forwardDevice: String? {
+        root[child: "forward"].flatMap { $0["dev"] ?? $0[child: "interface"]?["dev"] }
     }
+    /// Whether IPv6 is translated, too.
+    var translatesIPv6: Bool { root[child: "forward"]?[child: "nat"]?["ipv6"] == "yes" }
 
     private static func addressing(_ element: XMLElement) throws -> Addressing {
         let isIPv6 = element["family"] == "ipv6"
-        guard let address = element["address"], isIPv6 || number(address) != nil else {
+        guard let address = element["address"], isIPv6 ? isIPv6Address(address) : number(address) != nil else {
             throw ManagementError(.xmlError, "Invalid address '\(element["address"] ?? "")' in network", from: .network)
         }
-        var prefix = element["prefix"].flatMap { Int($0) } ?? 24
+        var prefix = element["prefix"].flatMap { Int($0) } ?? (isIPv6 ? 64 : 24)
         if let mask = element["netmask"] {
             guard let bits = number(mask), (~bits &+ 1) & ~bits == 0 else {
                 throw ManagementError(.xmlError, "Invalid netmask '\(mask)' for address '\(address)'", from: .network)
@@ -118,10 +124,38 @@ struct NetworkDefinition: Sendable {
             }
             return (start, end)
         }
-        let hosts = (dhcp?.all("host") ?? []).compactMap { host in
-            host["mac"].flatMap { mac in host["ip"].map { (mac, $0, host["name"]) } }
+        let hosts = try (dhcp?.all("host") ?? []).map { host in
+            guard host["mac"] != nil || host["name"] != nil || host["id"] != nil else {
+                throw ManagementError(
+                    .xmlError, "Static host definition in network must have mac, name or id attribute", from: .network)
+            }
+            for text in [host["mac"], host["name"], host["id"], host["ip"]].compactMap({ $0 })
+            where text.contains(where: { $0 == "," || $0.isWhitespace }) {
+                throw ManagementError(.xmlError, "Invalid value '\(text)' in a static host definition", from: .network)
+            }
+            return (host["mac"], host["id"], host["ip"], host["name"])
         }
-        return Addressing(address: address, prefix: prefix, ranges: ranges, hosts: hosts)
+        return Addressing(
+            address: address, prefix: prefix, isIPv6: isIPv6, hasDHCP: dhcp != nil, ranges: ranges, hosts: hosts,
+            bootFile: dhcp?[child: "bootp"]?["file"], bootServer: dhcp?[child: "bootp"]?["server"],
+            tftpRoot: element[child: "tftp"]?["root"])
+    }
+
+    /// Hexadecimal groups and colons; what else is wrong with it `ip` says.
+    private static func isIPv6Address(_ text: String) -> Bool {
+        text.contains(":") && text.utf8.count <= 45 && text.allSatisfy { $0.isHexDigit || $0 == ":" || $0 == "." }
+    }
+
+    /// `255.255.255.0` of a length.
+    static func mask(_ prefix: Int) -> String {
+        let bits = prefix == 0 ? 0 : UInt32.max << UInt32(32 - prefix)
+        return (0..<4).map { "\(bits >> (24 - 8 * UInt32($0)) & 255)" }.joined(separator: ".")
+    }
+
+    /// How many addresses a range has; bounded, for it becomes a limit.
+    static func count(_ range: (start: String, end: String)) -> Int {
+        guard let first = number(range.start), let last = number(range.end), first <= last else { return 65536 }
+        return Int(min(last - first, 65535)) + 1
     }
 
     /// An IPv4 address as a number.
@@ -144,6 +178,8 @@ struct NetworkDefinition: Sendable {
 
     /// `192.168.122.0/24` of an address in it.
     static func network(_ addressing: Addressing) -> String {
+        // nft takes the bits of the host away itself.
+        if addressing.isIPv6 { return "\(addressing.address)/\(addressing.prefix)" }
         let mask = addressing.prefix == 0 ? 0 : UInt32.max << UInt32(32 - addressing.prefix)
         let base = (number(addressing.address) ?? 0) & mask
         let parts = (0..<4).map { "\(base >> (24 - 8 * UInt32($0)) & 255)" }

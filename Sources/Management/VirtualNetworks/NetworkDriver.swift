@@ -20,7 +20,10 @@ public struct NetworkFacts: Sendable {
 public final class NetworkDriver: @unchecked Sendable {
     private struct Network {
         var definition: NetworkDefinition
+        /// What is up; it may differ from what the next start makes.
+        var live: NetworkDefinition?
         var isActive = false
+        var present: NetworkDefinition { live ?? definition }
         var isPersistent = false
         var startsWithService = false
     }
@@ -57,7 +60,7 @@ public final class NetworkDriver: @unchecked Sendable {
     private static func facts(_ network: Network) -> NetworkFacts {
         NetworkFacts(
             reference: network.definition.reference, isActive: network.isActive, isPersistent: network.isPersistent,
-            startsWithService: network.startsWithService, bridge: network.definition.bridge)
+            startsWithService: network.startsWithService, bridge: network.present.bridge)
     }
 
     public var all: [NetworkFacts] { lock.withLock { networks.values.map(Self.facts) } }
@@ -79,8 +82,20 @@ public final class NetworkDriver: @unchecked Sendable {
         return facts.bridge
     }
 
-    public func document(_ uuid: UniqueID) throws -> String {
-        try network(uuid).definition.root.printed(.init(foreign: ["metadata"]))
+    /// A network's document: what is up, or what the next start makes.
+    public func document(_ uuid: UniqueID, inactive: Bool = false) throws -> String {
+        let network = try network(uuid)
+        var root = (inactive ? network.definition : network.present).root
+        if !inactive, network.isActive {
+            // How many machines are connected.
+            let ports = connections(network.present)
+            if ports > 0 { root.attributes.insert(XMLAttribute("connections", "\(ports)"), at: 0) }
+        }
+        return root.printed(.init(foreign: ["metadata"]))
+    }
+
+    private func connections(_ definition: NetworkDefinition) -> Int {
+        StateFiles.names(in: "/sys/class/net/\(definition.bridge)/brif", suffix: "").count { $0.hasPrefix("vnet") }
     }
 
     // MARK: Definitions
@@ -173,8 +188,50 @@ public final class NetworkDriver: @unchecked Sendable {
                 network.isActive =
                     StateFiles.exists(status(name)) && (!definition.ownsBridge || HostNetwork.exists(definition.bridge))
                 lock.withLock { networks[definition.uuid] = network }
+                if network.isActive { try takeUp(definition, network) }
                 if network.startsWithService && !network.isActive { try start(definition.uuid) }
             } catch { Console.shared.error("the network '\(name)' is left out: \(error)") }
+        }
+    }
+
+    /// Goes on with a network that is up since before this process.
+    private func takeUp(_ definition: NetworkDefinition, _ network: Network) throws {
+        guard let text = try StateFiles.read(status(definition.name)) else { return }
+        let live = try NetworkDefinition(parsing: text) { _ in true }
+        lock.withLock { networks[definition.uuid]?.live = live }
+        if live.ownsBridge { try host.repair(live) }
+    }
+
+    // MARK: Changes
+
+    /// Changes a part of a network: of what is up, of what the next start makes, or of both.
+    public func update(_ uuid: UniqueID, _ change: NetworkChange, live: Bool, configuration: Bool) throws {
+        let network = try network(uuid)
+        let isLive = live || !configuration && network.isActive
+        let isStored = configuration || !live && !network.isActive
+        guard !isLive || network.isActive else {
+            throw ManagementError(.operationInvalid, "network is not running", from: .network)
+        }
+        guard !isStored || network.isPersistent else {
+            throw ManagementError(
+                .operationInvalid, "can't update persistent config of a transient network", from: .network)
+        }
+        let name = network.definition.name
+        var stored: NetworkDefinition?
+        if isStored { stored = try change.applied(to: network.definition) }
+        if isLive {
+            let changed = try change.applied(to: network.present)
+            if changed.ownsBridge { try host.apply(changed, replacing: network.present) }
+            try wrapping("write the state of network '\(name)'") { () throws(Errno) in
+                try StateFiles.write(status(name), changed.root.printed())
+            }
+            lock.withLock { networks[uuid]?.live = changed }
+        }
+        if let stored {
+            try wrapping("write the definition of network '\(name)'") { () throws(Errno) in
+                try StateFiles.write(path(name), stored.root.printed(.init(foreign: ["metadata"])))
+            }
+            lock.withLock { networks[uuid]?.definition = stored }
         }
     }
 
@@ -186,6 +243,16 @@ public final class NetworkDriver: @unchecked Sendable {
             throw ManagementError(.operationInvalid, "network is already active", from: .network)
         }
         let definition = network.definition
+        if let mode = definition.forwarding, !["nat", "route", "open", "bridge"].contains(mode) {
+            throw ManagementError(
+                .configUnsupported, "networks with forward mode '\(mode)' cannot be started by this service",
+                from: .network)
+        }
+        if definition.forwarding == "bridge" && !HostNetwork.exists(definition.bridge) {
+            throw ManagementError(
+                .operationInvalid, "the bridge '\(definition.bridge)' of network '\(definition.name)' is not there",
+                from: .network)
+        }
         if definition.ownsBridge {
             do { try host.bringUp(definition) } catch {
                 host.takeDown(definition)
@@ -195,7 +262,10 @@ public final class NetworkDriver: @unchecked Sendable {
         try wrapping("write the state of network '\(definition.name)'") { () throws(Errno) in
             try StateFiles.write(status(definition.name), definition.root.printed())
         }
-        lock.withLock { networks[uuid]?.isActive = true }
+        lock.withLock {
+            networks[uuid]?.isActive = true
+            networks[uuid]?.live = definition
+        }
         events.emit(.network(definition.reference, 2, detail: 0))
     }
 
@@ -205,12 +275,13 @@ public final class NetworkDriver: @unchecked Sendable {
             throw ManagementError(
                 .operationInvalid, "network '\(network.definition.name)' is not active", from: .network)
         }
-        if network.definition.ownsBridge { host.takeDown(network.definition) }
+        if network.present.ownsBridge { host.takeDown(network.present) }
         try wrapping("remove the state of network '\(network.definition.name)'") { () throws(Errno) in
             try StateFiles.remove(status(network.definition.name))
         }
         lock.withLock {
             networks[uuid]?.isActive = false
+            networks[uuid]?.live = nil
             if !network.isPersistent { networks[uuid] = nil }
         }
         events.emit(.network(network.definition.reference, 3, detail: 0))
@@ -220,7 +291,7 @@ public final class NetworkDriver: @unchecked Sendable {
     public func leases(_ uuid: UniqueID) throws -> [(
         mac: String, address: String, prefix: Int, name: String?, expiry: Int64
     )] {
-        let definition = try network(uuid).definition
+        let definition = try network(uuid).present
         let addressings = try definition.addressings()
         let text = (try? StateFiles.read(host.leasesPath(definition))) ?? ""
         return text.split(separator: "\n").compactMap { line in

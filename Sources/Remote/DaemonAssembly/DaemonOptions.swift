@@ -23,6 +23,10 @@ struct DaemonOptions {
     let imageTool = besideThisProgram("roost-img")
     /// Whether this is the host's daemon or one user's.
     var isSystem: Bool
+    /// The file of settings.
+    var settings: String
+    /// `ADDRESS:PORT` for clients over TLS, when that was asked for here.
+    var tls: String?
     /// What is printed instead of serving.
     var immediateOutput: String?
 
@@ -34,6 +38,8 @@ struct DaemonOptions {
           --socket PATH      serve at PATH (and read-only at PATH-ro) instead of libvirt's own place
           --state DIR        keep everything in DIR instead of libvirt's own places
           --emulator PATH    the program that runs machines; roost-vmm beside this program unless given
+          --config FILE      read settings from FILE (libvirtd.conf in the folder of definitions unless given)
+          --tls ADDRESS:PORT serve clients over TLS, with the certificates that the settings name
           --session          serve one user, also when started by root
           --help             show this text
           --version          show the version
@@ -43,6 +49,7 @@ struct DaemonOptions {
         var socket: String?
         var state: String?
         var emulator: String?
+        var settings: String?
         isSystem = getuid() == 0
         var rest = arguments[...]
         while let argument = rest.popFirst() {
@@ -62,6 +69,8 @@ struct DaemonOptions {
             case "--socket": socket = try argumentValue()
             case "--state": state = try argumentValue()
             case "--emulator": emulator = try argumentValue()
+            case "--config": settings = try argumentValue()
+            case "--tls": tls = try argumentValue()
             case "--session": isSystem = false
             case "--help", "-h": immediateOutput = Self.help
             case "--version", "-V": immediateOutput = Self.version
@@ -88,6 +97,7 @@ struct DaemonOptions {
             logs = (Self.environment("XDG_CACHE_HOME") ?? home + "/.cache") + "/libvirt"
         }
         self.socket = socket ?? (isSystem && state == nil ? "/run/libvirt/libvirt-sock" : runtime + "/libvirt-sock")
+        self.settings = settings ?? configuration + "/libvirtd.conf"
         readOnlySocket = isSystem ? self.socket + "-ro" : nil
     }
 

@@ -37,6 +37,9 @@ public enum DaemonProgram {
 
     private static func serve(_ options: DaemonOptions) throws {
         let stop = try StopSignals()
+        ServiceManager.useJournalLevels()
+        let activations = ServiceManager.takeSockets()
+        let configuration = try DaemonConfiguration(path: options.settings)
         let emulator: EmulatorFacts
         do throws(Errno) { emulator = try EmulatorFacts(probing: options.emulator) } catch {
             throw UserError(
@@ -46,19 +49,22 @@ public enum DaemonProgram {
         let core = try makeCore(options, emulator)
         let table = ServiceTable.make()
         let server: RPCServer
-        do throws(Errno) {
+        do {
             let streamLoop = try EventLoop()
             _ = try HostThread(name: "streams") { streamLoop.run() }
-            server = try RPCServer {
+            server = try RPCServer(limits: try limits(configuration)) {
                 ServiceConnection(core: core, table: table, connection: $0, streamLoop: streamLoop)
             }
-        } catch { throw UserError("cannot start serving", because: error) }
-        try listen(server, options.socket, readOnly: false)
-        if let path = options.readOnlySocket { try listen(server, path, readOnly: true) }
+        } catch { throw error as? UserError ?? UserError("cannot start serving", because: "\(error)") }
+        try listen(server, options, configuration, activations)
         do throws(Errno) { try server.start() } catch { throw UserError("cannot start serving", because: error) }
         core.machines.autostart()
         Console.shared.info("serving at \(options.socket)")
+        ServiceManager.notify("READY=1")
         stop.wait()
+        ServiceManager.notify("STOPPING=1")
+        // Sockets of a service manager stay, so that clients can come while nobody serves.
+        guard activations.isEmpty else { return }
         for path in [options.socket, options.readOnlySocket].compactMap({ $0 }) {
             // unlink copies the path.
             _ = unsafe unlink(path)
@@ -103,10 +109,49 @@ public enum DaemonProgram {
             isSystem: options.isSystem)
     }
 
-    private static func listen(_ server: RPCServer, _ path: String, readOnly: Bool) throws {
+    private static func limits(_ configuration: DaemonConfiguration) throws(UserError) -> RPCServer.Limits {
+        var limits = RPCServer.Limits()
+        limits.clients = try configuration.number("max_clients", in: 1...100_000) ?? limits.clients
+        limits.workers = try configuration.number("max_workers", in: 1...1000) ?? limits.workers
+        limits.connection.callsInFlight =
+            try configuration.number("max_client_requests", in: 1...1000) ?? limits.connection.callsInFlight
+        let second: UInt64 = 1_000_000_000
+        if let interval = try configuration.number("keepalive_interval", in: 1...86400) {
+            limits.keepaliveInterval = UInt64(interval) * second
+        }
+        limits.keepaliveCount = try configuration.number("keepalive_count", in: 1...1000) ?? limits.keepaliveCount
+        return limits
+    }
+
+    /// Serves at sockets that were handed over, or makes its own.
+    private static func listen(
+        _ server: RPCServer, _ options: DaemonOptions, _ configuration: DaemonConfiguration,
+        _ activations: [ServiceManager.Activation]
+    ) throws {
+        let tls = try TLSListening(configuration, endpoint: options.tls)
+        let folder = options.runtime + "/tls"
+        for activation in activations {
+            switch activation.kind {
+            case .local(let readOnly):
+                server.listen(on: FileDescriptor(owning: activation.number), readOnly: readOnly)
+            case .network: try tls.start(server, folder: folder, socket: activation.number)
+            }
+        }
+        guard activations.isEmpty else { return }
+        try listen(
+            server, options.socket, readOnly: false, mode: try configuration.permissions("unix_sock_rw_perms") ?? 0o770)
+        if let path = options.readOnlySocket {
+            try listen(
+                server, path, readOnly: true, mode: try configuration.permissions("unix_sock_ro_perms") ?? 0o777)
+        }
+        let asked = try configuration.number("listen_tls", in: 0...1) ?? 0
+        if options.tls != nil || asked == 1 { try tls.start(server, folder: folder) }
+    }
+
+    private static func listen(_ server: RPCServer, _ path: String, readOnly: Bool, mode: UInt32) throws {
         do throws(Errno) {
             // Who may open the socket's folder is decided by the folder; anybody may read.
-            let socket = try LocalSocket.listen(path: path, mode: readOnly ? 0o777 : 0o770)
+            let socket = try LocalSocket.listen(path: path, mode: mode)
             server.listen(on: socket, readOnly: readOnly)
         } catch {
             throw UserError(

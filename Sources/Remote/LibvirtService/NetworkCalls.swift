@@ -61,8 +61,9 @@ enum NetworkCalls {
         table.answer(Procedures.networkGetBridgeName) { client, _, network in
             try client.core.networks.facts(network.uuid).bridge
         }
-        table.answer(Procedures.networkGetXMLDesc) { client, _, network, _ in
-            try client.core.networks.document(network.uuid)
+        table.answer(Procedures.networkGetXMLDesc) { client, _, network, flags in
+            let inactive: UInt32 = 1
+            return try client.core.networks.document(network.uuid, inactive: flags & inactive != 0)
         }
         table.answer(Procedures.networkGetDhcpLeases, .blocking) { client, _, network, mac, wanted, _ in
             let facts = try client.core.networks.facts(network.uuid)
@@ -96,6 +97,16 @@ enum NetworkCalls {
         }
         table.answer(Procedures.networkUndefine, .blocking) { client, _, network in
             try client.core.networks.undefine(network.uuid)
+        }
+        table.answer(Procedures.networkUpdate, .blocking) { client, _, network, command, section, parent, text, flags in
+            let (live, configuration): (UInt32, UInt32) = (1, 2)
+            try client.core.networks.update(
+                network.uuid, try NetworkChange(command: command, section: section, parent: parent, text),
+                live: flags & live != 0, configuration: flags & configuration != 0)
+        }
+        table.answer(Procedures.networkListAllPorts) { client, _, network, _, _ in
+            _ = try client.core.networks.facts(network.uuid)
+            return ([], 0)
         }
         table.answer(Procedures.networkSetAutostart, .blocking) { client, _, network, on in
             try client.core.networks.setAutostart(network.uuid, on != 0)
