@@ -14,7 +14,7 @@ enum JSONOptions {
             throw BlockError(.invalidArgument, "Could not parse the JSON options: \(error.message)")
         }
         guard case .object(let object) = value else {
-            throw BlockError(.invalidArgument, "Could not parse the JSON options: Invalid JSON object given")
+            throw BlockError(.invalidArgument, "Invalid JSON object given")
         }
         var options = BlockOptions()
         for member in object.members { flatten(member.value, member.name, &options) }

@@ -13,6 +13,5 @@ extension LUKSNode: AmendableNode {
         try (file as? any LockableNode)?.lock(
             holds: [.consistentRead, .write, .resize], shares: [.writeUnchanged, .resize])
         try volume.amend(force: force, secrets: secrets) { options.isSet($0) ? options.string($0) : nil }
-        progress(1)
     }
 }

@@ -58,7 +58,7 @@ public struct ParallelsDriver: ProbingDriver, CreatingDriver {
             guard sectors <= UInt64(Int64.max) / 512 else {
                 throw BlockError(.outOfRange, "Invalid image: \(sectors) sectors are too many")
             }
-            let table = try OpenRequest.table(file, at: Offset.table, count: Int64(entries) * 4, largest: 2 << 30)
+            let table = try OpenRequest.table(file, at: Offset.table, count: Int64(entries) * 4, largest: 256 << 20)
             return ParallelsNode(
                 file: file, table: table, length: Int64(sectors) * 512, cluster: Int64(tracks) * 512,
                 unit: kind == 0 ? 512 : Int64(tracks) * 512)

@@ -10,9 +10,6 @@ extension QCOW2Node: AmendableNode {
     ) throws(BlockError) {
         try checkWritable()
         let target = try AmendTarget(options, self)
-        // The way down tells its own progress.
-        let isDowngrade = target.version < header.version
-        if !isDowngrade { progress(0) }
         if target.version > header.version { try setVersion(3) }
         if target.changesKeys {
             try cipher?.amend(force: force, secrets: secrets) { name in
@@ -31,7 +28,6 @@ extension QCOW2Node: AmendableNode {
         if let size = target.size, size != length { try resize(to: size, preallocation: .off, exact: false) }
         if let isRaw = target.isRaw { try setRaw(isRaw) }
         if target.version < header.version { try downgrade(progress) }
-        if !isDowngrade { progress(1) }
     }
 
     private func setVersion(_ version: UInt32) throws(BlockError) {

@@ -77,7 +77,7 @@ struct NewEncryption {
         }
         guard let name = name ?? (isOn ? "aes" : nil) else { return nil }
         guard let method = EncryptionMethod(name: name) else {
-            throw BlockError(.invalidArgument, "Unknown encryption format '\(name)'")
+            throw BlockError(.invalidArgument, "Parameter 'format' does not accept value '\(name)'")
         }
         guard let provider else {
             throw BlockError(.notSupported, "Creating encrypted images (\(name)) is not supported by this build")

@@ -159,6 +159,8 @@ struct Header: Equatable {
 
     /// The whole header as it stands at the beginning of the file; also sets where the backing name goes.
     mutating func serialize() throws(BlockError) -> [UInt8] {
+        // The names only make messages nicer; QEMU leaves them out where they would take a good part of the cluster.
+        if clusterSize <= Self.smallClusters { setExtension(Format.Extension.featureNames, nil) }
         var tail: [UInt8] = []
         for item in orderedExtensions { Self.append(item.type, item.data, to: &tail) }
         Self.append(Format.Extension.end, [], to: &tail)
@@ -180,6 +182,8 @@ struct Header: Equatable {
         }
         return fixedFields + tail
     }
+
+    private static let smallClusters = 4096
 
     private static func append(_ type: UInt32, _ data: [UInt8], to bytes: inout [UInt8]) {
         for shift in stride(from: 24, through: 0, by: -8) {

@@ -73,7 +73,8 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
             try file.close()
         } catch {
             try? file.close()
-            throw error
+            let isHost = error.kind == .noSpace || error.kind == .inputOutput
+            throw isHost ? BlockError(system: error.errno, "Could not write qcow2 header") : error
         }
         if mode != .off || header.hasDataFile { try finish(request, size: size, mode) }
     }

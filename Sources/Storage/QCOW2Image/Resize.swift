@@ -89,6 +89,9 @@ extension QCOW2Node: ResizableNode {
         for place in places { try freeBlock(place.offset, of: place.block) }
     }
 
+    /// How many refcount blocks there are.
+    package var refcountBlockCount: Int { lock.withLock { refcounts.table.count { $0 != 0 } } }
+
     private func covering(_ cluster: UInt64) -> UInt64 { cluster / UInt64(geometry.countsPerBlock) }
 
     /// Lowers the count of a block that is not in the table any more, unless it went with the block itself.

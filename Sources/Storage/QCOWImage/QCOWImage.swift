@@ -47,7 +47,7 @@ public struct QCOWDriver: ProbingDriver, CreatingDriver {
                 "encryption", .boolean,
                 "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)"),
             CreateOption("encrypt.format", .text, "Encrypt the image, format choices: 'aes'"),
-            CreateOption("encrypt.key-secret", .text, "ID of secret providing qcow AES key or LUKS passphrase"),
+            CreateOption("encrypt.key-secret", .text, "ID of the secret that provides the AES encryption key"),
         ]
     }
     /// Any format, which is not stored.

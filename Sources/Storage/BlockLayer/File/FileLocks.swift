@@ -23,8 +23,26 @@ enum FileLocks {
         return unsafe roost_fcntl_lock(descriptor, Int32(ROOST_F_OFD_GETLK), &range) == 0
     }
 
-    /// Places the locks and looks for conflicts; on failure none is left.
+    /// How often and how long is waited for a holder that is just ending: scripts tell a machine to quit and look at its
+    /// image at once. In microseconds.
+    private static let pauses: [UInt32] = [2_000, 8_000, 20_000, 40_000, 60_000]
+
+    /// Places the locks and looks for conflicts, a few times; on failure none is left.
     static func take(
+        _ descriptor: Int32, path: String, holds: FilePermissions, shares: FilePermissions
+    ) throws(BlockError) {
+        for pause in pauses {
+            do throws(BlockError) {
+                return try takeOnce(descriptor, path: path, holds: holds, shares: shares)
+            } catch {
+                guard error.kind == .locked else { throw error }
+                usleep(pause)
+            }
+        }
+        try takeOnce(descriptor, path: path, holds: holds, shares: shares)
+    }
+
+    private static func takeOnce(
         _ descriptor: Int32, path: String, holds: FilePermissions, shares: FilePermissions
     ) throws(BlockError) {
         do throws(BlockError) {

@@ -73,7 +73,7 @@ public final class FileNode: HostStorageNode, ResizableNode, IdentifiedNode, Loc
             // Without O_NONBLOCK a fifo that is named by mistake would be waited for.
             descriptor = try FileDescriptor.open(path, flags: access | O_NONBLOCK)
         } catch {
-            try refuseDirectory(path, driver: isDevice ? "host_device" : "file")
+            if error != Errno(EISDIR) { try refuseDirectory(path, driver: isDevice ? "host_device" : "file") }
             throw BlockError(system: error, "Could not open '\(path)'")
         }
         return try FileNode(opened: descriptor, path, flags, isDevice, locking, warn)

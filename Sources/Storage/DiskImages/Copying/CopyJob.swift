@@ -66,6 +66,8 @@ final class CopyJob: @unchecked Sendable {
     private var nextNumber = 0
     private var nextWrite = 0
     private var done: Int64 = 0
+    /// What of it was data.
+    private var written: Int64 = 0
     private var handedOut: Int64 = 0
     private var pendingSteps: [Int64] = []
     private var failure: BlockError?
@@ -277,7 +279,9 @@ final class CopyJob: @unchecked Sendable {
             done += Int64(part.count)
             lock.broadcast()
             guard plan.rate > 0, part.kind == .data else { return 0 }
-            let due = started &+ UInt64(Double(done) / Double(plan.rate) * 1e9)
+            // Only bytes that are written count, and the first of them wait for nothing.
+            let due = started &+ UInt64(Double(written) / Double(plan.rate) * 1e9)
+            written += Int64(part.count)
             let now = monotonicNanoseconds()
             return due > now ? due - now : 0
         }

@@ -77,8 +77,9 @@ public final class ImageTool {
     private func dispatch(_ arguments: [String]) throws -> Int32 {
         if isServer { return try serve(arguments) }
         var rest = arguments[...]
-        while let first = rest.first, first.hasPrefix("-") {
+        while let first = rest.first, first.hasPrefix("-"), first != "-" {
             rest.removeFirst()
+            if first == "--" { break }
             switch first {
             case "-h", "--help", "--hel", "--he", "--h": return help()
             case "-V", "--version": return version()
@@ -143,8 +144,8 @@ public final class ImageTool {
     // MARK: Opening
 
     /// Options that many verbs share.
-    func addSecret(_ text: String) throws {
-        try attempt { () throws(BlockError) in
+    func addSecret(_ text: String, status: Int32 = 1) throws {
+        try attempt(status: status) { () throws(BlockError) in
             var options = try BlockOptions.parse(text, implied: "qom-type")
             guard options.string("qom-type") == "throttle-group" else {
                 return try secrets.add(text, or: connectionObjects)
@@ -167,6 +168,9 @@ public final class ImageTool {
                 var options = try BlockOptions.parse(filename, implied: "file")
                 if flags.forceShare, let share = options.string("force-share"), share != "on" {
                     throw fail("--force-share/-U conflicts with image options", status: status)
+                }
+                guard options.string("driver") != nil || options.hasSubtree("file") || options["file"] != nil else {
+                    throw BlockError(.invalidArgument, "Must specify either driver or file")
                 }
                 for key in extra.keys { options[key] = extra[key] }
                 return try graph.open(nil, options: options, flags: flags)

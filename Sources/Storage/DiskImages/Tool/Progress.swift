@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import BlockLayer
+internal import Glibc
 internal import HostSystem
+internal import Synchronization
+
+/// SIGUSR1 came: somebody wants to know how far a verb is that shows no progress by itself.
+private let isAsked = Atomic<Bool>(false)
 
 /// Shows how far a verb is: qemu-img's numbers, or on a terminal a bar with rate and time left.
 final class Progress {
@@ -17,6 +22,12 @@ final class Progress {
         self.tool = tool
         self.isShown = isShown
         self.total = total
+        if !isShown {
+            // The flag exists before a signal can come.
+            isAsked.store(false, ordering: .relaxed)
+            // The handler only stores into an atomic.
+            _ = signal(SIGUSR1) { _ in isAsked.store(true, ordering: .relaxed) }
+        }
         show(0)
     }
 
@@ -24,8 +35,13 @@ final class Progress {
 
     /// - Parameter part: 0 ... 1.
     func show(_ part: Double) {
-        guard isShown else { return }
         let percent = min(max(part, 0), 1) * 100
+        guard isShown else {
+            if isAsked.exchange(false, ordering: .relaxed) {
+                tool.errors("    (\(Self.hundredths(percent))/100%)\n")
+            }
+            return
+        }
         if hasBar {
             let now = monotonicNanoseconds()
             guard now &- drawn > 100_000_000 || percent == 100 else { return }

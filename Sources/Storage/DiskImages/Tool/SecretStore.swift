@@ -29,7 +29,7 @@ final class SecretStore: SecretProvider, @unchecked Sendable {
         guard (data == nil) != (file == nil) else {
             throw BlockError(
                 .invalidArgument,
-                data == nil ? "Must provide 'file' or 'data'" : "'file' and 'data' are mutually exclusive")
+                data == nil ? "Either 'file' or 'data' must be provided" : "'file' and 'data' are mutually exclusive")
         }
         if let unknown = options.keys.first {
             throw BlockError(.invalidArgument, "Property 'secret.\(unknown)' not found")

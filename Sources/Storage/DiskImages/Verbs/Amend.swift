@@ -8,6 +8,8 @@ extension ImageTool {
         var format: String?
         var texts: [String] = []
         var showsProgress = false
+        var isQuiet = false
+        var cache: String?
         var isForced = false
         var isOptions = false
         var flags = OpenFlags.writable
@@ -20,9 +22,9 @@ extension ImageTool {
             case "help": throw Exit(status: help(), lines: [])
             case "o": texts.append(try optionList(value))
             case "f": format = value
-            case "t": flags.cache = try cacheMode(value, message: "Invalid cache option")
+            case "t": cache = value
             case "p": showsProgress = true
-            case "q": showsProgress = false
+            case "q": isQuiet = true
             case "force": isForced = true
             case "image-opts": isOptions = true
             default: try addSecret(value)
@@ -31,6 +33,7 @@ extension ImageTool {
         guard !texts.isEmpty else { throw usage("Must specify options (-o)") }
         if asksForHelp(texts), let format { return try listAmendOptions(format) }
         guard operands.count == 1 else { throw fail("Expecting one image file name") }
+        if let cache { flags.cache = try cacheMode(cache, message: "Invalid cache option") }
         let node = try open(operands[0], format: format, isOptions: isOptions, flags: flags)
         return try closing(node) {
             if asksForHelp(texts) { return try listAmendOptions(node.driverName) }
@@ -38,11 +41,12 @@ extension ImageTool {
                 let amendable = node as? any AmendableNode
             else { throw fail("Format driver '\(node.driverName)' does not support option amendment") }
             let options = try parseAmend(texts, driver)
-            let progress = Progress(self, isShown: showsProgress, total: 0)
+            let progress = Progress(self, isShown: showsProgress && !isQuiet, total: 0)
+            // Said whether or not it went well, as qemu-img says it.
+            defer { progress.finish() }
             try attempt { () throws(BlockError) in
                 try amendable.amend(options, force: isForced) { progress.show($0) }
             }
-            progress.finish()
             return 0
         }
     }

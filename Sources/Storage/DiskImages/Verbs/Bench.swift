@@ -15,12 +15,12 @@ extension ImageTool {
         var pattern: Int64 = 0
         var size: Int64 = 4096
         var step: Int64 = 0
-        var isQuiet = false
         var flags = OpenFlags()
     }
 
     func bench(_ arguments: [String]) throws -> Int32 {
         var result = BenchArguments()
+        var cache: String?
         let operands = try OptionParser([
             .init("h", "help"), .init("c", value: true), .init("d", value: true), .init("f", value: true),
             .init(nil, "flush-interval", value: true), .init("i", value: true), .init("n"), .init(nil, "no-drain"),
@@ -37,14 +37,18 @@ extension ImageTool {
                     throw fail("Invalid aio option: \(value)")
                 }
             case "n": break
-            case "q": result.isQuiet = true
-            case "t": result.flags.cache = try cacheMode(value, message: "Invalid cache mode")
+            case "q": break
+            case "t": cache = value
             case "w": result.flags.isWritable = true
             case "force-share": result.flags.forceShare = true
             default: try parseNumber(key, value, &result)
             }
         }
         guard operands.count == 1 else { throw usage("Expecting one image file name") }
+        if let cache {
+            guard let mode = try? cacheMode(cache, message: "") else { throw fail("Invalid cache mode") }
+            result.flags.cache = mode
+        }
         if !result.flags.isWritable, result.flushInterval > 0 {
             throw fail("--flush-interval is only available in write tests")
         }
@@ -66,7 +70,11 @@ extension ImageTool {
         case "flush-interval": result.flushInterval = try number("flush interval", 0...Int64(Int32.max))
         case "pattern": result.pattern = try number("pattern byte", 0...255)
         case "o": result.offset = try size(value, what: "offset")
-        case "s": result.size = try size(value, what: "buffer size")
+        case "s":
+            result.size = try size(value, what: "buffer size")
+            guard result.size <= Int64(Int32.max) else {
+                throw fail("Invalid buffer size specified. Must be between 0 and 2147483647.")
+            }
         case "S": result.step = try size(value, what: "step_size")
         // Without draining a flush does not wait for the writes before it; each thread flushes on its own here.
         default: break
@@ -76,7 +84,7 @@ extension ImageTool {
     private func bench(_ node: any BlockNode, _ arguments: BenchArguments) throws -> Int32 {
         let step = arguments.step == 0 ? arguments.size : arguments.step
         guard arguments.size > 0 else { throw fail("Invalid buffer size specified") }
-        if !arguments.isQuiet {
+        do {
             let verb = arguments.flags.isWritable ? "write" : "read"
             output(
                 "Sending \(arguments.count) \(verb) requests, \(arguments.size) bytes each, \(arguments.depth) in parallel (starting at offset \(arguments.offset), step size \(step))\n"
@@ -93,7 +101,7 @@ extension ImageTool {
         try run.go(threads: Int(min(arguments.depth, BenchRun.mostThreads)))
         let seconds = Double(monotonicNanoseconds() - start) / 1e9
         if let failure = run.failure { throw fail("Failed request: \(failure.errno)") }
-        if !arguments.isQuiet {
+        do {
             let thousandths = Int((seconds * 1000).rounded())
             let fraction = String(thousandths % 1000)
             output(

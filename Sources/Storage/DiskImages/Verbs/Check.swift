@@ -84,7 +84,7 @@ extension ImageTool {
         } else if !isQuiet {
             output(result.text)
         }
-        if result.checkErrors > 0 { return 1 }
+        if result.checkErrors > 0 { throw fail("Check failed") }
         if result.corruptions > 0 { return 2 }
         return result.leaks > 0 ? 3 : 0
     }

@@ -46,7 +46,10 @@ extension ImageTool {
         let node = try open(operands[0], format: result.format, isOptions: result.isOptions, flags: result.flags)
         return try closing(node) {
             let chain = node.chain
-            guard chain.count > depth else { throw fail("Image does not have a backing file") }
+            guard chain.count > depth else {
+                Progress(self, isShown: result.showsProgress && !result.isQuiet, total: 0).end()
+                throw fail("Image does not have a backing file")
+            }
             try commit(node, into: chain[depth], result, isDirect: depth == 1)
             if !result.isQuiet { output("Image committed.\n") }
             return 0

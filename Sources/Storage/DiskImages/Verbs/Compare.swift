@@ -18,6 +18,7 @@ extension ImageTool {
         var showsProgress = false
         var isOptions = false
         var flags = OpenFlags()
+        var cache: String?
         let operands = try OptionParser([
             .init("h", "help"), .init("f", value: true), .init("F", value: true), .init("T", value: true), .init("p"),
             .init("q"), .init("s"), .init("U", "force-share"), .init(nil, "object", value: true),
@@ -27,16 +28,19 @@ extension ImageTool {
             case "help": throw Exit(status: help(), lines: [])
             case "f": formats.0 = value
             case "F": formats.1 = value
-            case "T": flags.cache = try cacheMode(value, message: "Invalid source cache option", status: 2)
+            case "T": cache = value
             case "p": showsProgress = true
             case "q": isQuiet = true
             case "s": isStrict = true
             case "force-share": flags.forceShare = true
             case "image-opts": isOptions = true
-            default: try addSecret(value)
+            default: try addSecret(value, status: 2)
             }
         }
         guard operands.count == 2 else { throw usage("Expecting two image file names") }
+        if let cache {
+            flags.cache = try cacheMode(cache, message: "Invalid source cache option", status: 2)
+        }
         let first = try open(operands[0], format: formats.0, isOptions: isOptions, flags: flags, status: 2)
         return try closing(first) {
             let second = try open(operands[1], format: formats.1, isOptions: isOptions, flags: flags, status: 2)
@@ -44,6 +48,8 @@ extension ImageTool {
                 let comparison = Comparison(
                     nodes: (first, second), names: (operands[0], operands[1]), isStrict: isStrict)
                 let progress = Progress(self, isShown: showsProgress && !isQuiet, total: first.length)
+                // The line of the progress ends behind the answer: that is how qemu-img has it.
+                defer { progress.end() }
                 let difference = try difference(comparison, progress, isQuiet: isQuiet)
                 if !isQuiet { output((difference ?? "Images are identical.") + "\n") }
                 return difference == nil ? 0 : 1
@@ -82,7 +88,7 @@ extension ImageTool {
                 return "Content mismatch at offset \(place)!"
             }
         }
-        progress.finish()
+        if common == 0 { progress.show(1) }
         return nil
     }
 

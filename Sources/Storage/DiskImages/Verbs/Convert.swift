@@ -30,10 +30,12 @@ extension ImageTool {
         var usesCopyOffload = false
         var rate: Int64 = 0
         var files: [String] = []
+        var cacheText: String?
+        var sourceCacheText: String?
     }
 
     func convert(_ arguments: [String]) throws -> Int32 {
-        let arguments = try parseConvert(arguments)
+        var arguments = try parseConvert(arguments)
         try checkConvert(arguments)
         if asksForHelp(arguments.options) {
             if arguments.targetIsOptions, arguments.outputFormat == nil {
@@ -44,6 +46,10 @@ extension ImageTool {
         }
         guard arguments.files.count >= 2, let target = arguments.files.last else {
             throw fail("Must specify image file name")
+        }
+        if let text = arguments.cacheText { arguments.cache = try cacheMode(text, message: "Invalid cache option") }
+        if let text = arguments.sourceCacheText {
+            arguments.sourceCache = try cacheMode(text, message: "Invalid source cache option")
         }
         var sources: [any BlockNode] = []
         defer { for source in sources { closeQuietly(source) } }
@@ -97,8 +103,8 @@ extension ImageTool {
         case "p": result.showsProgress = true
         case "q": result.isQuiet = true
         case "n": result.skipsCreation = true
-        case "t": result.cache = try cacheMode(value, message: "Invalid cache option")
-        case "T": result.sourceCache = try cacheMode(value, message: "Invalid source cache option")
+        case "t": result.cacheText = value
+        case "T": result.sourceCacheText = value
         case "m":
             guard let number = Int(value), (1...16).contains(number) else {
                 throw fail("Invalid number of coroutines. Allowed number of coroutines is between 1 and 16")
@@ -276,7 +282,8 @@ extension ImageTool {
             closeQuietly(node)
             throw fail("Format driver '\(node.driverName)' does not support bitmaps")
         }
-        if arguments.isCompressed, !(node is any CompressedWriting) {
+        // A VMDK whose grains are not compressed takes the writes as they are.
+        if arguments.isCompressed, !(node is any CompressedWriting), node.driverName != "vmdk" {
             closeQuietly(node)
             throw fail("Compression not supported for this file format")
         }

@@ -63,7 +63,7 @@ extension ImageTool {
 
     private func copy(_ source: any BlockNode, to target: String, _ arguments: CopyArguments) throws -> Int32 {
         guard let driver = graph.driver(arguments.outputFormat) else {
-            throw fail("Unknown file format '\(arguments.outputFormat)'")
+            throw fail(isDropIn ? "Unknown file format" : "Unknown file format '\(arguments.outputFormat)'")
         }
         guard let creating = driver as? any CreatingDriver else {
             throw fail("Format driver '\(arguments.outputFormat)' does not support image creation")
@@ -83,7 +83,7 @@ extension ImageTool {
             try options.set("size", String(size))
             try creating.create(CreateRequest(filename: target, options: options, graph: graph))
         } catch {
-            throw fail("\(target): error while creating output image of type '\(arguments.outputFormat)': ", error)
+            throw fail("\(target): error while creating output image: ", error)
         }
         var flags = OpenFlags.writable
         flags.mayResize = true

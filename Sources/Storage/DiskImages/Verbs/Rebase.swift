@@ -19,6 +19,8 @@ extension ImageTool {
 
     func rebase(_ arguments: [String]) throws -> Int32 {
         var result = RebaseArguments()
+        var cache: String?
+        var sourceCache: String?
         let operands = try OptionParser([
             .init("h", "help"), .init("f", value: true), .init("F", value: true), .init("b", value: true), .init("u"),
             .init("p"), .init("t", value: true), .init("T", value: true), .init("q"), .init("U", "force-share"),
@@ -31,8 +33,8 @@ extension ImageTool {
             case "b": result.backing = value
             case "u": result.isUnsafe = true
             case "p": result.showsProgress = true
-            case "t": result.flags.cache = try cacheMode(value, message: "Invalid cache option")
-            case "T": result.sourceCache = try cacheMode(value, message: "Invalid source cache option")
+            case "t": cache = value
+            case "T": sourceCache = value
             case "q": result.showsProgress = false
             case "force-share": result.sharesBacking = true
             case "image-opts": result.isOptions = true
@@ -44,6 +46,8 @@ extension ImageTool {
         guard result.isUnsafe || result.backing != nil else {
             throw usage("Must specify backing file (-b) or use unsafe mode (-u)")
         }
+        if let cache { result.flags.cache = try cacheMode(cache, message: "Invalid cache option") }
+        if let sourceCache { result.sourceCache = try cacheMode(sourceCache, message: "Invalid source cache option") }
         result.flags.withoutBacking = result.isUnsafe
         let node = try open(operands[0], format: result.format, isOptions: result.isOptions, flags: result.flags)
         return try closing(node) {
@@ -118,7 +122,8 @@ extension ImageTool {
             offset += count
             progress.show(Double(offset) / Double(node.length))
         }
-        progress.finish()
+        if node.length == 0 { progress.show(1) }
+        progress.end()
     }
 
     private func compareAndWrite(

@@ -55,7 +55,16 @@ extension ImageTool {
             body.removeFirst()
         }
         if !isDropIn, let size = try? ByteSize.parse(body, kind: true) { return (sign, size) }
-        return (sign, try attempt { () throws(BlockError) in try ByteSize.parseOption(body, name: "size") })
+        do {
+            return (sign, try ByteSize.parseOption(body, name: "size"))
+        } catch {
+            // What only an unsigned number holds comes out negative in the original.
+            if (try? ByteSize.parse(body)) == nil, body.hasSuffix("E"), let count = Double(body.dropLast()), count < 16
+            {
+                throw fail("New image size must be positive")
+            }
+            throw fail("", error)
+        }
     }
 
     private func resize(

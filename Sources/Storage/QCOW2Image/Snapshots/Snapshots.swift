@@ -70,7 +70,7 @@ extension QCOW2Node: SnapshotStore, EmptyableNode {
         try perform(TableSwitch(l1: l1, header: next, snapshots: list, snapshotsSize: place.size, changes: changes))
         guard old.1 > 0 else { return }
         file.tell("cluster_free")
-        freeList.add(old.0, old.1, discards: false)
+        freeList.add(old.0, old.1, discards: true)
         do throws(BlockError) {
             try settle()
         } catch {

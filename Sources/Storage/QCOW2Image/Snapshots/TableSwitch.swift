@@ -78,6 +78,29 @@ extension QCOW2Node {
         collectReserved()
         isUnflushed = false
         try settle()
+        try discardDropped(change.changes)
+    }
+
+    /// Gives the host back what nobody refers to any more.
+    private func discardDropped(_ changes: CountChanges) throws(BlockError) {
+        let bits = Int64(geometry.clusterBits)
+        var dropped = 0..<Int64(0)
+        for block in changes.blocks(countsPerBlock: geometry.countsPerBlock) {
+            let first = Int64(block) * Int64(geometry.countsPerBlock)
+            for cluster in first..<first + Int64(geometry.countsPerBlock)
+            where changes[cluster] < 0 {
+                guard try refcounts.count(of: cluster) == 0 else { continue }
+                if cluster == dropped.upperBound {
+                    dropped = dropped.lowerBound..<cluster + 1
+                    continue
+                }
+                if !dropped.isEmpty {
+                    try file.discard(at: dropped.lowerBound << bits, count: Int64(dropped.count) << bits)
+                }
+                dropped = cluster..<cluster + 1
+            }
+        }
+        if !dropped.isEmpty { try file.discard(at: dropped.lowerBound << bits, count: Int64(dropped.count) << bits) }
     }
 
     /// No flag and no L2 table changes: counts go up before the header is written, and down after it.
