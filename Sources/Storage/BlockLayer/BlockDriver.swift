@@ -128,6 +128,7 @@ public struct CreateOptions: Sendable {
     public mutating func set(_ name: String, _ value: String) throws(BlockError) {
         guard let description = descriptions.first(where: { $0.name == name }) else {
             throw BlockError(.invalidArgument, "Invalid parameter '\(name)'")
+                .about(.option(name, known: descriptions.map(\.name)))
         }
         switch description.kind {
         case .text: break

@@ -34,8 +34,22 @@ public struct BlockError: Error, Sendable, CustomStringConvertible {
         case cancelled
     }
 
+    /// What a failure is about, for who wants to say more of it.
+    public enum Subject: Sendable, Equatable {
+        /// A file of the host.
+        case file(String)
+        /// The name of a format or protocol that nobody knows.
+        case format(String)
+        /// An option that nobody knows, and those that there are.
+        case option(String, known: [String])
+        /// What stands before a name's colon and is no protocol.
+        case scheme(String)
+    }
+
     /// The class of failure.
     public var kind: Kind
+    /// What it is about, where that is one of the things that people mistype or that are in the way.
+    public var subject: Subject?
     /// The closest error number of the C library, for guests and exit paths that need one.
     public var errno: Errno
     /// One line without a full stop; it never ends with the cause's own repetition.
@@ -71,6 +85,13 @@ public struct BlockError: Error, Sendable, CustomStringConvertible {
     public func prefixed(_ text: String) -> BlockError {
         var copy = self
         copy.message = text + message
+        return copy
+    }
+
+    /// The same error with what it is about.
+    public func about(_ subject: Subject) -> BlockError {
+        var copy = self
+        copy.subject = subject
         return copy
     }
 

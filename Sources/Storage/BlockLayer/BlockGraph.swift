@@ -102,9 +102,13 @@ public final class BlockGraph: @unchecked Sendable {
         }
     }
 
+    private func unknownDriver(_ name: String) -> BlockError {
+        BlockError(.invalidArgument, "Unknown driver '\(name)'").about(.format(name))
+    }
+
     private func openFormat(_ request: inout OpenRequest) throws(BlockError) -> any BlockNode {
         if let name = request.options.take("driver") {
-            guard let driver = driver(name) else { throw BlockError(.invalidArgument, "Unknown driver '\(name)'") }
+            guard let driver = driver(name) else { throw unknownDriver(name) }
             return try open(driver, &request)
         }
         if request.filename == nil, !request.options.hasSubtree("file") {
@@ -124,7 +128,7 @@ public final class BlockGraph: @unchecked Sendable {
     /// Opens the node at the bottom that a request's name or options select.
     func openProtocol(_ request: inout OpenRequest) throws(BlockError) -> any BlockNode {
         if let name = request.options.take("driver") {
-            guard let driver = driver(name) else { throw BlockError(.invalidArgument, "Unknown driver '\(name)'") }
+            guard let driver = driver(name) else { throw unknownDriver(name) }
             return try open(driver, &request)
         }
         let filename = request.filename ?? request.options.string("filename")
@@ -159,7 +163,7 @@ public final class BlockGraph: @unchecked Sendable {
         for case let driver? in drivers.lazy.map(\.asProtocol) where driver.schemes.contains(scheme) {
             return driver
         }
-        throw BlockError(.invalidArgument, "Unknown protocol '\(scheme)'")
+        throw BlockError(.invalidArgument, "Unknown protocol '\(scheme)'").about(.scheme(scheme))
     }
 
     /// The driver that recognises a file's content; raw when none does.

@@ -252,14 +252,19 @@ public struct OpenRequest: Sendable {
         }
         if flags.withoutBacking { return nil }
         guard name?.isEmpty == false || !below.isEmpty else { return nil }
+        var resolved: String?
         do {
             let isRedirected = below.hasSubtree("file") || below["filename"] != nil
-            var resolved: String?
             if !isRedirected, let name { resolved = try ImageName.resolve(name, against: parent.location) }
             if let format, below["driver"] == nil { below["driver"] = .string(format) }
             return try openNext(resolved, below, parent)
         } catch {
-            throw error.prefixed("Could not open backing file: ")
+            var failure = error.prefixed("Could not open backing file: ")
+            if let name, let resolved, failure.advice == nil, failure.kind == .notFound {
+                failure.advice =
+                    "'\(parent.location.filename)' names '\(name)' as its backing file; it was looked for at '\(resolved)'. If it has moved: roost-img rebase -u -b NEW_PLACE -F \(format ?? "FORMAT") \(parent.location.filename)"
+            }
+            throw failure
         }
     }
 

@@ -44,7 +44,7 @@ final class DMGNode: ReadOnlyDisk, @unchecked Sendable {
         switch chunk.kind {
         case .zero, .ignored: return (.zero, count)
         case .plain: return (.stored(file: file, offset: chunk.offset + within), count)
-        case .zlib, .bzip2: return (.packed, count)
+        case .zlib, .bzip2, .xz: return (.packed, count)
         }
     }
 
@@ -64,11 +64,13 @@ final class DMGNode: ReadOnlyDisk, @unchecked Sendable {
         let content = AlignedBuffer(count: Int(chunk.count)).region
         do throws(CompressionFailure) {
             // Both buffers live until the calls return.
+            let source = unsafe UnsafeRawBufferPointer(packed.buffer)
             let count =
-                chunk.kind == .zlib
-                ? try unsafe PartialInflate.decompress(
-                    UnsafeRawBufferPointer(packed.buffer), into: content.buffer, container: .zlib)
-                : try unsafe Bzip2.decompress(UnsafeRawBufferPointer(packed.buffer), into: content.buffer)
+                switch chunk.kind {
+                case .bzip2: try unsafe Bzip2.decompress(source, into: content.buffer)
+                case .xz: try unsafe XZ.decompress(source, into: content.buffer)
+                default: try unsafe PartialInflate.decompress(source, into: content.buffer, container: .zlib)
+                }
             if Int64(count) == chunk.count { return content }
         } catch {
             throw BlockError(.inputOutput, "\(location.filename): the chunk at \(chunk.start) cannot be decompressed")

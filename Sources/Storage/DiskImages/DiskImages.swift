@@ -5,6 +5,7 @@ internal import BlockFilters
 internal import BochsImage
 internal import CloopImage
 internal import DMGImage
+internal import HTTPImage
 internal import LUKSImage
 public import NBDProtocol
 internal import ParallelsImage
@@ -30,7 +31,7 @@ public enum DiskImages {
             QuorumDriver(),
             FileDriver.file, FileDriver.hostDevice, NullDriver(name: "null-co"), NullDriver(name: "null-aio"),
             NBDDriver(credentials: credentials),
-        ]
+        ] + HTTPDriver.all
     }
 
     /// A graph with all drivers.

@@ -27,12 +27,12 @@ struct LUKSAlgorithms: Sendable {
     }
 
     /// A cipher with a key of `keyBytes`.
-    func sectorCipher(key: [UInt8]) throws(BlockError) -> SectorCipher {
+    func sectorCipher(key: [UInt8], sectorSize: Int = 512) throws(BlockError) -> SectorCipher {
         guard cipher.isAvailable else {
             throw BlockError(.notSupported, "Algorithm '\(cipherAlgorithm)' not supported")
         }
         do {
-            return try SectorCipher(cipher, mode: mode, vector: vector, key: key)
+            return try SectorCipher(cipher, mode: mode, vector: vector, key: key, sectorSize: sectorSize)
         } catch {
             throw BlockError(.notSupported, "Algorithm '\(cipherAlgorithm)' with mode \(mode.rawValue): \(error)")
         }

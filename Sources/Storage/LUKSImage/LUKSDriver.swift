@@ -5,7 +5,8 @@ internal import BlockMapping
 internal import ByteCoding
 internal import HostSystem
 
-/// The `luks` format, version 1.
+/// The `luks` format: version 1 to read and write, version 2 to read where the format is given. An image of version 2 is
+/// not recognised by its content, as with QEMU: scripts copy such volumes as they are.
 public struct LUKSDriver: ProbingDriver, MeasuringDriver, AmendingDriver {
     /// "luks".
     public let name = "luks"
@@ -22,6 +23,9 @@ public struct LUKSDriver: ProbingDriver, MeasuringDriver, AmendingDriver {
     public func open(_ request: inout OpenRequest) throws(BlockError) -> any BlockNode {
         let secret = request.options.take("key-secret")
         return try request.withFile { (request, file) throws(BlockError) in
+            if try Self.isVersion2(file) {
+                return try Self.openVersion2(file, request.flags, secret, request.graph.secrets)
+            }
             let volume = try LUKSVolume.open(file)
             if !request.flags.metadataOnly {
                 guard let secret else {
@@ -35,6 +39,25 @@ public struct LUKSDriver: ProbingDriver, MeasuringDriver, AmendingDriver {
                 file: file, volume: volume, secrets: request.graph.secrets,
                 isReadOnly: !request.flags.isWritable || file.isReadOnly, ownOptions: own)
         }
+    }
+
+    private static func isVersion2(_ file: any BlockNode) throws(BlockError) -> Bool {
+        guard file.length >= 8 else { return false }
+        let head = try file.readBytes(at: 0, count: 8)
+        return head.starts(with: LUKSHeader.magic) && head.load(UInt16.self, at: 6, order: .big) == 2
+    }
+
+    private static func openVersion2(
+        _ file: any BlockNode, _ flags: OpenFlags, _ secret: String?, _ secrets: any SecretProvider
+    ) throws(BlockError) -> any BlockNode {
+        guard !flags.isWritable else {
+            throw BlockError(
+                .readOnly, "LUKS volumes of version 2 are only read", errno: .accessDenied,
+                advice: "Convert it to a format that is written as well, like qcow2 with encrypt.format=luks")
+        }
+        if flags.metadataOnly { return try LUKS2Node(file: file, passphrase: nil) }
+        guard let secret else { throw BlockError(.invalidArgument, "Parameter 'key-secret' is required for cipher") }
+        return try LUKS2Node(file: file, passphrase: try secrets.secret(secret))
     }
 
     /// The options of `create`.

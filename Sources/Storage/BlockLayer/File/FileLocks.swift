@@ -75,7 +75,7 @@ enum FileLocks {
     }
 
     private static func conflict(_ text: String, _ path: String) -> BlockError {
-        BlockError(.locked, text, hint: "Is another process using the image [\(path)]?")
+        BlockError(.locked, text, hint: "Is another process using the image [\(path)]?").about(.file(path))
     }
 
     private static func place(_ descriptor: Int32, at byte: Int64, _ wanted: Bool) throws(BlockError) {

@@ -74,7 +74,7 @@ public final class FileNode: HostStorageNode, ResizableNode, IdentifiedNode, Loc
             descriptor = try FileDescriptor.open(path, flags: access | O_NONBLOCK)
         } catch {
             if error != Errno(EISDIR) { try refuseDirectory(path, driver: isDevice ? "host_device" : "file") }
-            throw BlockError(system: error, "Could not open '\(path)'")
+            throw BlockError(system: error, "Could not open '\(path)'").about(.file(path))
         }
         return try FileNode(opened: descriptor, path, flags, isDevice, locking, warn)
     }
@@ -89,7 +89,7 @@ public final class FileNode: HostStorageNode, ResizableNode, IdentifiedNode, Loc
             try node.resize(to: 0, preallocation: .off, exact: true)
             return node
         } catch let error as Errno {
-            throw BlockError(system: error, "Could not create '\(path)'")
+            throw BlockError(system: error, "Could not create '\(path)'").about(.file(path))
         } catch let error as BlockError {
             throw error
         } catch {

@@ -37,7 +37,10 @@ public final class ImageTool {
     }
 
     /// Called as qemu-img: nothing but what qemu-img says is said.
-    var isDropIn: Bool { name == "qemu-img" }
+    var isDropIn: Bool { name == "qemu-img" || isServer }
+
+    /// Long work shows a bar without being asked.
+    var hasProgressBar: Bool { isTerminal && !isDropIn }
 
     /// Runs one command line (without the program's name).
     /// - Returns: the exit status.
@@ -62,12 +65,14 @@ public final class ImageTool {
     func text(_ failure: OptionParser.Failure) -> String {
         switch failure {
         case .missingValue(let option): "missing argument for option '\(option)'"
-        case .unknown(let option): "unrecognized option '\(option)'"
+        case .unknown(let option, let near):
+            "unrecognized option '\(option)'"
+                + (isDropIn ? "" : near.map { " (did you mean '\($0)'?)" } ?? "")
         }
     }
 
     /// What was said before comes before what is said now; in a pipe qemu-img says errors first, and scripts know it so.
-    private func settle() { if !isDropIn || isTerminal { flush() } }
+    func settle() { if !isDropIn || isTerminal { flush() } }
 
     var tryHelp: String { "Try '\(name) --help' for more information\n" }
 
@@ -90,6 +95,8 @@ public final class ImageTool {
             }
         }
         guard let verb = rest.popFirst() else { throw usage("Not enough arguments") }
+        if !isDropIn, verb == "help" { return help() }
+        if !isDropIn, verb == "version" { return version() }
         guard let body = verbs[verb] else { throw usage("Command not found: \(verb)\(suggestion(verb))") }
         return try body(Array(rest))
     }
@@ -103,10 +110,10 @@ public final class ImageTool {
     }
 
     private func suggestion(_ verb: String) -> String {
-        guard !isDropIn, let near = verbs.keys.sorted().first(where: { $0.hasPrefix(verb.prefix(2)) }) else {
-            return ""
-        }
-        return " (did you mean '\(near)'?)"
+        if isDropIn { return "" }
+        let verbs = verbs.keys.sorted()
+        guard HostFiles.exists(verb), Advice.verbSynonyms[verb] == nil else { return Advice.verb(verb, among: verbs) }
+        return " (did you mean 'info \(verb)'?)"
     }
 
     // MARK: Ends and messages
@@ -124,11 +131,40 @@ public final class ImageTool {
         var lines = ["\(name): \(prefix)\(error.message)\n"]
         if isDropIn, let earlier = error.earlier { lines.insert("\(name): \(earlier)\n", at: 0) }
         if let hint = error.hint { lines.append(isDropIn && hint.hasPrefix("Detected format") ? hint : hint + "\n") }
-        if !isDropIn, let advice = error.advice { lines.append(advice + "\n") }
+        if !isDropIn {
+            let more = Advice.lines(error, formats: graph.drivers.map(\.name))
+            lines += ((error.advice.map { [$0] } ?? []) + more).map { $0 + "\n" }
+        }
         return Exit(status: status, lines: lines)
     }
 
-    func usage(_ message: String) -> Exit { Exit(status: 1, lines: ["\(name): \(message)\n", tryHelp]) }
+    /// - Parameter advice: a line for who is not called qemu-img.
+    func usage(_ message: String, advice: String? = nil) -> Exit {
+        let more = isDropIn ? nil : advice.map { $0 + "\n" }
+        return Exit(status: 1, lines: ["\(name): \(message)\n"] + (more.map { [$0] } ?? []) + [tryHelp])
+    }
+
+    /// The end of a verb that wants one image and got none or several.
+    func oneImage(_ operands: [String]) -> Exit {
+        let joined = operands.joined(separator: " ")
+        let hasSpaces = operands.count > 1 && HostFiles.exists(joined)
+        return usage(
+            "Expecting one image file name",
+            advice: hasSpaces ? "A name with spaces has to be quoted: '\(joined)'" : nil)
+    }
+
+    /// The end of a verb that was given a format that does not exist.
+    func unknownFormat(_ format: String) -> Exit {
+        fail("", BlockError(.invalidArgument, "Unknown file format '\(format)'").about(.format(format)))
+    }
+
+    /// Says that a new image is raw, where its name promises another format and none was asked for.
+    func noteFormat(of filename: String, given: String?, option: String) {
+        guard !isDropIn, given == nil, let promised = Advice.promisedFormat(filename, unless: "raw") else { return }
+        report(
+            "note: '\(filename)' becomes a raw image, since no \(option) was given; for \(promised) add: \(option) \(promised)"
+        )
+    }
 
     func warning(_ message: String) { settle(); errors("\(name): warning: \(message)\n") }
 
@@ -179,8 +215,33 @@ public final class ImageTool {
         } catch let exit as Exit {
             throw exit
         } catch let error as BlockError {
-            throw fail("Could not open '\(filename)': ", error, status: status)
+            throw fail(
+                "Could not open '\(filename)': ", explained(error, filename, format, isOptions), status: status)
         }
+    }
+
+    /// What an image is that was opened in a format that it does not have.
+    private func explained(
+        _ error: BlockError, _ filename: String, _ format: String?, _ isOptions: Bool
+    ) -> BlockError {
+        guard !isDropIn, !isOptions, let format, error.kind == .invalidArgument, error.subject == nil else {
+            return error
+        }
+        var flags = OpenFlags()
+        flags.metadataOnly = true
+        flags.withoutBacking = true
+        flags.forceShare = true
+        // Only a look: whatever keeps it from being opened is not what is to be told.
+        guard let node = try? graph.open(filename, flags: flags) else { return error }
+        let found = node.driverName
+        closeQuietly(node)
+        guard found != format else { return error }
+        var failure = error
+        failure.advice =
+            found == "raw"
+            ? "'\(filename)' does not begin like an image of the format '\(format)': it is raw, or damaged."
+            : "'\(filename)' looks like an image of the format '\(found)': use -f \(found), or leave -f out."
+        return failure
     }
 
     /// The page cache mode of `-t` or `-T`.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CommandLineKit
+
 /// Splits an argument list as getopt_long does: short options that can be bundled, long ones that can be abbreviated,
 /// options after operands, and `--` to end them.
 struct OptionParser {
@@ -22,7 +24,8 @@ struct OptionParser {
     /// What is wrong with the arguments.
     enum Failure: Error, Equatable {
         case missingValue(String)
-        case unknown(String)
+        /// - near: what was meant, with its dashes.
+        case unknown(String, near: String? = nil)
     }
 
     private let options: [Option]
@@ -54,6 +57,19 @@ struct OptionParser {
         return operands
     }
 
+    /// A mistyped option, or one with a dash too few; a single letter in the wrong case.
+    private func unknown(_ argument: String, _ name: String) -> Failure {
+        let body = String(name.prefix { $0 != "=" })
+        if body.utf8.count == 1 {
+            // The format of what is made is -O with some verbs and -f with others.
+            if body == "O", options.contains(where: { $0.short == "f" }) { return .unknown(argument, near: "-f") }
+            let other = options.first { $0.short.map { $0.lowercased() == body.lowercased() } ?? false }
+            return .unknown(argument, near: other.flatMap(\.short).map { "-\($0)" })
+        }
+        let near = Suggestion.nearest(to: body, among: options.compactMap(\.long))
+        return .unknown(argument, near: near.map { "--\($0)" })
+    }
+
     private func parseLong(
         _ argument: String, _ arguments: [String], _ index: inout Int, _ handle: (String, String) throws -> Void
     ) throws {
@@ -61,7 +77,7 @@ struct OptionParser {
         let name = body.prefix { $0 != "=" }
         let exact = options.filter { $0.long.map { $0 == name } ?? false }
         let matches = exact.isEmpty ? options.filter { $0.long?.hasPrefix(name) ?? false } : exact
-        guard matches.count == 1 else { throw Failure.unknown(argument) }
+        guard matches.count == 1 else { throw unknown(argument, String(name)) }
         let option = matches[0]
         if !option.takesValue {
             guard name.count == body.count else { throw Failure.unknown(argument) }
@@ -78,7 +94,9 @@ struct OptionParser {
     ) throws {
         var rest = argument.dropFirst()
         while let letter = rest.popFirst() {
-            guard let option = options.first(where: { $0.short == letter }) else { throw Failure.unknown(argument) }
+            guard let option = options.first(where: { $0.short == letter }) else {
+                throw unknown(argument, String(argument.dropFirst()))
+            }
             if !option.takesValue {
                 try handle(option.key, "")
                 continue

@@ -6,45 +6,55 @@ internal import HostSystem
 internal import Synchronization
 
 /// SIGUSR1 came: somebody wants to know how far a verb is that shows no progress by itself.
-private let isAsked = Atomic<Bool>(false)
+private let isProgressWanted = Atomic<Bool>(false)
 
-/// Shows how far a verb is: qemu-img's numbers, or on a terminal a bar with rate and time left.
+/// Shows how far a verb is: qemu-img's numbers where they are asked for with `-p`, else on a terminal, for what takes longer
+/// than a moment, a bar with rate and time left.
 final class Progress {
     private let tool: ImageTool
-    private let isShown: Bool
+    private let style: Style
     private let total: Int64
     private let start = monotonicNanoseconds()
     private var last = -1.0
     private var drawn: UInt64 = 0
 
-    /// - Parameter total: bytes, for the rate; 0 when it is not about bytes.
-    init(_ tool: ImageTool, isShown: Bool, total: Int64) {
+    private enum Style { case none, numbers, bar }
+
+    /// - Parameters:
+    ///   - isAsked: `-p` was given.
+    ///   - isQuiet: `-q` was given.
+    ///   - total: bytes, for the rate; 0 when it is not about bytes.
+    init(_ tool: ImageTool, isAsked: Bool, isQuiet: Bool, total: Int64) {
         self.tool = tool
-        self.isShown = isShown
+        style = isQuiet ? .none : isAsked ? .numbers : tool.hasProgressBar ? .bar : .none
         self.total = total
-        if !isShown {
+        if style == .none {
             // The flag exists before a signal can come.
-            isAsked.store(false, ordering: .relaxed)
+            isProgressWanted.store(false, ordering: .relaxed)
             // The handler only stores into an atomic.
-            _ = signal(SIGUSR1) { _ in isAsked.store(true, ordering: .relaxed) }
+            _ = signal(SIGUSR1) { _ in isProgressWanted.store(true, ordering: .relaxed) }
         }
         show(0)
     }
 
-    private var hasBar: Bool { tool.isTerminal && !tool.isDropIn }
+    /// Before this many nanoseconds there is no bar: most work is done by then.
+    private static let patience: UInt64 = 500_000_000
+    private static let pause: UInt64 = 100_000_000
 
     /// - Parameter part: 0 ... 1.
     func show(_ part: Double) {
         let percent = min(max(part, 0), 1) * 100
-        guard isShown else {
-            if isAsked.exchange(false, ordering: .relaxed) {
+        guard style != .none else {
+            if isProgressWanted.exchange(false, ordering: .relaxed) {
                 tool.errors("    (\(Self.hundredths(percent))/100%)\n")
             }
             return
         }
-        if hasBar {
+        if style == .bar {
             let now = monotonicNanoseconds()
-            guard now &- drawn > 100_000_000 || percent == 100 else { return }
+            guard now &- start > Self.patience, now &- drawn > Self.pause || (percent == 100 && drawn != 0) else {
+                return
+            }
             drawn = now
             return tool.output("\r" + bar(percent, now))
         }
@@ -55,14 +65,13 @@ final class Progress {
 
     /// The last line.
     func finish() {
-        guard isShown else { return }
         show(1)
         end()
     }
 
     /// Leaves the line as it is.
     func end() {
-        if isShown { tool.output("\n") }
+        if style == .numbers || drawn != 0 { tool.output("\n") }
     }
 
     private func bar(_ percent: Double, _ now: UInt64) -> String {

@@ -41,7 +41,7 @@ extension ImageTool {
                 let amendable = node as? any AmendableNode
             else { throw fail("Format driver '\(node.driverName)' does not support option amendment") }
             let options = try parseAmend(texts, driver)
-            let progress = Progress(self, isShown: showsProgress && !isQuiet, total: 0)
+            let progress = Progress(self, isAsked: showsProgress, isQuiet: isQuiet, total: 0)
             // Said whether or not it went well, as qemu-img says it.
             defer { progress.finish() }
             try attempt { () throws(BlockError) in

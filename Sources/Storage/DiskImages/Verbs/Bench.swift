@@ -44,7 +44,7 @@ extension ImageTool {
             default: try parseNumber(key, value, &result)
             }
         }
-        guard operands.count == 1 else { throw usage("Expecting one image file name") }
+        guard operands.count == 1 else { throw oneImage(operands) }
         if let cache {
             guard let mode = try? cacheMode(cache, message: "") else { throw fail("Invalid cache mode") }
             result.flags.cache = mode

@@ -35,7 +35,7 @@ extension ImageTool {
             default: try addSecret(value)
             }
         }
-        guard operands.count == 1 else { throw usage("Expecting one image file name") }
+        guard operands.count == 1 else { throw oneImage(operands) }
         let node = try open(operands[0], format: format, isOptions: isOptions, flags: flags)
         guard let checkable = node as? any CheckableNode else {
             try? node.close()

@@ -39,7 +39,7 @@ extension ImageTool {
             default: try addSecret(value)
             }
         }
-        guard operands.count == 1 else { throw usage("Expecting one image file name") }
+        guard operands.count == 1 else { throw oneImage(operands) }
         var depth = 1
         if let base = result.base { depth = try findDepth(of: base, operands[0], result) }
         result.flags.writableBacking = depth
@@ -47,7 +47,7 @@ extension ImageTool {
         return try closing(node) {
             let chain = node.chain
             guard chain.count > depth else {
-                Progress(self, isShown: result.showsProgress && !result.isQuiet, total: 0).end()
+                Progress(self, isAsked: result.showsProgress, isQuiet: result.isQuiet, total: 0).end()
                 throw fail("Image does not have a backing file")
             }
             try commit(node, into: chain[depth], result, isDirect: depth == 1)
@@ -101,15 +101,14 @@ extension ImageTool {
                 try resizable.resizeOverBacking(to: length)
             }
         }
-        let progress = Progress(self, isShown: arguments.showsProgress && !arguments.isQuiet, total: length)
-        let buffer = AlignedBuffer(count: 2 << 20)
+        let progress = Progress(
+            self, isAsked: arguments.showsProgress, isQuiet: arguments.isQuiet, total: length)
         let started = monotonicNanoseconds()
-        var offset: Int64 = 0
+        let job = CommitJob(top: node, base: base)
         do {
-            while offset < length {
-                offset += try commitPart(node, into: base, at: offset, buffer.region)
-                progress.show(Double(offset) / Double(length))
-                pace(offset, arguments.rate, since: started)
+            try job.copy { done in
+                progress.show(Double(done) / Double(length))
+                pace(done, arguments.rate, since: started)
             }
             // The data must be in the base before the image lets go of it.
             try base.flush()
@@ -117,32 +116,14 @@ extension ImageTool {
             progress.end()
             throw fail("Block job failed: \(isDropIn ? "\(error.errno)" : error.message)")
         }
-        if isDirect, !arguments.keepsData, let emptyable = node as? any EmptyableNode {
-            do throws(BlockError) {
-                try emptyable.makeEmpty()
+        if isDirect, !arguments.keepsData {
+            do {
+                try job.emptyTop()
             } catch {
                 throw fail("Failed to empty \(node.location.filename): \(error.errno)")
             }
         }
         progress.finish()
-    }
-
-    /// Copies what begins at `offset`, unless the base has it.
-    /// - Returns: the bytes dealt with.
-    private func commitPart(
-        _ node: any BlockNode, into base: any BlockNode, at offset: Int64, _ buffer: ByteRegion
-    ) throws(BlockError) -> Int64 {
-        let found = try node.chainStatus(at: offset, count: node.length - offset, above: base, detail: .zeroes)
-        let count = max(found.status.count, 1)
-        guard found.status.isAllocated || found.status.isData else { return count }
-        if found.status.isZero {
-            try base.writeZeroes(at: offset, count: count, flags: .mayUnmap)
-            return count
-        }
-        let region = buffer.slice(0, Int(min(count, Int64(buffer.count))))
-        try node.read(region, at: offset)
-        try base.write(region, at: offset)
-        return Int64(region.count)
     }
 
     func pace(_ done: Int64, _ rate: Int64, since started: UInt64) {

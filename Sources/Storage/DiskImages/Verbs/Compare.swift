@@ -47,7 +47,7 @@ extension ImageTool {
             return try closing(second) {
                 let comparison = Comparison(
                     nodes: (first, second), names: (operands[0], operands[1]), isStrict: isStrict)
-                let progress = Progress(self, isShown: showsProgress && !isQuiet, total: first.length)
+                let progress = Progress(self, isAsked: showsProgress, isQuiet: isQuiet, total: first.length)
                 // The line of the progress ends behind the answer: that is how qemu-img has it.
                 defer { progress.end() }
                 let difference = try difference(comparison, progress, isQuiet: isQuiet)

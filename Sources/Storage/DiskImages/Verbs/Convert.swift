@@ -166,7 +166,8 @@ extension ImageTool {
 
     private func convert(_ sources: [any BlockNode], to target: String, _ arguments: ConvertArguments) throws -> Int32 {
         let total = sources.reduce(0) { $0 + $1.length }
-        let progress = Progress(self, isShown: arguments.showsProgress && !arguments.isQuiet, total: total)
+        let progress = Progress(
+            self, isAsked: arguments.showsProgress, isQuiet: arguments.isQuiet, total: total)
         var plan = TargetPlan()
         do {
             if arguments.skipsCreation {
@@ -194,7 +195,8 @@ extension ImageTool {
         _ target: String, _ sources: [any BlockNode], _ total: Int64, _ arguments: ConvertArguments
     ) throws -> TargetPlan {
         let format = arguments.outputFormat ?? "raw"
-        guard let driver = graph.driver(format) else { throw fail("Unknown file format '\(format)'") }
+        noteFormat(of: target, given: arguments.outputFormat, option: "-O")
+        guard let driver = graph.driver(format) else { throw unknownFormat(format) }
         _ = try attempt { () throws(BlockError) in try graph.protocolDriver(for: target) }
         guard let creating = driver as? any CreatingDriver else {
             throw fail("Format driver '\(format)' does not support image creation")
@@ -316,7 +318,7 @@ extension ImageTool {
         plan.rate = arguments.rate
         plan.isSalvaging = arguments.isSalvaging
         plan.isQuiet = arguments.isQuiet
-        plan.isSurveyed = arguments.isSalvaging || (arguments.showsProgress && !arguments.isQuiet)
+        plan.isSurveyed = arguments.isSalvaging || ((arguments.showsProgress || hasProgressBar) && !arguments.isQuiet)
         plan.offloads = arguments.usesCopyOffload
         let (name, errors) = (name, errors)
         let job = CopyJob(plan) { errors("\(name): \($0)\n") }

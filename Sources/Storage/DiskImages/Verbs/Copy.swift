@@ -63,7 +63,7 @@ extension ImageTool {
 
     private func copy(_ source: any BlockNode, to target: String, _ arguments: CopyArguments) throws -> Int32 {
         guard let driver = graph.driver(arguments.outputFormat) else {
-            throw fail(isDropIn ? "Unknown file format" : "Unknown file format '\(arguments.outputFormat)'")
+            throw isDropIn ? fail("Unknown file format") : unknownFormat(arguments.outputFormat)
         }
         guard let creating = driver as? any CreatingDriver else {
             throw fail("Format driver '\(arguments.outputFormat)' does not support image creation")

@@ -11,7 +11,7 @@ func asksForHelp(_ options: [String]) -> Bool {
 
 extension ImageTool {
     func create(_ arguments: [String]) throws -> Int32 {
-        var format = "raw"
+        var givenFormat: String?
         var backing: String?
         var backingFormat: String?
         var optionTexts: [String] = []
@@ -23,7 +23,7 @@ extension ImageTool {
         ]).parse(arguments) { key, value in
             switch key {
             case "help": throw Exit(status: help(), lines: [])
-            case "f": format = value
+            case "f": givenFormat = value
             case "b": backing = value
             case "F": backingFormat = value
             case "o": optionTexts.append(try optionList(value))
@@ -32,11 +32,16 @@ extension ImageTool {
             default: try addSecret(value)
             }
         }
+        let format = givenFormat ?? "raw"
         if asksForHelp(optionTexts) { return try listCreateOptions(format, operands.first) }
         guard let filename = operands.first else { throw usage("Expecting image file name") }
         var size: Int64?
-        if operands.count > 1 { size = try self.size(operands[1], what: "image size") }
+        if operands.count > 2, !isDropIn {
+            throw usage("Unexpected argument: \(operands[2])", advice: Self.adviceOnSize(operands))
+        }
+        if operands.count > 1 { size = try imageSize(operands) }
         if operands.count > 2 { throw usage("Unexpected argument: \(operands[2])") }
+        noteFormat(of: filename, given: givenFormat, option: "-f")
         do {
             let request = NewImage(
                 filename: filename, format: format, backing: backing, backingFormat: backingFormat,
@@ -48,8 +53,28 @@ extension ImageTool {
         return 0
     }
 
+    private func imageSize(_ operands: [String]) throws -> Int64 {
+        do {
+            return try size(operands[1], what: "image size")
+        } catch var exit as Exit {
+            if !isDropIn, let advice = Self.adviceOnSize(operands) { exit.lines.append(advice + "\n") }
+            throw exit
+        }
+    }
+
+    /// Where name and size have changed places, or the size fell into two words.
+    private static func adviceOnSize(_ operands: [String]) -> String? {
+        if Advice.isSize(operands[0]), !Advice.isSize(operands[1]) {
+            return "The name comes first: create ... \(operands[1]) \(operands[0])"
+        }
+        if operands.count > 2, Advice.isSize(operands[1] + operands[2]) {
+            return "Write the size as one word: \(operands[1])\(operands[2])"
+        }
+        return nil
+    }
+
     func listCreateOptions(_ format: String, _ filename: String?) throws -> Int32 {
-        guard let driver = graph.driver(format) else { throw fail("Unknown file format '\(format)'") }
+        guard let driver = graph.driver(format) else { throw unknownFormat(format) }
         guard let creating = driver as? any CreatingDriver else {
             throw fail("Format driver '\(format)' does not support image creation")
         }
@@ -92,7 +117,7 @@ extension ImageTool {
 
     private func make(_ request: NewImage, isQuiet: Bool) throws(BlockError) {
         guard let driver = graph.driver(request.format) else {
-            throw BlockError(.invalidArgument, "Unknown file format '\(request.format)'")
+            throw BlockError(.invalidArgument, "Unknown file format '\(request.format)'").about(.format(request.format))
         }
         _ = try graph.protocolDriver(for: request.filename)
         guard let creating = driver as? any CreatingDriver else {

@@ -61,21 +61,31 @@ extension ImageTool {
             default: try addSecret(value)
             }
         }
-        guard operands.count == 1 else { throw usage("Expecting one image file name") }
-        let facts = try collect(operands[0], format, isOptions: isOptions, isChain: isChain, isShared: isShared)
+        guard operands.count == 1 else { throw oneImage(operands) }
+        var known: [ImageFacts] = []
+        do {
+            try collect(
+                operands[0], format, isOptions: isOptions, isChain: isChain, isShared: isShared, into: &known)
+        } catch {
+            // What is there of a broken chain is worth seeing.
+            if !isDropIn, !json { output(known.map(\.text).joined(separator: "\n")) }
+            throw error
+        }
+        let facts = known
         if json {
             let values = facts.map(\.json)
             output((isChain ? JSONValue.array(values) : values[0]).inQEMUOrder().printed(pretty: true) + "\n")
         } else {
             output(facts.map(\.text).joined(separator: "\n"))
+            if !isChain, !isDropIn { noteBrokenChain(facts[0], isShared: isShared) }
         }
         return 0
     }
 
     private func collect(
-        _ first: String, _ format: String?, isOptions: Bool, isChain: Bool, isShared: Bool
-    ) throws -> [ImageFacts] {
-        var list: [ImageFacts] = []
+        _ first: String, _ format: String?, isOptions: Bool, isChain: Bool, isShared: Bool,
+        into list: inout [ImageFacts]
+    ) throws {
         var next: String? = first
         var nextFormat = format
         var options = isOptions
@@ -101,7 +111,21 @@ extension ImageTool {
             nextFormat = facts.backingFormat
             options = false
         }
-        return list
+    }
+
+    /// One image was asked for, and it is fine: that it cannot be used, for what is below it, is still told.
+    private func noteBrokenChain(_ top: ImageFacts, isShared: Bool) {
+        guard let below = top.fullBackingName else { return }
+        var list = [top]
+        do {
+            try collect(
+                below, top.backingFormat, isOptions: false, isChain: true, isShared: isShared, into: &list)
+        } catch let exit as Exit {
+            settle()
+            for line in exit.lines { errors(line) }
+        } catch {
+            report("\(error)")
+        }
     }
 
     private func broken(_ overlay: ImageFacts, _ filename: String, _ exit: Exit) -> Exit {

@@ -47,7 +47,7 @@ extension ImageTool {
             default: try addSecret(value)
             }
         }
-        guard operands.count == 1 else { throw usage("Expecting one image file name") }
+        guard operands.count == 1 else { throw oneImage(operands) }
         let node = try open(operands[0], format: format, isOptions: isOptions, flags: flags)
         return try closing(node) {
             try map(node, from: start, to: longest.map { min(start &+ $0, node.length) } ?? node.length, json: json)

@@ -61,7 +61,7 @@ extension ImageTool {
     private func measure(
         _ format: String, _ texts: [String], _ size: Int64?, _ source: (any BlockNode)?
     ) throws -> ImageMeasure {
-        guard let driver = graph.driver(format) else { throw fail("Unknown file format '\(format)'") }
+        guard let driver = graph.driver(format) else { throw unknownFormat(format) }
         guard let creating = driver as? any CreatingDriver else {
             throw fail("Format driver '\(format)' does not support image creation")
         }

@@ -10,6 +10,7 @@ extension ImageTool {
         var backingFormat: String?
         var isUnsafe = false
         var showsProgress = false
+        var isQuiet = false
         var isOptions = false
         /// Backing files may be in use; the image itself is written.
         var sharesBacking = false
@@ -35,14 +36,14 @@ extension ImageTool {
             case "p": result.showsProgress = true
             case "t": cache = value
             case "T": sourceCache = value
-            case "q": result.showsProgress = false
+            case "q": result.isQuiet = true
             case "force-share": result.sharesBacking = true
             case "image-opts": result.isOptions = true
             case "compress": throw OptionParser.Failure.unknown("-c")
             default: try addSecret(value)
             }
         }
-        guard operands.count == 1 else { throw usage("Expecting one image file name") }
+        guard operands.count == 1 else { throw oneImage(operands) }
         guard result.isUnsafe || result.backing != nil else {
             throw usage("Must specify backing file (-b) or use unsafe mode (-u)")
         }
@@ -108,7 +109,8 @@ extension ImageTool {
         let old = node.backingNode
         let size = 2 << 20
         let buffers = (AlignedBuffer(count: size), AlignedBuffer(count: size))
-        let progress = Progress(self, isShown: arguments.showsProgress, total: node.length)
+        let progress = Progress(
+            self, isAsked: arguments.showsProgress, isQuiet: arguments.isQuiet, total: node.length)
         var offset: Int64 = 0
         while offset < node.length {
             let status = try attempt("error while reading image metadata: ") { () throws(BlockError) in

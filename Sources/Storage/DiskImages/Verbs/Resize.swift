@@ -36,7 +36,7 @@ extension ImageTool {
             }
         }
         guard operands.count == 1 else { throw usage("Expecting image file name and size") }
-        let change = try parseChange(sizeText)
+        let change = try parseChange(sizeText, operands[0])
         var flags = OpenFlags.writable
         flags.mayResize = true
         let node = try open(operands[0], format: format, isOptions: isOptions, flags: flags)
@@ -47,7 +47,7 @@ extension ImageTool {
         }
     }
 
-    private func parseChange(_ text: String) throws -> (sign: Int64, size: Int64) {
+    private func parseChange(_ text: String, _ filename: String) throws -> (sign: Int64, size: Int64) {
         var body = text
         var sign: Int64 = 0
         if let first = text.first, first == "+" || first == "-" {
@@ -63,7 +63,9 @@ extension ImageTool {
             {
                 throw fail("New image size must be positive")
             }
-            throw fail("", error)
+            var failure = error
+            if Advice.isSize(filename) { failure.advice = "The size comes last: resize \(text) \(filename)" }
+            throw fail("", failure)
         }
     }
 

@@ -30,7 +30,12 @@ extension ImageTool {
             default: try addSecret(value)
             }
         }
-        guard operands.count == 1 else { throw usage("Expecting one image file name") }
+        guard operands.count == 1 else {
+            guard action == nil, operands.count > 1 else { throw oneImage(operands) }
+            throw usage(
+                "Expecting one image file name",
+                advice: "-l lists the snapshots, -c NAME takes one, -a NAME goes back to one, -d NAME deletes one.")
+        }
         let node = try open(operands[0], format: format, isOptions: isOptions, flags: flags)
         return try closing(node) {
             guard let action else { return 0 }

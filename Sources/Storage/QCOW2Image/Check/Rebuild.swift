@@ -165,10 +165,11 @@ struct RefcountLayout {
     }
 
     /// Writes blocks and table.
-    /// - Parameter buffer: one cluster of memory.
+    /// - Parameter given: one cluster of memory that may be used.
     func write(
-        to file: any BlockNode, geometry: Geometry, through buffer: AlignedBuffer
+        to file: any BlockNode, geometry: Geometry, through given: AlignedBuffer? = nil
     ) throws(BlockError) {
+        let buffer = given ?? AlignedBuffer(count: geometry.clusterSize)
         let perBlock = (geometry.clusterSize * 8) >> order
         for (index, offset) in blockOffsets.enumerated() {
             buffer.region.fill(0)

@@ -5,18 +5,20 @@
 /// A look-up is a multiplication and usually one probe, where a `Dictionary` spends more on its hash than a cached read of
 /// the table that is looked for. The multiplier is odd and random, so that nobody can lay out an image whose offsets all
 /// collide.
-struct OffsetIndex {
+package struct OffsetIndex {
     private var keys: [Int64]
     private var values: [Int32]
     private var mask: Int
     private var shift: UInt64
     private let multiplier: UInt64
-    private(set) var count = 0
+    /// How many offsets there are.
+    package private(set) var count = 0
 
     private static let empty: Int64 = -1
     private static let smallest = 64
 
-    init() {
+    /// Empty.
+    package init() {
         multiplier = UInt64.random(in: .min ... .max) | 1
         keys = Array(repeating: Self.empty, count: Self.smallest)
         values = Array(repeating: 0, count: Self.smallest)
@@ -38,7 +40,7 @@ struct OffsetIndex {
     }
 
     /// The number kept for an offset; nil takes it out.
-    subscript(key: Int64) -> Int? {
+    package subscript(key: Int64) -> Int? {
         @inline(__always) get {
             let place = place(key)
             return keys[place] == Self.empty ? nil : Int(values[place])
@@ -81,7 +83,8 @@ struct OffsetIndex {
         keys[hole] = Self.empty
     }
 
-    mutating func removeAll() {
+    /// Takes everything out.
+    package mutating func removeAll() {
         for index in keys.indices { keys[index] = Self.empty }
         count = 0
     }
