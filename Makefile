@@ -8,6 +8,7 @@ BUILD := .build/release
 	bench-block bench-boot bench-cpu bench-img bench-machine bench-rpc bench-virtio fuzz-cpu fuzz-images fuzz-virtio fuzz-vnc bench-vnc
 	bench-block bench-boot bench-cpu bench-img bench-machine bench-rpc bench-virtio fuzz-cpu fuzz-images fuzz-virtio \
 	stress-cpu test-lockstep
+	bench-block bench-boot bench-cpu bench-img bench-machine bench-rpc bench-virtio crash-images fuzz-cpu fuzz-images fuzz-virtio
 
 build: dependencies
 	$(SWIFT) build -c release
@@ -97,6 +98,9 @@ stress-cpu: test-dependencies build
 # Debian's kernel with every instruction on both tiers of the software CPU.
 test-lockstep: test-dependencies build
 	Integration/lockstep
+# What every instant of a crash leaves of a qcow2 image, for longer than in the tests: SEEDS=n.
+crash-images: test-dependencies
+	ROOST_TESTS=QCOW2ImageTests ROOST_CRASH_SEEDS=$(or $(SEEDS),20) $(SWIFT) test -c release --filter CrashTests
 
 # Damaged images of every format: SEED=n ROUNDS=n FORMAT=qcow2.
 fuzz-images:

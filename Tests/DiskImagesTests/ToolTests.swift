@@ -146,3 +146,95 @@ let hasQEMU = isInstalled("qemu-img") && isInstalled("qemu-io")
         #expect(run("cmp \(raw) \(back)").status == 0)
     }
 }
+
+/// What roost-img says beyond qemu-img's words when people mistype.
+@Suite struct AdviceTests {
+    private let folder = Folder()
+
+    private func text(_ arguments: String...) -> String { tool("roost-img", arguments).text }
+
+    /// Only under its own name.
+    private func expect(_ arguments: [String], says words: String, sourceLocation: SourceLocation = #_sourceLocation) {
+        let own = tool("roost-img", arguments)
+        #expect(own.text.contains(words), "\(own.text)", sourceLocation: sourceLocation)
+        let dropIn = tool("qemu-img", arguments)
+        #expect(!dropIn.text.contains(words), "\(dropIn.text)", sourceLocation: sourceLocation)
+    }
+
+    @Test func verbsAndOptions() {
+        let path = folder.file("disk.qcow2")
+        #expect(tool(["create", "-q", "-f", "qcow2", path, "1M"]).status == 0)
+        expect(["crete", path], says: "(did you mean 'create'?)")
+        expect(["resise", path], says: "(did you mean 'resize'?)")
+        expect(["copy", path, "x"], says: "(did you mean 'convert'?)")
+        expect(["fsck", path], says: "(did you mean 'check'?)")
+        expect([path], says: "(did you mean 'info \(path)'?)")
+        expect(["info", "--ouput=json", path], says: "(did you mean '--output'?)")
+        expect(["info", "-output=json", path], says: "(did you mean '--output'?)")
+        expect(["create", "-O", "qcow2", "x", "1M"], says: "(did you mean '-f'?)")
+        #expect(tool("roost-img", ["help"]).status == 0 && tool("qemu-img", ["help"]).status == 1)
+    }
+
+    @Test func formatsAndSizes() {
+        let path = folder.file("disk.qcow2")
+        expect(["create", "-f", "vhd", path, "1M"], says: "is called 'vpc'")
+        expect(["create", "-f", "qcow3", path, "1M"], says: "is called 'qcow2'")
+        expect(["create", "-f", "qocw2", path, "1M"], says: "Did you mean 'qcow2'?")
+        expect(["create", "-f", "qcow2", "-o", "cluster-size=4k", path, "1M"], says: "Did you mean 'cluster_size'?")
+        expect(["create", "-f", "qcow2", "1M", path], says: "The name comes first")
+        expect(["create", "-f", "qcow2", path, "1", "M"], says: "Write the size as one word: 1M")
+        expect(["create", path, "1M"], says: "becomes a raw image")
+        expect(["info", "-f", "qcow2", path], says: "it is raw, or damaged")
+        #expect(tool(["create", "-q", "-f", "qcow2", path, "1M"]).status == 0)
+        expect(["info", "-f", "vmdk", path], says: "looks like an image of the format 'qcow2'")
+        expect(["resize", "+1M", path], says: "The size comes last: resize \(path) +1M")
+        expect(["convert", path, folder.file("new.vmdk")], says: "for vmdk add: -O vmdk")
+    }
+
+    @Test func files() {
+        let path = folder.file("disk.qcow2")
+        #expect(tool(["create", "-q", "-f", "qcow2", path, "1M"]).status == 0)
+        expect(["info", folder.file("disk.qcow")], says: "Did you mean '\(path)'?")
+        expect(["info", folder.file("Disk.img")], says: "Did you mean '\(path)'?")
+        expect(["info", folder.file("none/disk")], says: "There is no folder '\(folder.file("none"))'.")
+        expect(["info", "my:disk"], says: "write ./my:... or file:my:...")
+        expect(["snapshot", "create", "s", path], says: "-c NAME takes one")
+        let spaced = folder.file("a b")
+        _ = run("cp '\(path)' '\(spaced)'")
+        expect(["info"] + spaced.split(separator: " ").map(String.init), says: "has to be quoted: '\(spaced)'")
+    }
+
+    @Test func aBrokenChain() {
+        let (base, middle, top) = (folder.file("base"), folder.file("middle"), folder.file("top"))
+        #expect(tool(["create", "-q", "-f", "qcow2", base, "1M"]).status == 0)
+        #expect(tool(["create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", middle]).status == 0)
+        #expect(tool(["create", "-q", "-f", "qcow2", "-b", middle, "-F", "qcow2", top]).status == 0)
+        _ = run("mv \(base) \(base).away")
+        expect(["info", top], says: "The chain is broken below '\(middle)', which names '\(base)'")
+        #expect(tool("roost-img", ["info", top]).status == 0)
+        expect(["info", "--backing-chain", top], says: "image: \(middle)")
+        expect(["check", top], says: "'\(middle)' names '\(base)' as its backing file; it was looked for at '\(base)'")
+    }
+
+    @Test(.enabled(if: hasQEMU, "needs Debian's qemu-utils")) func whoUsesAnImage() {
+        let path = folder.file("busy.qcow2")
+        #expect(tool(["create", "-q", "-f", "qcow2", path, "1M"]).status == 0)
+        // The other program has it open as long as its input is, which ends with the test at the latest.
+        let outcome = run(
+            """
+            sleep 20 2> /dev/null | qemu-io \(path) > \(path).out 2>&1 & echo $! > \(path).pid
+            for i in $(seq 200); do for f in /proc/$!/fd/*; do [ "$(readlink $f)" = \(path) ] && exit 0; done; sleep 0.05; done; exit 1
+            """)
+        defer { _ = run("kill $(cat \(path).pid)") }
+        guard outcome.status == 0 else { return }
+        expect(["info", path], says: "It is open in qemu-io (process ")
+    }
+
+    @Test func progressIsShownWhereItIsWanted() {
+        let (source, target) = (folder.file("a"), folder.file("b"))
+        #expect(tool(["create", "-q", source, "1M"]).status == 0)
+        #expect(tool("roost-img", ["convert", "-p", source, target]).text.contains("(100.00/100%)\r"))
+        #expect(tool("roost-img", ["convert", source, target]).text.isEmpty)
+        #expect(tool("roost-img", ["convert", "-p", "-q", source, target]).text.isEmpty)
+    }
+}

@@ -19,16 +19,22 @@ public final class RecordingNode: ResizableNode, @unchecked Sendable {
     }
 
     private let memory: MemoryNode
-    private let lock = Lock()
-    // Guarded by `lock`.
-    private var events: [Event] = []
+    private let journal: RecordingJournal
+    private let file: Int
 
     /// An empty file.
-    public init() { memory = MemoryNode() }
+    /// - Parameters:
+    ///   - journal: where several files write what happened in which order.
+    ///   - file: the file's number there.
+    public init(journal: RecordingJournal = RecordingJournal(), file: Int = 0) {
+        memory = MemoryNode()
+        self.journal = journal
+        self.file = file
+    }
 
     /// The log so far.
-    public var log: [Event] { lock.withLock { events } }
-    private func note(_ event: Event) { lock.withLock { events.append(event) } }
+    public var log: [Event] { journal.entries.filter { $0.file == file }.map(\.event) }
+    private func note(_ event: Event) { journal.note(file, event) }
     /// Notes a place in the log.
     public func mark(_ number: Int) { note(.mark(number)) }
 
@@ -83,6 +89,20 @@ public final class RecordingNode: ResizableNode, @unchecked Sendable {
         note(.resize(Int(length)))
         try memory.resize(to: length, preallocation: preallocation, exact: exact)
     }
+}
+
+/// What happened to files, in order.
+public final class RecordingJournal: @unchecked Sendable {
+    private let lock = Lock()
+    // Guarded by `lock`.
+    private var list: [(file: Int, event: RecordingNode.Event)] = []
+
+    /// Nothing has happened.
+    public init() {}
+
+    /// Everything so far.
+    public var entries: [(file: Int, event: RecordingNode.Event)] { lock.withLock { list } }
+    func note(_ file: Int, _ event: RecordingNode.Event) { lock.withLock { list.append((file, event)) } }
 }
 
 /// The bytes of a file at some instant.
