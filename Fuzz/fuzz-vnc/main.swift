@@ -57,6 +57,7 @@ func converse(_ outcome: VNCHandshake.Outcome) {
             state.resize(DisplayImage(width: min(width, 300), height: min(height, 300)))
         default: break
         }
+        state.refreshed()
         state.sendSize(reason: 1, status: 0)
         _ = state.takeMessages()
         if let job = state.takeUpdate() { _ = try? encoder.update(job.image, job.parts, job.choice) }

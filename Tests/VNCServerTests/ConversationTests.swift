@@ -112,6 +112,7 @@ import VNCTestKit
                 case .updateRequest(let isIncremental, let part): state.request(isIncremental: isIncremental, part)
                 default: break
                 }
+                state.refreshed()
                 _ = state.takeMessages()
                 if let job = state.takeUpdate() { _ = try? UpdateEncoder().update(job.image, job.parts, job.choice) }
             }
@@ -146,6 +147,9 @@ import VNCTestKit
             [PixelRectangle(x: 65, y: 20, width: 100, height: 60), PixelRectangle(x: -5, y: 0, width: 9, height: 9)])
         #expect(state.takeUpdate()?.parts == [PixelRectangle(x: 64, y: 16, width: 128, height: 64)])
         state.request(isIncremental: false, PixelRectangle(x: 0, y: 0, width: 65535, height: 65535))
+        // What was drawn before the question is no answer.
+        #expect(!state.isReady && state.takeUpdate() == nil)
+        state.refreshed()
         #expect(state.takeUpdate()?.parts == [PixelRectangle(x: 0, y: 0, width: 200, height: 100)])
     }
 
@@ -160,6 +164,7 @@ import VNCTestKit
         #expect(unable.width == 200)
         #expect(unable.takeMessages().isEmpty)
         unable.request(isIncremental: false, PixelRectangle(x: 0, y: 0, width: 200, height: 100))
+        unable.refreshed()
         #expect(unable.takeUpdate()?.parts == [PixelRectangle(x: 0, y: 0, width: 100, height: 50)])
     }
 

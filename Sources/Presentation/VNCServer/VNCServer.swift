@@ -277,6 +277,7 @@ public final class VNCServer: @unchecked Sendable {
         }
         let before = generation
         console.refresh()
+        for client in admittedClients { client.update { $0.refreshed() } }
         interval =
             generation != before ? Self.shortestInterval : min(interval + Self.intervalStep, Self.longestInterval)
         if admittedClients.contains(where: \.isWaiting) { timer?.arm(at: lastRefresh &+ interval) }

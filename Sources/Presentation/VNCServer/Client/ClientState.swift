@@ -31,6 +31,8 @@ package struct ClientState {
     /// Messages that go out before the next picture.
     package private(set) var messages: [UInt8] = []
     private var request = Request.none
+    /// The picture was drawn after it was asked for.
+    private var isFresh = false
     private var isDirty: [Bool] = []
     private var columns = 0
 
@@ -48,8 +50,10 @@ package struct ClientState {
     package var isWaiting: Bool { request != .none }
     /// There is something to send now.
     package var isReady: Bool {
-        !messages.isEmpty || request == .all || request == .changes && isDirty.contains(true)
+        !messages.isEmpty || hasUpdate
     }
+
+    private var hasUpdate: Bool { request == .all ? isFresh : request == .changes && isDirty.contains(true) }
 
     // MARK: what the client says
 
@@ -82,6 +86,7 @@ package struct ClientState {
 
     /// A picture is wanted: all of a part, or what is new anywhere.
     package mutating func request(isIncremental: Bool, _ part: PixelRectangle) {
+        isFresh = false
         if isIncremental {
             if request == .none { request = .changes }
         } else {
@@ -91,6 +96,9 @@ package struct ClientState {
     }
 
     // MARK: what the screen does
+
+    /// The screen was drawn anew; what is different was told before.
+    package mutating func refreshed() { isFresh = true }
 
     /// The screen shows something new in places.
     package mutating func change(_ image: DisplayImage, _ rectangles: [PixelRectangle]) {
@@ -199,7 +207,7 @@ package struct ClientState {
 
     /// What is new, if it was asked for; nothing is new afterwards.
     package mutating func takeUpdate() -> (image: DisplayImage, parts: [PixelRectangle], choice: EncodingChoice)? {
-        guard request == .all || request == .changes && isDirty.contains(true) else { return nil }
+        guard hasUpdate else { return nil }
         request = .none
         let limit = (min(width, image.width), min(height, image.height))
         let parts = dirtyParts().map { part in
