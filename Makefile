@@ -30,6 +30,7 @@ test: test-dependencies build
 	Integration/boot-debian
 	Integration/boot-firmware
 	Integration/migrate
+	Integration/screen
 	Integration/cpu-programs/run
 	Integration/cross-images
 	Integration/roost

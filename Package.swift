@@ -194,6 +194,11 @@ let modules: [Target] = [
         "DiskControllers", in: "Devices",
         ["StateCoding", "MachineModel", "GuestMemory", "PCIBus", "BlockLayer", "ByteCoding", "HostIO", "HostSystem"]),
     module(
+        "NetworkCards", in: "Devices",
+        [
+            "StateCoding", "MachineModel", "GuestMemory", "PCIBus", "PacketPorts", "ByteCoding", "HostIO", "HostSystem",
+        ]),
+    module(
         "DisplayAdapters", in: "Devices", ["StateCoding", "MachineModel", "GuestMemory", "PCIBus", "DisplaySurfaces"]),
     // VMM
     module(
@@ -219,6 +224,7 @@ let modules: [Target] = [
             "MachineSpec", "MachineRuntime", "X86CPU", "X86Translator", "KVMEngine", "InterruptControllers", "PCIBus",
             "PCChipset",
             "FirmwareTables", "BootLoading", "Virtio", "VirtioDevices", "DiskControllers", "DisplayAdapters",
+            "NetworkCards",
             "DisplaySurfaces", "VNCServer", "TransportSecurity", "DiskImages", "BlockLayer",
             "UserNetwork",
             "PacketPorts", "CharacterStreams", "GuestMemory", "MachineModel", "CPUInterface", "HostIO", "HostSystem",
@@ -432,6 +438,8 @@ var testTargets: [Target] = [
     tests("DisplayAdapters", ["DisplaySurfaces", "GuestMemory", "HostSystem", "MachineModel", "PCIBus"]),
     tests("DisplaySurfaces", ["HostSystem"]),
     tests("VNCServer", ["VNCTestKit", "DisplaySurfaces", "CharacterStreams", "HostIO", "HostSystem"]),
+    tests(
+        "NetworkCards", ["GuestMemory", "HostIO", "HostSystem", "MachineModel", "PacketPorts", "PCIBus", "StateCoding"]),
     tests("DiskControllers", ["BlockLayer", "GuestMemory", "HostSystem", "MachineModel", "PCIBus"]),
     tests("PacketPorts", ["HostIO", "HostSystem", "Diagnostics", "CLinux"]),
     tests("UserNetwork", ["PacketPorts", "HostIO", "HostSystem", "Diagnostics", "CLinux"]),

@@ -13,7 +13,7 @@ import Testing
         #expect(machine.accelerators == [AcceleratorSpec(kind: .software)] && machine.processor.model == "qemu64")
         #expect(machine.characterDevices.map(\.identifier) == ["serial0"])
         #expect(machine.characterDevices[0].backend == .null && machine.monitors.isEmpty)
-        #expect(machine.devices.map(\.typeName) == ["isa-serial", "VGA", "ide-cd", "virtio-net-pci"])
+        #expect(machine.devices.map(\.typeName) == ["isa-serial", "VGA", "ide-cd", "e1000"])
         #expect(machine.networks.count == 1)
     }
 

@@ -22,12 +22,24 @@ public final class PCIExpressRootPort: PCIDevice, @unchecked Sendable {
     /// The bus behind it; named as the port.
     public let secondaryBus: PCIBus
     private let pins: ForwardedPins
+    /// Functions may come and go while the guest runs.
+    public let isHotPluggable: Bool
+    /// Called with the machine lock held for each function that left the slot.
+    public var unplugged: ((PCIDevice) -> Void)?
+    /// Where the Express capability stands.
+    private(set) var express = 0
+    /// The slot asks for an interrupt now.
+    var isSlotAsserted = false
 
     /// A port with an empty slot.
     /// - Parameters:
     ///   - slotNumber: what the slot is called on the case: `chassis` and `port`.
     ///   - bus: where the bus behind it finds ports, memory and messages.
-    public init(identifier: String?, port: UInt8, chassis: UInt8, upstream bus: PCIBus) {
+    ///   - isHotPluggable: functions may come and go while the guest runs.
+    public init(
+        identifier: String?, port: UInt8, chassis: UInt8, isHotPluggable: Bool = true, upstream bus: PCIBus
+    ) {
+        self.isHotPluggable = isHotPluggable
         secondaryBus = PCIBus(
             name: identifier ?? "pcie-root-port", number: 0, ports: bus.ports, memory: bus.memory,
             messages: bus.messages)
@@ -60,12 +72,13 @@ public final class PCIExpressRootPort: PCIDevice, @unchecked Sendable {
     /// The Express capability with its slot, and the subsystem's identity, which bridges have no header field for.
     private func addSlot(port: UInt8, chassis: UInt8) {
         let subsystemCapability: UInt8 = 0x0D
-        let express = addExpress(.rootPort)
-        // A slot is behind it, with this number; nothing comes or goes while the machine runs.
+        express = addExpress(.rootPort)
+        // A slot is behind it, with this number.
         let slotImplemented: UInt16 = 1 << 8
         config.set(express + 2, setting: slotImplemented)
         config.set(express + 0x0C, UInt32(port) << 24 | config.get(express + 0x0C, as: UInt32.self) & 0x00FF_FFFF)
         config.set(express + 0x14, UInt32(chassis) << 19)
+        if isHotPluggable { addHotPlug() }
         addCapability(subsystemCapability, body: [0, 0, 0x36, 0x1B, 0, 0])
     }
 
@@ -80,11 +93,17 @@ public final class PCIExpressRootPort: PCIDevice, @unchecked Sendable {
         super.reset()
         for register in [Register.prefetchBase, Register.prefetchLimit] { config.set(register, Self.wide) }
         secondaryBus.reset()
+        resetSlot()
     }
 
     public override func writeConfig(offset: Int, size: Int, value: UInt32) {
         let before = config.get(Register.control, as: UInt16.self)
+        let slot: UInt16 = config.get(express + Slot.control)
         super.writeConfig(offset: offset, size: size, value: value)
+        let touched = offset..<offset + size
+        if isHotPluggable, touched.overlaps(express + Slot.control..<express + Slot.status + 2) {
+            slotWritten(old: slot, wroteControl: touched.contains(express + Slot.control))
+        }
         let after = config.get(Register.control, as: UInt16.self)
         if after & ~before & Self.secondaryBusReset != 0 { secondaryBus.reset() }
     }

@@ -3,6 +3,7 @@
 internal import BlockLayer
 internal import CharacterStreams
 internal import Diagnostics
+internal import HostIO
 internal import InterruptControllers
 internal import MachineModel
 internal import MachineRuntime
@@ -38,51 +39,68 @@ extension AssembledMachine {
 
     /// Makes every device of the description and puts it in its place.
     func plugIn(_ board: PCBoard, requests: any MachineRequests) throws(UserError) {
-        var serialBus: VirtioSerialDevice?
         var places = serialPlaces[...]
-        // Serial buses first, since a port may be named before its bus.
         for device in spec.devices {
             do throws(UserError) {
-                switch device.model {
-                case .isaSerial(let serial):
+                if case .isaSerial(let serial) = device.model {
                     if let place = places.popFirst() { try addSerial(serial, place, board) }
-                case .virtioPort(let port):
-                    guard let bus = serialBus else {
-                        throw UserError("No 'virtio-serial-bus' bus found for device '\(device.typeName)'")
-                    }
-                    let backend = try port.characterDevice.map { name throws(UserError) in try characters.frontEnd(name)
-                    }
-                    try bus.add(
-                        VirtioSerialPort(
-                            isConsole: port.isConsole, name: port.name ?? "", number: port.number, backend: backend))
-                case .isaDebugExit(let port, let size):
-                    DebugExit(port: UInt64(port), count: UInt64(size), requests: requests).map(in: portSpace)
-                case .isaDebugConsole(let port, let readback, let name):
-                    let stream = try characters.frontEnd(name)
-                    DebugConsole(port: UInt64(port), readback: readback) { byte in _ = stream.send([byte]) }
-                        .map(in: portSpace)
-                case .pcTestDevice:
-                    let lines = (0..<GSIRouting.count).map { board.routing.interruptLine(gsi: $0) }
-                    let test = TestDevice(lines: lines)
-                    test.map(ports: portSpace, memory: space)
-                    kept.append(test)
-                case .pciTestDevice: try add(PCITestDevice(), device, board)
-                case .panicNotifier(let port, let events):
-                    PanicPort(port: UInt64(port), events: events, requests: requests).map(in: portSpace)
-                case .panicNotifierPCI(let events):
-                    try add(PCIPanicDevice(events: events, requests: requests), device, board)
-                case .pcieRootPort(let port):
-                    let function = PCIExpressRootPort(
-                        identifier: device.identifier, port: port.port, chassis: port.chassis, upstream: board.bus)
-                    try add(function, device, board)
-                case .pc(let part): try addPart(part, device, board)
-                case .virtioBlock, .virtioNetwork, .virtioSerial, .virtioRandom, .virtioBalloon:
-                    let (model, transport) = try makeVirtio(device)
-                    if let serial = model as? VirtioSerialDevice { serialBus = serial }
-                    try add(model, transport, device, board)
+                } else {
+                    try make(device, board)
                 }
             } catch { throw error.at("-device \(device.typeName)") }
         }
+    }
+
+    /// Makes one device. The machine lock is held, or the machine does not run yet.
+    func make(_ device: DeviceSpec, _ board: PCBoard) throws(UserError) {
+        guard let requests else { throw UserError("the machine is not made yet") }
+        switch device.model {
+        // Made with their places, in order.
+        case .isaSerial: break
+        case .virtioPort(let port): try addPort(port, device)
+        case .isaDebugExit(let port, let size):
+            DebugExit(port: UInt64(port), count: UInt64(size), requests: requests).map(in: portSpace)
+        case .isaDebugConsole(let port, let readback, let name):
+            let stream = try characters.frontEnd(name)
+            DebugConsole(port: UInt64(port), readback: readback) { byte in _ = stream.send([byte]) }
+                .map(in: portSpace)
+        case .pcTestDevice:
+            let lines = (0..<GSIRouting.count).map { board.routing.interruptLine(gsi: $0) }
+            let test = TestDevice(lines: lines)
+            test.map(ports: portSpace, memory: space)
+            kept.append(test)
+        case .pciTestDevice: try add(PCITestDevice(), device, board)
+        case .panicNotifier(let port, let events):
+            PanicPort(port: UInt64(port), events: events, requests: requests).map(in: portSpace)
+        case .panicNotifierPCI(let events):
+            try add(PCIPanicDevice(events: events, requests: requests), device, board)
+        case .pcieRootPort(let port):
+            let function = PCIExpressRootPort(
+                identifier: device.identifier, port: port.port, chassis: port.chassis,
+                isHotPluggable: port.isHotpluggable, upstream: board.bus)
+            try add(function, device, board)
+        case .pc(let part): try addPart(part, device, board)
+        case .virtioBlock, .virtioNetwork, .virtioSerial, .virtioRandom, .virtioBalloon:
+            let (model, transport) = try makeVirtio(device)
+            if let serial = model as? VirtioSerialDevice { serialBus = serial }
+            try add(model, transport, device, board)
+        }
+    }
+
+    private func addPort(_ port: VirtioPortSpec, _ device: DeviceSpec) throws(UserError) {
+        guard let bus = serialBus else {
+            throw UserError("No 'virtio-serial-bus' bus found for device '\(device.typeName)'")
+        }
+        let backend = try port.characterDevice.map { name throws(UserError) in try characters.frontEnd(name) }
+        let made = VirtioSerialPort(
+            isConsole: port.isConsole, name: port.name ?? "", number: port.number, backend: backend)
+        if let name = device.identifier, !port.isConsole {
+            made.guestOpened = { [runner, loop] isOpen in
+                // Said with the machine lock held.
+                loop.post { runner.announce(.serialPortChanged(identifier: name, isOpen: isOpen)) }
+            }
+        }
+        try bus.add(made)
     }
 
     private func addSerial(_ serial: ISASerialSpec, _ place: SerialPlace, _ board: PCBoard) throws(UserError) {
@@ -100,7 +118,9 @@ extension AssembledMachine {
         function.isMultifunction = device.placement.isMultifunction
         let place = device.placement.slot.flatMap { PCIAddress(slot: $0, function: device.placement.function) }
         let bus = try pciBus(device.placement.bus, board)
-        do throws(PCIBusError) { try bus.add(function, at: place) } catch { throw UserError(error.description) }
+        do throws(PCIBusError) {
+            if let hotPlugPort { try hotPlugPort.plug(function) } else { try bus.add(function, at: place) }
+        } catch { throw UserError(error.description) }
         pciDevices.append(function)
     }
 
@@ -134,11 +154,7 @@ extension AssembledMachine {
         let function = VirtioPCIDevice(
             model, name: device.typeName, identifier: device.identifier, memory: guestMemory, executor: executor,
             options: options)
-        if case .virtioNetwork = device.model, spec.boot.kernel == nil,
-            let file = device.placement.romFile, let rom = try optionROM(file, device)
-        {
-            function.addROM(rom)
-        }
+        if case .virtioNetwork = device.model { try addBootROM("efi-virtio.rom", to: function, device) }
         try add(function, device, board)
         noteBootIndex(of: device, at: function.address)
     }
@@ -217,9 +233,7 @@ extension AssembledMachine {
     private func makeNetwork(
         _ spec: VirtioNetworkSpec, _ device: DeviceSpec
     ) throws(UserError) -> any VirtioDevice {
-        // QEMU's own prefix; the last byte counts the cards.
-        let number = UInt8(truncatingIfNeeded: networkCards.count)
-        let address = spec.address ?? [0x52, 0x54, 0x00, 0x12, 0x34, 0x56 &+ number]
+        let address = spec.address ?? nextAddress
         var options = VirtioNetworkOptions(address: address)
         options.mtu = spec.hostMTU
         options.receiveQueueSize = UInt16(clamping: spec.receiveQueueSize)
@@ -228,11 +242,9 @@ extension AssembledMachine {
             throw UserError("\(feature)=off is not supported", remedy: "leave it out")
         }
         let model = VirtioNetworkDevice(options, port: try networks.port(spec.network), loop: loop)
-        let peers = networkCards.filter { $0.typeName == device.typeName }.count
-        networkCards.append(
-            NetworkCard(
-                name: device.identifier ?? "\(device.typeName).\(peers)", typeName: device.typeName, address: address,
-                device: model, network: spec.network))
+        note(device, address, network: spec.network) { [unowned model] isUp in
+            model.setLink(isUp: isUp, machineLockHeld: false)
+        }
         return model
     }
 }

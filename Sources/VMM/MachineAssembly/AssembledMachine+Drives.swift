@@ -36,6 +36,7 @@ extension AssembledMachine {
         case .drive(let drive): try addDrive(drive, device, board)
         case .vga(let vga): try addVGA(vga, device, board)
         case .ramFramebuffer: addRAMFramebuffer(board)
+        case .networkCard(let card): try addNetworkCard(card, device, board)
         }
     }
 

@@ -24,7 +24,8 @@ struct NetworkCard {
     let name: String
     let typeName: String
     let address: [UInt8]
-    let device: VirtioNetworkDevice
+    /// Plugs the cable in or out; without the machine lock.
+    let setLink: (Bool) -> Void
     /// Identifier of the network; nil for none.
     let network: String?
 }
@@ -52,7 +53,7 @@ extension AssembledMachine: NetworkReporting {
     /// A card's cable, by the card's or the network's name.
     func setLink(_ name: String, isUp: Bool) -> Bool {
         let cards = networkCards.filter { $0.name == name || $0.network == name }
-        for card in cards { card.device.setLink(isUp: isUp, machineLockHeld: false) }
+        for card in cards { card.setLink(isUp) }
         return !cards.isEmpty
     }
 }

@@ -31,7 +31,8 @@ internal import VNCServer
 final class AssembledMachine: @unchecked Sendable {
     /// Runs it.
     let runner: MachineRunner
-    let spec: MachineSpec
+    /// What it was made from; devices that come and go are added and taken out.
+    var spec: MachineSpec
     let loop: EventLoop
     let lock = Lock()
     let guestMemory = GuestMemory()
@@ -67,6 +68,10 @@ final class AssembledMachine: @unchecked Sendable {
     var videoMemory: [GuestMemory.MovableRegion] = []
     /// Timers of `later`.
     var pendingTimers: [LoopTimer] = []
+    /// The virtio-serial bus that ports go to.
+    var serialBus: VirtioSerialDevice?
+    /// The port that the device being made goes behind, while the machine runs.
+    var hotPlugPort: PCIExpressRootPort?
     /// Flash chips, which take the ROM's place.
     private var flash: FlashParts?
     /// Threads for their requests, made with the first.
@@ -88,7 +93,8 @@ final class AssembledMachine: @unchecked Sendable {
     let firmwareFiles: FirmwareFiles
     /// Devices with a bootindex, by the names that firmware knows them by.
     var bootEntries: [(index: Int, path: String)] = []
-    private var requests: Requests?
+    /// Where chips ask for resets and power.
+    var requests: Requests?
     private var isFirstStart = true
 
     /// Builds the machine.

@@ -321,7 +321,10 @@ extension ArgumentReader {
             do throws(UserError) { try addCard(entry.value, number) } catch { throw error.at(entry.place) }
         }
         let isPC = spec.board.kind == .pc || spec.board.kind == .q35
-        let hasCard = devices.contains { $0.value.peek("driver")?.hasPrefix("virtio-net") == true }
+        let hasCard = devices.contains { entry in
+            guard let type = DeviceType.named(entry.value.peek("driver") ?? "") else { return false }
+            return type.family == .network || type.family == .pc(.gigabit)
+        }
         if isPC, hasDefaults, !hasNoNetwork, !hasCard, networks.isEmpty, networkCards.isEmpty {
             try addCard(try OptionList(parsing: "user", implied: "type"), 0)
         }
@@ -344,9 +347,12 @@ extension ArgumentReader {
         }
         guard spec.board.kind != .none else { throw UserError("machine 'none' has no network cards") }
         let isMMIO = spec.board.kind == .microvm
-        let models = isMMIO ? ["virtio", "virtio-net-device"] : ["virtio", "virtio-net-pci", "virtio-net"]
-        if let model = list.take("model"), !models.contains(model) {
-            throw UserError("Unsupported NIC model: \(model)", remedy: "use model=virtio-net-pci")
+        let virtio = isMMIO ? ["virtio", "virtio-net-device"] : ["virtio", "virtio-net-pci", "virtio-net"]
+        let usual = isMMIO ? "virtio-net-device" : spec.board.kind == .q35 ? "e1000e" : "e1000"
+        let model = list.take("model") ?? usual
+        let gigabit = isMMIO ? nil : DeviceType.named(model).flatMap { $0.family == .pc(.gigabit) ? $0.name : nil }
+        guard virtio.contains(model) || gigabit != nil else {
+            throw UserError("Unsupported NIC model: \(model)", remedy: "see -nic model=help")
         }
         var card = VirtioNetworkSpec()
         if let mac = list.take("mac") {
@@ -362,6 +368,12 @@ extension ArgumentReader {
         let name = identifier ?? "#net\(number)"
         try add(NetworkSpec(identifier: name, backend: backend))
         card.network = name
+        if let gigabit {
+            var chip = NetworkCardSpec(model: gigabit)
+            (chip.network, chip.address) = (name, card.address)
+            spec.devices.append(DeviceSpec(typeName: gigabit, identifier: nil, model: .pc(.networkCard(chip))))
+            return
+        }
         spec.devices.append(
             DeviceSpec(
                 typeName: isMMIO ? "virtio-net-device" : "virtio-net-pci", identifier: nil,
@@ -407,7 +419,7 @@ extension ArgumentReader {
         }
     }
 
-    private func device(_ options: OptionList) throws(UserError) -> DeviceSpec {
+    func device(_ options: OptionList) throws(UserError) -> DeviceSpec {
         guard let driver = options.peek("driver") else { throw UserError("Parameter 'driver' is missing") }
         guard let type = DeviceType.named(driver) else {
             let names = DeviceType.all.flatMap { [$0.name] + ($0.alias.map { [$0] } ?? []) }

@@ -57,6 +57,27 @@ public enum MachineArguments {
         try CharacterReader.read(options)
     }
 
+    /// One -netdev, for `netdev_add` while a machine runs.
+    public static func network(_ options: OptionList) throws(UserError) -> NetworkSpec {
+        var list = options
+        let backend = try NetworkReader.backend(&list)
+        let identifier = try OptionValue.identifier(try list.require("id"))
+        try list.finish()
+        return NetworkSpec(identifier: identifier, backend: backend)
+    }
+
+    /// A machine with one more -device, which is checked against it and comes last.
+    /// - Parameter nodes: what `drive=` may name beside the description's own.
+    public static func adding(
+        device options: OptionList, to machine: MachineSpec, nodes: [String]
+    ) throws(UserError) -> MachineSpec {
+        var wanted = machine
+        wanted.devices.append(try ArgumentReader().device(options))
+        var check = ReferenceCheck(spec: wanted, nodes: nodes)
+        try check.run()
+        return wanted
+    }
+
     /// The short form behind -serial and -gdb; nil for "none".
     public static func characterDevice(short text: String, label: String) throws(UserError) -> CharacterDeviceSpec? {
         try CharacterReader.readShort(text, label: label)?.spec
@@ -81,7 +102,8 @@ public enum MachineArguments {
                 if let text = deviceHelp(use.value) { return text }
             case "netdev" where asksForHelp:
                 return "Available netdev backend types:\n" + NetworkReader.types.map { $0 + "\n" }.joined()
-            case "nic" where asksForHelp || use.value == "model=help": return "Available NIC models:\nvirtio-net-pci\n"
+            case "nic" where asksForHelp || use.value == "model=help":
+                return "Available NIC models:\ne1000\ne1000-82544gc\ne1000-82545em\ne1000e\nvirtio-net-pci\n"
             case "chardev" where asksForHelp:
                 return "Available chardev backend types: \n" + CharacterReader.backends.map { "  \($0)\n" }.joined()
             case "object" where asksForHelp:

@@ -5,7 +5,7 @@ internal import Diagnostics
 
 /// The kinds of devices that `PCDeviceReader` reads.
 enum PCDeviceFamily: Equatable, Sendable {
-    case disk, cdrom, vga, secondaryVGA, ramFramebuffer
+    case disk, cdrom, vga, secondaryVGA, ramFramebuffer, gigabit
 }
 
 /// Reads the properties of a PC's devices.
@@ -14,6 +14,18 @@ struct PCDeviceReader {
     let typeName: String
 
     static let types: [DeviceType] = [
+        DeviceType(
+            name: "e1000", alias: "e1000-82540em", bus: "PCI", category: "Network devices",
+            summary: "Intel Gigabit Ethernet", family: .pc(.gigabit)),
+        DeviceType(
+            name: "e1000-82544gc", bus: "PCI", category: "Network devices", summary: "Intel Gigabit Ethernet",
+            family: .pc(.gigabit)),
+        DeviceType(
+            name: "e1000-82545em", bus: "PCI", category: "Network devices", summary: "Intel Gigabit Ethernet",
+            family: .pc(.gigabit)),
+        DeviceType(
+            name: "e1000e", bus: "PCI", category: "Network devices", summary: "Intel 82574L GbE Controller",
+            family: .pc(.gigabit)),
         DeviceType(name: "VGA", bus: "PCI", category: "Display devices", family: .pc(.vga)),
         DeviceType(
             name: "ramfb", bus: "System", category: "Display devices", summary: "ram framebuffer standalone device",
@@ -29,6 +41,12 @@ struct PCDeviceReader {
     static func properties(_ family: PCDeviceFamily) -> [DeviceProperty] {
         switch family {
         case .ramFramebuffer: []
+        case .gigabit:
+            [
+                DeviceProperty("netdev", "str", nil, "ID of a netdev to use as a backend"),
+                DeviceProperty("mac", "str", nil, "Ethernet 6-byte MAC Address, example: 52:54:00:12:34:56"),
+                DeviceProperty("bootindex", "int32"),
+            ]
         case .vga, .secondaryVGA:
             [
                 DeviceProperty("vgamem_mb", "uint32", "16"), DeviceProperty("xres", "uint32", "0"),
@@ -55,7 +73,21 @@ struct PCDeviceReader {
         case .disk, .cdrom: .drive(try drive(&list, bus: bus))
         case .vga, .secondaryVGA: .vga(try vga(&list))
         case .ramFramebuffer: .ramFramebuffer
+        case .gigabit: .networkCard(try networkCard(&list))
         }
+    }
+
+    private func networkCard(_ list: inout OptionList) throws(UserError) -> NetworkCardSpec {
+        var card = NetworkCardSpec(model: typeName)
+        card.network = list.take("netdev")
+        if let text = list.take("mac") {
+            guard let address = DeviceReader.macAddress(text) else {
+                throw UserError("Property '\(typeName).mac' doesn't take value '\(text)'")
+            }
+            card.address = address
+        }
+        card.bootIndex = try list.takeInteger("bootindex", in: -1...Int(Int32.max)).flatMap { $0 < 0 ? nil : $0 }
+        return card
     }
 
     private func drive(_ list: inout OptionList, bus: String?) throws(UserError) -> DriveDeviceSpec {

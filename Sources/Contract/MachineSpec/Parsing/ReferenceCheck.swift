@@ -13,7 +13,10 @@ struct ReferenceCheck {
     private var serialBuses: [String] = []
     private var bridges: Set<String> = []
 
-    init(spec: MachineSpec) { self.spec = spec }
+    private let nodes: [String]
+
+    /// - Parameter nodes: block nodes that came while the machine ran.
+    init(spec: MachineSpec, nodes: [String] = []) { (self.spec, self.nodes) = (spec, nodes) }
 
     mutating func run() throws(UserError) {
         try checkMemory()
@@ -97,14 +100,8 @@ struct ReferenceCheck {
         try checkBus(device)
         switch device.model {
         case .virtioBlock(_, let block): try check(block, device)
-        case .virtioNetwork(_, let network):
-            guard let name = network.network else { break }
-            guard spec.networks.contains(where: { $0.identifier == name }) else {
-                throw notFound(device, "netdev", name, spec.networks.map(\.identifier))
-            }
-            guard usedNetworks.insert(name).inserted else {
-                throw UserError("Property '\(device.typeName).netdev' can't take value '\(name)', it's in use")
-            }
+        case .virtioNetwork(_, let network): try check(network: network.network, device)
+        case .pc(.networkCard(let card)): try check(network: card.network, device)
         case .virtioSerial:
             serialBuses.append(device.identifier.map { $0 + ".0" } ?? "virtio-serial-bus.\(serialBuses.count)")
         case .virtioPort(let port):
@@ -133,8 +130,18 @@ struct ReferenceCheck {
         }
     }
 
+    private mutating func check(network name: String?, _ device: DeviceSpec) throws(UserError) {
+        guard let name else { return }
+        guard spec.networks.contains(where: { $0.identifier == name }) else {
+            throw notFound(device, "netdev", name, spec.networks.map(\.identifier))
+        }
+        guard usedNetworks.insert(name).inserted else {
+            throw UserError("Property '\(device.typeName).netdev' can't take value '\(name)', it's in use")
+        }
+    }
+
     private mutating func check(_ block: VirtioBlockSpec, _ device: DeviceSpec) throws(UserError) {
-        let names = spec.drives.map(\.identifier) + spec.blockNodes.map(\.name)
+        let names = spec.drives.map(\.identifier) + spec.blockNodes.map(\.name) + nodes
         guard names.contains(block.drive) else { throw notFound(device, "drive", block.drive, names) }
         guard usedDrives.insert(block.drive).inserted || block.shareReadWrite else {
             throw UserError(
@@ -155,7 +162,7 @@ struct ReferenceCheck {
         let buses = kind == .pc ? 2 : 6
         if let bus = drive.bus, bus >= buses { throw UserError("Bus 'ide.\(bus)' not found") }
         guard let name = drive.drive else { return }
-        let names = spec.drives.map(\.identifier) + spec.blockNodes.map(\.name)
+        let names = spec.drives.map(\.identifier) + spec.blockNodes.map(\.name) + nodes
         guard names.contains(name) else { throw notFound(device, "drive", name, names) }
         guard usedDrives.insert(name).inserted || drive.shareReadWrite else {
             throw UserError("Drive '\(name)' is already in use by another block device")

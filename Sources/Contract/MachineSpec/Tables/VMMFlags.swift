@@ -98,7 +98,8 @@ public enum VMMFlags {
         Flag(
             "nic", argument: "none|user|tap|socket[,prop=value...][,mac=macaddr][,model=m]", section: network,
             "a network card with its back end; 'none' for no network\n"
-                + "without -nic and -netdev the machine has a virtio-net card on a user network"),
+                + "without -nic and -netdev the machine has the board's card (e1000 on pc, e1000e on q35) on a user network"
+        ),
         Flag("net", argument: "none", section: network, "no network; other values: use -nic"),
         Flag(
             "chardev",

@@ -7,6 +7,22 @@ public enum PCDeviceSpec: Equatable, Sendable {
     /// VGA, secondary-vga.
     case vga(VGASpec)
     case ramFramebuffer
+    /// e1000, e1000e and relatives.
+    case networkCard(NetworkCardSpec)
+}
+
+/// `-device e1000`, `-device e1000e`.
+public struct NetworkCardSpec: Equatable, Sendable {
+    /// QEMU's name: "e1000e".
+    public var model: String
+    /// Identifier of a network back end; nil for an unplugged cable.
+    public var network: String?
+    /// Six bytes; nil for the next of 52:54:00:12:34:56...
+    public var address: [UInt8]?
+    /// The place in the boot order; `nil` for none.
+    public var bootIndex: Int?
+    /// A card of this model with QEMU's defaults.
+    public init(model: String) { self.model = model }
 }
 
 /// `-device VGA`, `-vga std`.

@@ -23,7 +23,11 @@ public final class VirtioSerialPort: CharacterFrontend, @unchecked Sendable {
     /// Somebody is at the host's end. A console always counts as open.
     var isHostOpen: Bool
     /// The guest has opened its end.
-    var isGuestOpen = false
+    var isGuestOpen = false {
+        didSet { if isGuestOpen != oldValue { guestOpened?(isGuestOpen) } }
+    }
+    /// Told when the guest opens or closes its end, with the machine lock held.
+    public var guestOpened: ((Bool) -> Void)?
 
     /// A port for `VirtioSerialDevice.add`.
     public init(isConsole: Bool, name: String = "", number: Int? = nil, backend: (any CharacterBackend)?) {

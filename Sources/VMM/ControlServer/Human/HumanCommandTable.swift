@@ -12,7 +12,8 @@ internal import MachineSpec
 /// All commands of the human monitor; `help` comes from the same table.
 enum HumanCommandTable {
     static let all: [HumanCommand] =
-        (lifeCycle + moves + inspection + devices + reporting + display + screenServers + media + snapshots + blockJobs)
+        (lifeCycle + moves + inspection + devices + reporting + display + screenServers + media + snapshots + blockJobs
+            + hotPlug)
         .sorted { $0.names[0] < $1.names[0] }
 
     static func command(named name: String) -> HumanCommand? { all.first { $0.names.contains(name) } }

@@ -77,7 +77,7 @@ struct QMPContext {
 struct QMPCommandDefinition: Sendable {
     let name: String
     let parameters: [QMPParameter]
-    /// What it takes depends on the arguments themselves (`blockdev-add`).
+    /// What it takes depends on the arguments themselves (`blockdev-add`, `device_add`).
     var takesOthers = false
     let run: @Sendable (QMPContext, QMPArguments) throws(QMPError) -> JSONValue
 
@@ -101,6 +101,7 @@ enum QMPCommandTable {
         + characterCommands + objectCommands
         + deviceCommands + descriptorCommands + probingCommands + migrationCommands + jobCommands
         + blockChangeCommands + blockJobCommands + snapshotCommands
+        + hotPlugCommands
 
     static let byName: [String: QMPCommandDefinition] = Dictionary(
         uniqueKeysWithValues: all.map { ($0.name, $0) })
@@ -117,6 +118,7 @@ enum QMPCommandTable {
                 ("reason", "str"),
             ]
         ), ("BALLOON_CHANGE", [("actual", "int")]), ("VSERPORT_CHANGE", [("id", "str"), ("open", "bool")]),
+        ("DEVICE_DELETED", [("device", "str"), ("path", "str")]),
         ("VNC_CONNECTED", [("server", "object"), ("client", "object")]),
         ("VNC_INITIALIZED", [("server", "object"), ("client", "object")]),
         ("VNC_DISCONNECTED", [("server", "object"), ("client", "object")]),

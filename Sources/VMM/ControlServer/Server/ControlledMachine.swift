@@ -7,6 +7,7 @@ public import CPUInterface
 public import Diagnostics
 public import DisplaySurfaces
 public import GuestMemory
+public import JSONCoding
 public import MachineModel
 public import MachineRuntime
 public import MachineSpec
@@ -110,6 +111,19 @@ public protocol ScreenServing: ControlledMachine {
     var screenServers: [VNCServer] { get }
     /// Reads a server's certificates again (`display-reload`).
     func reloadCertificates(of server: VNCServer) throws(UserError)
+}
+
+/// A machine whose devices come and go while it runs.
+public protocol HotPlugging: ControlledMachine {
+    func hasDevice(_ name: String) -> Bool
+    /// Adds a device, described as -device does.
+    func addDevice(_ options: JSONObject) throws(UserError)
+    /// Asks the guest to give a device back; DEVICE_DELETED says when it has.
+    func removeDevice(_ name: String) throws(UserError)
+    /// Adds a network, described as -netdev does.
+    func addNetwork(_ options: JSONObject) throws(UserError)
+    /// - Returns: false where nothing has this name.
+    func removeNetwork(_ name: String) -> Bool
 }
 
 /// A machine with networks.

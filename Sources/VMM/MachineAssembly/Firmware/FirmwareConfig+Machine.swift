@@ -65,6 +65,10 @@ extension AssembledMachine {
             if let index = card.bootIndex {
                 bootEntries.append((index, "/pci@i0cf8/ethernet@\(place)/ethernet-phy@0"))
             }
+        case .pc(.networkCard(let card)):
+            if let index = card.bootIndex {
+                bootEntries.append((index, "/pci@i0cf8/ethernet@\(place)/ethernet-phy@0"))
+            }
         default: break
         }
     }

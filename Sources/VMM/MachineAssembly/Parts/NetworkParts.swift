@@ -31,6 +31,17 @@ struct NetworkParts {
         return found.port
     }
 
+    /// Opens one more.
+    mutating func add(_ network: NetworkSpec) throws(UserError) {
+        ports.append((network.identifier, try make(network)))
+    }
+
+    /// Closes one.
+    mutating func remove(_ identifier: String) {
+        for entry in ports where entry.identifier == identifier { entry.port.close() }
+        ports.removeAll { $0.identifier == identifier }
+    }
+
     func closeAll() {
         for entry in ports { entry.port.close() }
     }

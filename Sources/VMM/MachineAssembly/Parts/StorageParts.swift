@@ -32,6 +32,11 @@ struct StorageParts {
         }
     }
 
+    /// The names of all drives and nodes.
+    var nodeNames: [String] {
+        devices.roots.map(\.drive).filter { !$0.isEmpty } + devices.graph.namedNodes.map(\.name)
+    }
+
     /// What a device that asks for a drive or node works with.
     func node(_ identifier: String) throws(UserError) -> any BlockNode {
         guard let found = devices.attach(identifier) else {
