@@ -228,7 +228,7 @@ let modules: [Target] = [
             "DisplaySurfaces", "VNCServer", "TransportSecurity", "DiskImages", "BlockLayer",
             "UserNetwork",
             "PacketPorts", "CharacterStreams", "GuestMemory", "MachineModel", "CPUInterface", "HostIO", "HostSystem",
-            "Diagnostics", "JSONCoding", "ControlServer", "ControlProtocol", "BlockJobs",
+            "Diagnostics", "JSONCoding", "CommandLineKit", "ControlServer", "ControlProtocol", "BlockJobs",
         ]),
     // Management
     module("ManagementModel", in: "Management", []),
