@@ -4,7 +4,7 @@
 SWIFT ?= swift
 BUILD := .build/release
 
-.PHONY: build run test test-debian test-libvirt test-kvm lint format clean dependencies test-dependencies \
+.PHONY: build run test test-debian test-install test-libvirt test-kvm lint format clean dependencies test-dependencies \
 	bench-block bench-boot bench-cpu bench-img bench-machine bench-rpc bench-virtio fuzz-cpu fuzz-images fuzz-virtio fuzz-vnc bench-vnc
 	bench-block bench-boot bench-cpu bench-img bench-machine bench-rpc bench-virtio fuzz-cpu fuzz-images fuzz-virtio \
 	stress-cpu test-lockstep
@@ -38,6 +38,10 @@ test: test-dependencies build
 # A Debian system made with mmdebstrap: systemd, ext4, apt-get, gcc, python3, sshd; made once, then kept in .cache.
 test-debian: test-dependencies build
 	Integration/boot-system
+
+# Debian put on a blank disk by keyboard and screen alone, under SeaBIOS and OVMF: an hour or more each.
+test-install: test-dependencies build
+	Integration/install-debian
 
 # A private libvirtd that drives roost-vmm.
 test-libvirt: test-dependencies build
