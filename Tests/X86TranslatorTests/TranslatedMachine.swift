@@ -23,7 +23,9 @@ struct TranslatedMachine {
             environment: .init(
                 memory: memory, ports: AddressSpace(machineLock: lock), devices: AddressSpace(machineLock: lock),
                 model: try CPUModel(named: "max", capabilities: SoftCPU.capabilities())))
-        if translates { try Translator.install(on: cpu, cacheBytes: cacheBytes, threshold: -1) }
+        if translates {
+            try Translator.install(on: cpu, cacheBytes: cacheBytes, threshold: -1, cachesEverywhere: true)
+        }
         cpu.setFlatMode(bits: 64)
         cpu.enableVectors()
         for register in 0..<16 { cpu[general: register] = 0 }

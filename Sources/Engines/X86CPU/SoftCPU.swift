@@ -101,6 +101,11 @@ public final class SoftCPU: @unchecked Sendable {
     public var turns: ProcessorTurns?
     /// Why the engine cannot go on.
     package var failure: String?
+    /// The outer loop's small rounds (exceptions, system calls) may be made without leaving translated code: it runs the
+    /// processor itself.
+    var goesOnInTranslatedCode = false
+    /// The delivery of an exception under translated code shut the processor down.
+    var hasShutDown = false
     var stored = StoredRegisters()
     /// Whether the guest works or mostly halts.
     var idleness = Idleness()

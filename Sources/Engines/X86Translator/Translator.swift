@@ -28,10 +28,16 @@ public final class Translator: CodeTranslator {
     let buffer = UnsafeMutablePointer<UInt8>.allocate(capacity: CodeReader.pageSize)
     var cursor: UnsafeMutablePointer<UInt8>
     var dataUsed = 0
-    private var mode = TranslationMode(
+    private(set) var mode = TranslationMode(
         hasSSE: false, hasAVX: false, masksVectorTraps: false, hasFPU: false)
-    /// By physical address and mode; nil where code cannot be translated.
-    private var blocks: [UInt64: BlockEntries?] = [:]
+    /// By physical address and mode.
+    private var blocks = BlockTable()
+    /// As `blocks` for code whose accesses are made one by one.
+    var plainBlocks = BlockTable()
+    var cachedSites: [CachedSite] = []
+    private let slots: SlotAllocator
+    private let cachesEverywhere: Bool
+    private var isOnlyProcessor = false
     /// The keys in `blocks` of each page.
     private var pages: [UInt64: [UInt64]] = [:]
     private var drops: [UInt64: Int] = [:]
@@ -39,7 +45,7 @@ public final class Translator: CodeTranslator {
     /// How often code was forgotten.
     var dropCount = 0
     private let maximumDrops: Int
-    package private(set) var statistics = TranslatorStatistics()
+    package internal(set) var statistics = TranslatorStatistics()
     let counts = InterpretedCounts()
     /// Where each instruction is compared with the interpreter.
     var lockstep: Lockstep?
@@ -47,12 +53,12 @@ public final class Translator: CodeTranslator {
     private var perfMap: PerfMap?
 
     /// Room for one block's code, and what the data area keeps for it.
-    private static let blockBytes = 64 << 10
+    static let blockBytes = 64 << 10
     private static let dataBytes =
         (BlockTranslator.maximumInstructions + 1) * MemoryLayout<Instruction>.stride + headerBytes
     /// Before a block's instructions: its offset in the page.
     private static let headerBytes = 8
-    private static let modeBits: UInt64 = 14
+    static let modeBits: UInt64 = 14
 
     /// Gives a processor a translator.
     /// - Parameters:
@@ -60,12 +66,16 @@ public final class Translator: CodeTranslator {
     ///   - threshold: how often a block is interpreted before it is translated.
     ///   - maximumDrops: a page that was rewritten so often is left to the interpreter.
     ///   - perfMap: where translated code is named.
+    ///   - isOnlyProcessor: nothing but itself changes memory by more than single stores.
+    ///   - cachesEverywhere: accesses of kernel code have caches of their own as those of user code have.
     /// - Throws: the host's error where it refuses the memory.
     public static func install(
         on cpu: SoftCPU, cacheBytes: Int, threshold: Int32 = 24, maximumDrops: Int = 200,
-        perfMap: PerfMap? = nil
+        perfMap: PerfMap? = nil, isOnlyProcessor: Bool = false, cachesEverywhere: Bool = false
     ) throws(Errno) {
-        let translator = try Translator(cpu, cacheBytes: cacheBytes, maximumDrops: maximumDrops)
+        let translator = try Translator(
+            cpu, cacheBytes: cacheBytes, maximumDrops: maximumDrops, cachesEverywhere: cachesEverywhere)
+        translator.isOnlyProcessor = isOnlyProcessor
         translator.perfMap = perfMap
         cpu.translation.pointee.threshold = threshold
         cpu.translator = translator
@@ -74,7 +84,7 @@ public final class Translator: CodeTranslator {
     /// Gives a processor a translator whose every instruction is compared with the interpreter.
     /// - Throws: the host's error where it refuses the memory.
     public static func installInLockstep(on cpu: SoftCPU, cacheBytes: Int) throws(Errno) {
-        let translator = try Translator(cpu, cacheBytes: cacheBytes, maximumDrops: .max)
+        let translator = try Translator(cpu, cacheBytes: cacheBytes, maximumDrops: .max, cachesEverywhere: false)
         translator.lockstep = Lockstep()
         translator.translation.pointee.run = runTranslationInLockstep
         cpu.translation.pointee.threshold = -1
@@ -92,7 +102,11 @@ public final class Translator: CodeTranslator {
     var capacity: Int { area.count + data.count }
     var blockCount: Int { blocks.count }
 
-    private init(_ cpu: SoftCPU, cacheBytes: Int, maximumDrops: Int) throws(Errno) {
+    private init(
+        _ cpu: SoftCPU, cacheBytes: Int, maximumDrops: Int, cachesEverywhere: Bool
+    ) throws(Errno) {
+        slots = SlotAllocator(cpu)
+        self.cachesEverywhere = cachesEverywhere
         self.maximumDrops = maximumDrops
         self.cpu = .passUnretained(cpu)
         state = cpu.translationState
@@ -102,7 +116,8 @@ public final class Translator: CodeTranslator {
         area = try CodeArea(count: half)
         data = try MemoryMapping.anonymous(count: half)
         let helper = unsafeBitCast(interpretForTranslation, to: UInt.self)
-        stubs = Stubs(at: area.start, helper: UInt64(helper), hasAVX: cpu.hostHasAVX)
+        stubs = Stubs(
+            at: area.start, code: area.executable(area.start), helper: UInt64(helper), hasAVX: cpu.hostHasAVX)
         enter = unsafeBitCast(area.executable(stubs.enter), to: EnterCode.self)
         cursor = stubs.end
         translation.pointee.jumpTable = UnsafeMutableRawPointer(table.entries)
@@ -112,6 +127,8 @@ public final class Translator: CodeTranslator {
 
     deinit {
         table.deallocate()
+        blocks.deallocate()
+        plainBlocks.deallocate()
         counts.deallocate()
         buffer.deallocate()
     }
@@ -123,13 +140,20 @@ public final class Translator: CodeTranslator {
             cpu.saveFlagsForTranslation()
             var linear = first
             var isHot = true
+            var direct: UnsafeRawPointer?
+            // What the code may do without a check.
+            var mayHaveChanged = true
+            let mode = cpu.codeMode
             while true {
-                updateMode(cpu)
-                guard let code = find(linear, cpu, translates: isHot) else {
+                if mayHaveChanged { updateMode(cpu) }
+                mayHaveChanged = false
+                guard let code = direct ?? find(linear, cpu, translates: isHot) else {
                     cpu.takeFlagsOfTranslation()
-                    return isHot ? Outcome.next.rawValue : Outcome.branch.rawValue
+                    return isHot ? Outcome.next.rawValue : goBack(cpu, mode)
                 }
                 isHot = false
+                direct = nil
+                translation.pointee.epoch &+= 1
                 translation.pointee.codePage = linear & ~UInt64(CodeReader.pageSize - 1)
                 let result = enter(state, code)
                 statistics.exits &+= 1
@@ -139,33 +163,37 @@ public final class Translator: CodeTranslator {
                 case ExitReason.chain:
                     cpu.translationRIP = translation.pointee.codePage &+ UInt64(sites[site].target)
                     link(site)
+                case ExitReason.ungroup:
+                    cpu.translationRIP = translation.pointee.codePage &+ UInt64(sites[site].target)
+                    direct = ungroup(site, cpu)
+                case ExitReason.demote: demote(site, cpu)
                 case ExitReason.poll: cpu.translationRIP = translation.pointee.codePage &+ UInt64(site)
-                case ExitReason.lookup: break
+                case ExitReason.lookup: mayHaveChanged = true
                 case ExitReason.returned:
                     if !Self.isCanonical(cpu.translationRIP) { return refuseReturn(site, cpu) }
-                case UInt32(Outcome.branch.rawValue): cpu.saveFlagsForTranslation()
+                case UInt32(Outcome.branch.rawValue):
+                    mayHaveChanged = true
+                    cpu.saveFlagsForTranslation()
+                case UInt32(Outcome.exit.rawValue), UInt32(Outcome.fault.rawValue):
+                    mayHaveChanged = true
+                    if reason == UInt32(Outcome.fault.rawValue), !cpu.deliverForTranslation() {
+                        return Outcome.fault.rawValue
+                    }
+                    guard cpu.settleForTranslation() else { return Outcome.exit.rawValue }
                 default: return Int32(bitPattern: reason)
                 }
                 if cpu.isAttentionWanted {
                     cpu.takeFlagsOfTranslation()
-                    return Outcome.branch.rawValue
+                    return goBack(cpu, mode)
                 }
                 linear = cpu.translationRIP
             }
         }
     }
 
-    private static func isCanonical(_ address: UInt64) -> Bool {
-        // With 57 bits as well the interpreter finds out.
-        (Int64(bitPattern: address) << 16) >> 16 == Int64(bitPattern: address)
-    }
-
-    /// A return that faults by its target: undone, and done by the interpreter.
-    private func refuseReturn(_ site: Int, _ cpu: SoftCPU) -> Int32 {
-        let instruction = (data.base + site).assumingMemoryBound(to: Instruction.self)
-        let released = instruction.pointee.opcode == 0xC2 ? instruction.pointee.immediate : 0
-        cpu[general: 4] = cpu[general: 4] &- 8 &- released
-        return interpret(site)
+    /// The interpreter goes on with blocks of the mode that it came with; for another one it starts anew.
+    private func goBack(_ cpu: SoftCPU, _ mode: UInt8) -> Int32 {
+        cpu.codeMode == mode ? Outcome.branch.rawValue : Outcome.exit.rawValue
     }
 
     func updateMode(_ cpu: SoftCPU) {
@@ -195,10 +223,10 @@ public final class Translator: CodeTranslator {
         guard let physical = cpu.physicalCode(at: linear) else { return nil }
         let key = physical << Self.modeBits | modeKey(cpu)
         let entries: BlockEntries
-        if let known = blocks[key] {
-            guard let known else { return nil }
-            entries = known
-        } else {
+        switch blocks.find(key) {
+        case .block(let known): entries = known
+        case .untranslatable: return nil
+        case .unknown:
             guard translates, let made = translate(physical, key, cpu) else { return nil }
             entries = made
         }
@@ -212,7 +240,7 @@ public final class Translator: CodeTranslator {
     private func link(_ number: Int) {
         let site = sites[number]
         let key = (site.page << 12 | UInt64(site.target)) << Self.modeBits | site.mode
-        guard let known = blocks[key], let entries = known else { return }
+        guard case .block(let entries) = blocks.find(key) else { return }
         let target =
             site.needsSavedEntry ? entries.saved : site.isForward ? entries.unpolled : entries.native
         Emitter.link(site.place, to: target)
@@ -221,7 +249,7 @@ public final class Translator: CodeTranslator {
 
     // MARK: translating
 
-    private func translate(_ physical: UInt64, _ key: UInt64, _ cpu: SoftCPU) -> BlockEntries? {
+    func translate(_ physical: UInt64, _ key: UInt64, _ cpu: SoftCPU, isPlain: Bool = false) -> BlockEntries? {
         makeRoom()
         let page = physical >> 12
         guard drops[page, default: 0] < maximumDrops else { return nil }
@@ -234,47 +262,31 @@ public final class Translator: CodeTranslator {
             place: cursor,
             firstSite: sites.count)
         guard block.decode() else {
-            remember(nil, key, page)
+            remember(nil, key, page, isPlain)
             return nil
         }
         block.dataOffset = keepInstructions(block)
+        block.isPlain = isPlain
+        block.keepsLocks = !isOnlyProcessor
+        slots.isUser = UInt8(truncatingIfNeeded: modeKey) & StateLayout.userBit != 0
+        if slots.isUser || cachesEverywhere { block.slots = slots }
         block.emit()
         finish(block)
-        remember(block.entries, key, page)
+        remember(block.entries, key, page, isPlain)
         return block.entries
     }
 
     /// Makes sure that there is room for a block.
-    private func makeRoom() {
+    func makeRoom() {
         if area.count - (cursor - area.start) < Self.blockBytes || data.count - dataUsed < Self.dataBytes {
             dropAll()
         }
     }
 
-    /// Translates a block that nothing is linked with and that is not kept.
-    func translateAlone(_ physical: UInt64, _ key: UInt64, limit: Int, _ cpu: SoftCPU) -> LockstepRegion? {
-        makeRoom()
-        let modeKey = key & (1 << Self.modeBits - 1)
-        let reader = CodeReader(
-            cpu, page: physical >> 12, mode: UInt8(truncatingIfNeeded: modeKey), buffer: buffer)
-        var block = BlockTranslator(
-            reader: reader, stubs: stubs, mode: mode, key: modeKey, page: physical >> 12,
-            start: Int(physical & UInt64(CodeReader.pageSize - 1)), place: cursor, firstSite: sites.count)
-        block.isAlone = true
-        block.limit = limit
-        guard block.decode() else { return nil }
-        block.dataOffset = keepInstructions(block)
-        block.emit()
-        finish(block)
-        let instructions = (data.base + block.dataOffset).assumingMemoryBound(to: Instruction.self)
-        return LockstepRegion(
-            block.body, UnsafePointer(instructions), area.executable(block.entries.saved), page: block.page)
-    }
-
     func keyOf(_ physical: UInt64, _ cpu: SoftCPU) -> UInt64 { physical << Self.modeBits | modeKey(cpu) }
 
     /// Keeps the code that was emitted at `cursor`.
-    private func finish(_ block: BlockTranslator) {
+    func finish(_ block: BlockTranslator) {
         let count = block.emitter.cursor - cursor
         let host = area.executable(cursor)
         BlockLog.write(block, host: host, code: UnsafeRawBufferPointer(start: cursor, count: count))
@@ -282,11 +294,12 @@ public final class Translator: CodeTranslator {
             host, count: count, name: "guest-0x\(String(block.page << 12 | UInt64(block.start), radix: 16))")
         cursor += (count + 15) & ~15
         sites += block.sites
+        cachedSites += block.cachedSites
         statistics.note(block, hostBytes: count)
     }
 
-    private func remember(_ entries: BlockEntries?, _ key: UInt64, _ page: UInt64) {
-        blocks.updateValue(entries, forKey: key)
+    private func remember(_ entries: BlockEntries?, _ key: UInt64, _ page: UInt64, _ isPlain: Bool) {
+        if isPlain { plainBlocks.set(key, entries) } else { blocks.set(key, entries) }
         pages[page, default: []].append(key)
     }
 
@@ -313,16 +326,18 @@ public final class Translator: CodeTranslator {
 
     // MARK: interpreting
 
-    fileprivate func interpret(_ site: Int) -> Int32 {
+    func interpret(_ site: Int) -> Int32 {
         let instruction = UnsafePointer((data.base + site).assumingMemoryBound(to: Instruction.self))
         let first = UnsafeRawPointer(instruction - Int(instruction.pointee.ordinal))
         let start = (first - Self.headerBytes).load(as: Int.self)
         let blockIP = translation.pointee.codePage &+ UInt64(start)
         counts.count(instruction)
-        let before = dropCount
+        let (drops, epoch) = (dropCount, translation.pointee.globalEpoch)
         let outcome = X86CPU.interpret(state, instruction, blockIP: blockIP)
-        guard outcome == Outcome.next.rawValue, dropCount != before else { return outcome }
-        // The block itself may be among what was forgotten.
+        guard outcome == Outcome.next.rawValue, dropCount != drops || translation.pointee.globalEpoch != epoch else {
+            return outcome
+        }
+        // The block itself may be among what was forgotten, or memory that it reached lies elsewhere now.
         cpu._withUnsafeGuaranteedRef {
             $0.translationRIP =
                 blockIP &+ UInt64(instruction.pointee.offset) &+ UInt64(instruction.pointee.length)
@@ -335,14 +350,19 @@ public final class Translator: CodeTranslator {
     package func drop(page: UInt64) {
         if let lockstep, lockstep.forget(page: page) { dropCount &+= 1 }
         guard let keys = pages.removeValue(forKey: page) else { return }
-        for key in keys { blocks.removeValue(forKey: key) }
+        for key in keys {
+            blocks.remove(key)
+            plainBlocks.remove(key)
+        }
         drops[page, default: 0] += 1
         dropCount &+= 1
         statistics.drops += 1
     }
 
     package func dropAll() {
-        blocks.removeAll(keepingCapacity: true)
+        blocks.removeAll()
+        plainBlocks.removeAll()
+        cachedSites.removeAll(keepingCapacity: true)
         pages.removeAll(keepingCapacity: true)
         drops.removeAll()
         sites.removeAll(keepingCapacity: true)

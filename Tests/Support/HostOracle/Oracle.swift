@@ -130,7 +130,9 @@ public final class Oracle {
         cpu.setPaging(paging)
         cpu.enableVectors()
         if translates {
-            try Translator.install(on: cpu, cacheBytes: Self.cacheBytes, threshold: -1, maximumDrops: .max)
+            try Translator.install(
+                on: cpu, cacheBytes: Self.cacheBytes, threshold: -1, maximumDrops: .max,
+                cachesEverywhere: true)
         }
     }
 

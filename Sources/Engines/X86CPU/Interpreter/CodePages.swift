@@ -224,6 +224,7 @@ extension SoftCPU {
         for index in 0..<mmu.pointee.contextCount where mmu.pointee.contexts[index].dropWrites(to: host) {
             found = true
         }
+        if state.dropSites(where: { _, page in host.map { page == $0 } ?? true }) { found = true }
         return found
     }
 }

@@ -21,6 +21,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         pointee.accessClass = access
         let mmu = pointee.mmu
         if access == .alignmentChecked {
+            dropSites()
             pointee.readTLB = mmu.pointee.empty
             pointee.writeTLB = mmu.pointee.empty
             return
@@ -67,6 +68,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         for index in 0..<mmu.pointee.contextCount {
             mmu.pointee.contexts[index].flush(keepingGlobal: false)
         }
+        dropSites()
         forgetFetches()
     }
 
@@ -76,18 +78,21 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         for index in 0..<mmu.pointee.contextCount {
             mmu.pointee.contexts[index].flush(keepingGlobal: true)
         }
+        dropSites()
         forgetFetches()
     }
 
     /// INVLPG.
     func flushTranslation(page linear: UInt64) {
         let mmu = pointee.mmu
-        var mayHoldCode = isFetched(page: linear)
+        var mayBeLarge = false
         for index in 0..<mmu.pointee.contextCount where mmu.pointee.contexts[index].isInUse {
-            if mmu.pointee.contexts[index].mayBeLarge(linear) { mayHoldCode = true }
+            if mmu.pointee.contexts[index].mayBeLarge(linear) { mayBeLarge = true }
             mmu.pointee.contexts[index].flush(page: linear)
         }
-        if mayHoldCode { forgetFetches() }
+        let page = linear & ~4095
+        if mayBeLarge { dropSites() } else { dropSites { tag, _ in tag == page } }
+        if isFetched(page: linear) || mayBeLarge { forgetFetches() }
     }
 
     /// Notes that code was fetched from a page.
@@ -120,6 +125,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
                 mmu.pointee.contexts[index].flush(keepingGlobal: true)
             }
         }
+        dropSites()
         forgetFetches()
     }
 
@@ -141,6 +147,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         } else if !keepsTranslations {
             context.pointee.flush(keepingGlobal: true)
         }
+        dropSites()
         context.pointee.lastUse = mmu.pointee.useClock
         if isKnown, keepsTranslations, context.pointee.fetchKey != 0 {
             pointee.fetchKey = context.pointee.fetchKey

@@ -42,7 +42,7 @@ struct MMUState {
     var fetchCounter: UInt64 = 0
     /// A bit for each linear page, by hash, that code was fetched from since all fetches were forgotten.
     let fetched: UnsafeMutablePointer<UInt64>
-    static let fetchedWords = 64
+    static let fetchedWords = 1024
 
     /// Address spaces that keep their translations; Linux uses six PCIDs of its own.
     static let maximumContexts = 8

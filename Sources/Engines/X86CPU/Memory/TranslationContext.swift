@@ -14,6 +14,8 @@ struct TLBContext {
     let entries: UnsafeMutablePointer<TLBEntry>
     /// A bit for each entry that was filled since it was last flushed: what makes a flush cheap.
     let filled: UnsafeMutablePointer<UInt64>
+    /// A bit for each word of `filled` that may have bits.
+    let summary: UnsafeMutablePointer<UInt64>
     /// A bit for each entry that is of a global page.
     let global: UnsafeMutablePointer<UInt64>
     /// Which 2 MiB regions may have entries of a page larger than 4 KiB, by hash; INVLPG drops all of such a page.
@@ -29,9 +31,10 @@ struct TLBContext {
     var fetchKey: UInt64 = 0
 
     /// Entries of a table; a power of two.
-    static let size = 1024
+    static let size = 4096
     static let wordsPerTable = size / 64
     static let words = TLBTable.count * wordsPerTable
+    static let summaryWords = words / 64
     static let largeWords = 16
 
     init() {
@@ -42,6 +45,8 @@ struct TLBContext {
         }
         filled = .allocate(capacity: Self.words)
         filled.initialize(repeating: 0, count: Self.words)
+        summary = .allocate(capacity: Self.summaryWords)
+        summary.initialize(repeating: 0, count: Self.summaryWords)
         global = .allocate(capacity: Self.words)
         global.initialize(repeating: 0, count: Self.words)
         large = .allocate(capacity: Self.largeWords)
@@ -51,6 +56,7 @@ struct TLBContext {
     func deallocate() {
         entries.deallocate()
         filled.deallocate()
+        summary.deallocate()
         global.deallocate()
         large.deallocate()
     }
@@ -66,6 +72,7 @@ struct TLBContext {
         let word = number &* Self.wordsPerTable &+ index >> 6
         let bit: UInt64 = 1 << UInt64(index & 63)
         filled[word] |= bit
+        summary[word >> 6] |= 1 << UInt64(word & 63)
         if isGlobal { global[word] |= bit } else { global[word] &= ~bit }
     }
 
@@ -91,7 +98,10 @@ struct TLBContext {
 
     /// Drops the entries that `isDropped` names among the filled ones.
     private func drop(tables: Range<Int>, where isDropped: (TLBEntry) -> Bool) {
-        for word in tables.lowerBound &* Self.wordsPerTable..<tables.upperBound &* Self.wordsPerTable {
+        let first = tables.lowerBound &* Self.wordsPerTable
+        let end = tables.upperBound &* Self.wordsPerTable
+        eachFilledWord { word in
+            guard word >= first, word < end else { return }
             var bits = filled[word]
             while bits != 0 {
                 let bit = bits.trailingZeroBitCount
@@ -105,9 +115,24 @@ struct TLBContext {
         }
     }
 
+    /// Calls `body` with the words of `filled` that may have bits; forgets those that have none afterwards.
+    @inline(__always)
+    private func eachFilledWord(_ body: (Int) -> Void) {
+        for index in 0..<Self.summaryWords {
+            var bits = summary[index]
+            while bits != 0 {
+                let bit = bits.trailingZeroBitCount
+                bits &= bits &- 1
+                let word = index &* 64 &+ bit
+                body(word)
+                if filled[word] == 0 { summary[index] &= ~(1 << UInt64(bit)) }
+            }
+        }
+    }
+
     /// Drops all entries, or those that are not of global pages.
     mutating func flush(keepingGlobal: Bool) {
-        for word in 0..<Self.words {
+        eachFilledWord { word in
             let kept = keepingGlobal ? global[word] : 0
             var bits = filled[word] & ~kept
             filled[word] &= kept

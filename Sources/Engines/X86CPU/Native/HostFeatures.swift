@@ -36,6 +36,18 @@ struct HostFeatures: OptionSet, Sendable {
         return out.1 == 0x6874_7541 || out.1 == 0x6F67_7948
     }()
 
+    /// RORX and its kind.
+    static let hasBMI2: Bool = {
+        var out: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
+        withUnsafeMutableBytes(of: &out) { bytes in
+            let words = bytes.baseAddress!.assumingMemoryBound(to: UInt32.self)
+            roost_cpuid(0, 0, words)
+            if words[0] >= 7 { roost_cpuid(7, 0, words) } else { words[1] = 0 }
+        }
+        // VEX encoding needs the host kernel's consent, as AVX does.
+        return out.1 >> 8 & 1 != 0 && host.contains(.avx)
+    }()
+
     private static func detect() -> HostFeatures {
         func leaf(_ leaf: UInt32) -> InlineArray<4, UInt32> {
             var out: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)

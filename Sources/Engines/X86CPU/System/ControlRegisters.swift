@@ -307,5 +307,6 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         pointee.pkru = value
         let mmu = pointee.mmu
         for index in 0..<mmu.pointee.contextCount { mmu.pointee.contexts[index].flushData() }
+        dropSites()
     }
 }

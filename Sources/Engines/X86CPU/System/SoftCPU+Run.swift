@@ -14,6 +14,7 @@ internal import HostSystem
 extension SoftCPU: VirtualCPU {
     public func run() -> CPUExit {
         if hostThreadIdentifier == 0 { hostThreadIdentifier = Int(roost_thread_number()) }
+        goesOnInTranslatedCode = true
         turns?.take(self)
         defer { turns?.release() }
         while true {
@@ -34,6 +35,10 @@ extension SoftCPU: VirtualCPU {
         state.pointee.systemFlags &= ~Flag.resume
         state.pointee.suspendedStringIP = .max
         if executeBlocks(state, limit: limit) == .fault { return raiseFault() ? nil : .shutdown }
+        if hasShutDown {
+            hasShutDown = false
+            return .shutdown
+        }
         if let failure {
             self.failure = nil
             return .failed(failure)
@@ -48,7 +53,7 @@ extension SoftCPU: VirtualCPU {
         return nil
     }
 
-    private var isIdle: Bool { state.pointee.isHalted || waitsForStartup }
+    var isIdle: Bool { state.pointee.isHalted || waitsForStartup }
 
     /// Sleeping in HLT, or waiting for SIPI.
     public var isHalted: Bool { isIdle }
@@ -61,7 +66,7 @@ extension SoftCPU: VirtualCPU {
             || signals & Attention.nonMaskable != 0 && !state.pointee.nonMaskableBlocked
     }
 
-    private var needsStepping: Bool {
+    var needsStepping: Bool {
         state.pointee.systemFlags & Flag.trap != 0 || state.pointee.shadow != .none
             || state.pointee.hasInstructionBreakpoints || state.pointee.mmu.pointee.hasWatches || hasDebugPoints
     }

@@ -24,6 +24,16 @@ package enum StateLayout {
     package static let jumpTable = offset(\.translation.jumpTable)
     package static let globalKey = offset(\.translation.globalKey)
     package static let stash = offset(\.translation.stash)
+    package static let spill = offset(\.translation.spill)
+    package static let groups = offset(\.translation.groups)
+    package static let groupCount = 8
+    package static let filledSites = offset(\.translation.filledSites)
+    package static let epoch = offset(\.translation.epoch)
+    package static let accessClass = offset(\.accessClass)
+    /// The greatest value of `accessClass` whose rights the site caches may keep.
+    package static let lastPlainClass = UInt8(AccessClass.supervisor.rawValue)
+    /// Of `SoftCPU.codeMode`: user code; and 64-bit code, in the low two bits.
+    package static let userBit = CodeMode.userBit, widthMask: UInt8 = 3, width64 = CodeWidth.bits64.rawValue
     package static let loadedUnits = offset(\.translation.loadedUnits)
     package static let fxsave = offset(\.fxsave)
     package static let fpuIP = offset(\.fpuIP)
@@ -41,6 +51,11 @@ package enum StateLayout {
     package static let tlbEntryBytes = MemoryLayout<TLBEntry>.stride
     /// Where in `CPUState.ymm` the value lies that MXCSR has for host code.
     package static let hostControl = Int32(VectorBlock.control + VectorBlock.controlHost)
+}
+
+/// What translated code may use of the host beyond what the guest has.
+package enum HostAbilities {
+    package static let hasBMI2 = HostFeatures.hasBMI2
 }
 
 /// An instruction as the decoder leaves it, with what the translator must know beyond.
@@ -164,6 +179,8 @@ extension SoftCPU {
         set { state.pointee.rip = newValue }
     }
     package var hostHasAVX: Bool { HostFeatures.host.contains(.avx) }
+    /// The part of `fetchKey` that says how code is decoded.
+    package var codeMode: UInt8 { UInt8(truncatingIfNeeded: state.pointee.fetchKey) }
     package var fetchKey: UInt64 { state.pointee.fetchKey }
     /// Instructions that the interpreter ran in blocks of its own.
     package var interpretedInstructions: UInt64 { state.pointee.instructionCount }

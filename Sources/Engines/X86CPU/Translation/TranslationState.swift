@@ -20,6 +20,14 @@ package struct TranslationState {
     package var stash: UInt64 = 0
     /// As `stash`, for a second one.
     package var stringTarget: UInt64 = 0
+    /// For stubs that need more registers than the free ones.
+    package var spill = InlineArray<3, UInt64>(repeating: 0)
+    /// Host addresses of the memory that the groups of accesses in a block reach.
+    package var groups = InlineArray<8, UInt64>(repeating: 0)
+    /// How many entries the list of filled site caches has.
+    package var filledSites: UInt64 = 0
+    /// Counts the times that translated code was entered.
+    package var epoch: UInt64 = 0
     /// Which of the host's registers are the guest's: bit 0 the vectors and MXCSR, bit 1 x87.
     package var loadedUnits: UInt32 = 0
     /// Entries of a block before it is worth translating.
@@ -35,7 +43,9 @@ package struct TranslationState {
 
     static func allocateState() -> State {
         let memory = UnsafeMutableRawPointer.allocate(
-            byteCount: headroom + MemoryLayout<CPUState>.size, alignment: 64)
+            byteCount: headroom + Int(SiteCache.slots) + SiteCache.bytes, alignment: 64)
+        (memory + headroom + Int(SiteCache.slots)).initializeMemory(
+            as: UInt8.self, repeating: 0, count: SiteCache.bytes)
         return (memory + headroom).bindMemory(to: CPUState.self, capacity: 1)
     }
 

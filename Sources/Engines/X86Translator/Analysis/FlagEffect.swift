@@ -38,6 +38,7 @@ struct FlagEffect: OptionSet {
         case 0x9C: return .reads
         case 0x69, 0x6B, 0x84, 0x85, 0xA8, 0xA9: return .replacing
         case 0x70...0x7F: return .reads
+        case 0x9D: return .replacing
         case 0x9E: return .writes
         case 0x9F: return .reads
         case 0xC0, 0xC1, 0xD0, 0xD1:

@@ -24,17 +24,18 @@ extension BlockTranslator {
 
     private mutating func emitFloatingMemory(_ index: Int, _ item: BlockInstruction, _ form: X87Form) {
         prepareClobber(item)
-        emitAddress(item, addsSegment: false)
-        if form.isRemembered { emitter.store(.state(StateLayout.stash), Host.scratch0) }
-        addSegment(item)
-        let slow = emitLookup(bytes: form.bytes, isWrite: form.isWrite)
-        emitter.instruction(Encoding(), item.raw.opcode, reg: item.raw.digit, pairedOperand())
+        if form.isRemembered {
+            emitAddress(item, addsSegment: false)
+            emitter.store(.state(StateLayout.stash), Host.scratch0)
+        }
+        let access = reach(index, .operand, bytes: form.bytes, isWrite: form.isWrite)
+        emitter.instruction(Encoding(), item.raw.opcode, reg: item.raw.digit, access.place)
         if form.isRemembered {
             remember(item)
             emitter.load(Host.scratch0, .state(StateLayout.stash))
             emitter.store(.state(StateLayout.fpuDP), Host.scratch0)
         }
-        interpretSlowly(index, slow)
+        interpretSlowly(index, access)
     }
 
     /// Keeps FIP and FOP.

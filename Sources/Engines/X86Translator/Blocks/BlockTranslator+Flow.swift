@@ -93,10 +93,9 @@ extension BlockTranslator {
     static let jumpEntryShift: UInt8 = 5
 
     /// Goes on at the linear address in scratch0. The flags are saved.
-    /// - Parameter returning: the instruction, where it is a return.
-    mutating func emitJumpThroughTable(returning site: Int? = nil) {
+    /// - Parameter from: the instruction, where the target may be no address of code at all.
+    mutating func emitJumpThroughTable(from site: Int? = nil) {
         let (target, entry) = (Host.scratch0, Host.scratch1)
-        emitter.store(.state(StateLayout.rip), target)
         emitter.move(entry, target, wide: false)
         emitter.arithmetic(4, .register(entry), Int32(JumpTable.count - 1), wide: false)
         emitter.op(0xC1, 4, .register(entry), wide: false)
@@ -104,7 +103,7 @@ extension BlockTranslator {
         emitter.op(0x03, entry, .state(StateLayout.jumpTable))
         emitter.op(0x39, target, .memory(entry, JumpTable.linearOffset))
         let unknown = emitter.jump(if: Emitter.ifNotEqual)
-        emitter.load(target, .state(StateLayout.fetchKey))
+        emitter.load(target, .state(likelyKey.first))
         emitter.op(0x39, target, .memory(entry, JumpTable.keyOffset))
         let stale = emitter.jump(if: Emitter.ifNotEqual)
         cold.append(.transfer(unknown: unknown, stale: stale, good: emitter.cursor, site: site))
@@ -113,34 +112,37 @@ extension BlockTranslator {
         emitter.op(0xFF, 4, .memory(entry, JumpTable.codeOffset), wide: false)
     }
 
+    /// Kernels lie in global pages.
+    private var likelyKey: (first: Int32, second: Int32) {
+        isUserCode ? (StateLayout.fetchKey, StateLayout.globalKey) : (StateLayout.globalKey, StateLayout.fetchKey)
+    }
+
     private mutating func emitCall(_ index: Int) {
         let item = body[index]
-        prepareClobber(item)
         emitPushReturn(index)
         emitTransfer(to: item.nearTarget ?? 0, item)
     }
 
     private mutating func emitPushReturn(_ index: Int) {
-        let slow = lookUpPush()
-        let place = singleOperand()
+        prepareReach(index, .stack)
+        let access = reach(index, .stack, bytes: 8, isWrite: true)
         emitter.load(Host.scratch1, .state(StateLayout.codePage))
         emitter.address(Host.scratch1, .memory(Host.scratch1, Int32(body[index].end)))
-        emitter.store(place, Host.scratch1)
+        emitter.store(access.place, Host.scratch1)
         moveStack(-8)
         // The interpreter's call branches, so nothing comes back here.
-        interpretSlowly(index, slow)
+        interpretSlowly(index, access)
     }
 
     private mutating func emitReturn(_ index: Int) {
         let item = body[index]
         prepareClobber(item)
-        emitter.move(Host.scratch0, Host.guestStack)
-        let slow = emitLookup(bytes: 8, isWrite: false)
-        emitter.load(Host.scratch0, pairedOperand())
+        let access = reach(index, .stack, bytes: 8, isWrite: false)
+        emitter.load(Host.scratch0, access.place)
         moveStack(
             8 + Int32(truncatingIfNeeded: item.raw.opcode == 0xC2 ? item.instruction.immediate : 0))
-        interpretSlowly(index, slow)
-        emitJumpThroughTable(returning: site(index))
+        interpretSlowly(index, access)
+        emitJumpThroughTable(from: site(index))
     }
 
     /// JMP and CALL through a register or memory.
@@ -150,23 +152,25 @@ extension BlockTranslator {
         prepareClobber(item)
         let isCall = item.raw.digit == 2
         if item.raw.isMemory {
-            emitAddress(item)
-            let slow = emitLookup(bytes: 8, isWrite: false)
-            emitter.load(Host.scratch0, pairedOperand())
-            interpretSlowly(index, slow)
+            let access = reach(index, .operand, bytes: 8, isWrite: false)
+            emitter.load(Host.scratch0, access.place)
+            interpretSlowly(index, access)
+        } else if !isCall {
+            emitter.move(Host.scratch0, fetch(item.raw.rm, into: Host.scratch0))
         }
-        if !item.raw.isMemory { emitter.move(Host.scratch0, fetch(item.raw.rm, into: Host.scratch0)) }
-        emitCanonicalCheck(index)
         if isCall {
+            if !item.raw.isMemory { emitter.move(Host.scratch0, fetch(item.raw.rm, into: Host.scratch0)) }
+            // Nothing is pushed where the target is not canonical.
+            emitCanonicalCheck(index)
             if item.raw.isMemory { emitter.store(.state(StateLayout.stash), Host.scratch0) }
             emitPushReturn(index)
+            if item.raw.isMemory {
+                emitter.load(Host.scratch0, .state(StateLayout.stash))
+            } else {
+                emitter.move(Host.scratch0, fetch(item.raw.rm, into: Host.scratch0))
+            }
         }
-        if !item.raw.isMemory, isCall {
-            emitter.move(Host.scratch0, fetch(item.raw.rm, into: Host.scratch0))
-        } else if isCall {
-            emitter.load(Host.scratch0, .state(StateLayout.stash))
-        }
-        emitJumpThroughTable()
+        emitJumpThroughTable(from: isCall ? nil : site(index))
     }
 
     /// A transfer to an address that is not canonical with 48 bits is left to the interpreter.
@@ -205,6 +209,9 @@ extension BlockTranslator {
                 if restoresCounter { emitter.move(Host.rcx, Host.scratch0) }
                 emitter.constant(Host.scratch1, UInt32(offset))
                 emitter.jump(to: saving ? stubs.pollSaving : stubs.poll)
+            case .refill(let refill, let slow, let site, let back, let offset):
+                emitRefill(refill, slow, site, back, offset)
+            case .ungroup(let from, let refill, let offset): emitUngroup(from, refill, offset)
             case .transfer(let unknown, let stale, let good, let site):
                 emitMiss(unknown, stale, good, site)
             }
@@ -217,10 +224,12 @@ extension BlockTranslator {
         _ good: UnsafeMutablePointer<UInt8>, _ site: Int?
     ) {
         emitter.linkHere(stale)
-        emitter.load(Host.scratch0, .state(StateLayout.globalKey))
+        emitter.load(Host.scratch0, .state(likelyKey.second))
         emitter.op(0x39, Host.scratch0, .memory(Host.scratch1, JumpTable.keyOffset))
         Emitter.link(emitter.jump(if: Emitter.ifEqual), to: good)
+        emitter.load(Host.scratch0, .memory(Host.scratch1, JumpTable.linearOffset))
         emitter.linkHere(unknown)
+        emitter.store(.state(StateLayout.rip), Host.scratch0)
         if let site { emitter.constant(Host.scratch1, UInt32(site)) }
         emitter.jump(to: site == nil ? stubs.lookup : stubs.returned)
     }
@@ -229,7 +238,7 @@ extension BlockTranslator {
         _ from: UnsafeMutablePointer<UInt8>, _ target: Int, _ flags: FlagPlace, _ source: Int
     ) {
         let isSaved = flags == .saved
-        if target == start, !isAlone {
+        if target == start, !isAlone, !isPlain {
             // Its own start: known already.
             Emitter.link(from, to: isSaved ? entries.saved : entries.native)
             return

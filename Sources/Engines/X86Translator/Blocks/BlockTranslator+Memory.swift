@@ -79,24 +79,34 @@ extension BlockTranslator {
         -> [UnsafeMutablePointer<UInt8>]
     {
         var slow: [UnsafeMutablePointer<UInt8>] = []
-        let (address, entry) = (Host.scratch0, Host.scratch1)
         if alignment != 0 {
-            emitter.instruction(Encoding(), 0xF6, reg: 0, .register(address))
+            emitter.instruction(Encoding(), 0xF6, reg: 0, .register(Host.scratch0))
             emitter.byte(alignment)
             slow.append(emitter.jump(if: Emitter.ifNotEqual))
         }
+        slow.append(Self.emitLookup(&emitter, bytes: bytes, isWrite: isWrite))
+        return slow
+    }
+
+    static func emitLookup(_ emitter: inout Emitter, bytes: Int, isWrite: Bool) -> UnsafeMutablePointer<UInt8> {
+        let (address, entry) = (Host.scratch0, Host.scratch1)
         // The page number's low bits, times the bytes of an entry.
-        emitter.move(entry, address, wide: false)
-        emitter.op(0xC1, 5, .register(entry), wide: false)
-        emitter.byte(8)
+        let shift: UInt8 = 8
+        if HostAbilities.hasBMI2 {
+            emitter.instruction(
+                Encoding(prefix: 0xF2, map: 3, vex: (0, false)), 0xF0, reg: entry, .register(address))
+        } else {
+            emitter.move(entry, address, wide: false)
+            emitter.op(0xC1, 5, .register(entry), wide: false)
+        }
+        emitter.byte(shift)
         emitter.arithmetic(
             4, .register(entry), Int32((StateLayout.tlbEntries - 1) * StateLayout.tlbEntryBytes),
             wide: false)
         emitter.op(0x03, entry, .state(isWrite ? StateLayout.writeTLB : StateLayout.readTLB))
         emitter.op(0x33, address, .memory(entry))
         emitter.arithmetic(7, .register(address), Int32(CodeReader.pageSize - bytes))
-        slow.append(emitter.jump(if: Emitter.ifAbove))
-        return slow
+        return emitter.jump(if: Emitter.ifAbove)
     }
 
     /// After `emitLookup`: the operand, while both scratch registers are kept.

@@ -35,7 +35,8 @@ extension BlockTranslator {
             encoding.vex = (vvvv, raw.is256)
             encoding.prefix = raw.prefix
         } else {
-            encoding.isLocked = raw.isLocked && raw.isMemory
+            // On the stack it stands for a fence, which devices' threads count on.
+            encoding.isLocked = raw.isLocked && raw.isMemory && (keepsLocks || item.instruction.base == 4)
             encoding.prefix = shape.hasMandatoryPrefix ? raw.prefix : raw.has66 ? 0x66 : 0
             encoding.needsREX = raw.rex != 0 && (shape.reg == .byte || shape.rm == .byte)
         }
@@ -43,7 +44,7 @@ extension BlockTranslator {
     }
 
     private mutating func register(
-        _ number: UInt8, _ kind: Shape.Kind, _ raw: RawInstruction, scratch: UInt8
+        _ number: UInt8, _ kind: Shape.Kind, _ raw: RawInstruction, scratch: UInt8, loads: Bool = true
     ) -> EmittedRegister {
         switch kind {
         case .none, .vector: return EmittedRegister(number: number)
@@ -51,13 +52,15 @@ extension BlockTranslator {
             return EmittedRegister(number: number)
         case .byte, .general:
             if let host = Host.of(number) { return EmittedRegister(number: host) }
-            emitter.load(scratch, Self.slot(number))
+            if loads { emitter.load(scratch, Self.slot(number)) }
             return EmittedRegister(number: scratch, slot: number)
         }
     }
 
-    private mutating func writeBack(_ register: EmittedRegister) {
-        if let slot = register.slot { emitter.store(Self.slot(slot), register.number) }
+    private mutating func writeBack(_ register: EmittedRegister, _ item: BlockInstruction) {
+        if let slot = register.slot, RegisterEffect.of(item).mayWrite(slot) {
+            emitter.store(Self.slot(slot), register.number)
+        }
     }
 
     private mutating func emitOperation(
@@ -69,31 +72,57 @@ extension BlockTranslator {
         for index in first..<max(first, item.length) { emitter.byte(bytes[index]) }
     }
 
+    /// The instruction writes all of modrm.reg, and does not look at it.
+    private func replacesReg(_ item: BlockInstruction) -> Bool {
+        guard item.instruction.operandSize >= 2, !item.raw.isVEX, item.decoded.vector == nil else { return false }
+        switch (item.raw.map, item.raw.opcode) {
+        case (0, 0x8B), (0, 0x63), (0, 0x69), (0, 0x6B), (1, 0xB6), (1, 0xB7), (1, 0xBE), (1, 0xBF): return true
+        default: return false
+        }
+    }
+
+    /// Where a register of modrm.rm lies in memory, if the instruction does the same there: nothing but 32-bit results
+    /// clears what is above them, and some instructions work otherwise on memory.
+    private func ownPlace(_ item: BlockInstruction, _ shape: Shape) -> Place? {
+        let raw = item.raw
+        guard shape.rm == .general || shape.rm == .byte, !shape.isVector, !raw.isVEX, raw.map < 2,
+            Host.of(raw.rm) == nil, !(raw.reg == raw.rm && (shape.reg == .general || shape.reg == .byte))
+        else { return nil }
+        switch (raw.map, raw.opcode) {
+        case (0, 0x86), (0, 0x87), (1, 0xA3), (1, 0xAB), (1, 0xB3), (1, 0xBB): return nil
+        default: break
+        }
+        let isNarrow = shape.rm == .general && item.instruction.operandSize == 2
+        return isNarrow && RegisterEffect.of(item).mayWrite(raw.rm) ? nil : Self.slot(raw.rm)
+    }
+
     private mutating func emitRegisterForm(_ item: BlockInstruction, _ shape: Shape) {
         prepareFlags(item)
         let raw = item.raw
+        if let place = ownPlace(item, shape) {
+            let reg = register(raw.reg, shape.reg, raw, scratch: Host.scratch1, loads: !replacesReg(item))
+            emitOperation(item, shape, reg: reg.number, place)
+            return writeBack(reg, item)
+        }
         let rm = register(raw.rm, shape.rm, raw, scratch: Host.scratch0)
         let isSame =
             rm.slot != nil && (shape.reg == .general || shape.reg == .byte) && raw.reg == raw.rm
-        let reg = isSame ? rm : register(raw.reg, shape.reg, raw, scratch: Host.scratch1)
+        let reg =
+            isSame ? rm : register(raw.reg, shape.reg, raw, scratch: Host.scratch1, loads: !replacesReg(item))
         emitOperation(item, shape, reg: reg.number, .register(rm.number))
-        writeBack(rm)
-        if !isSame { writeBack(reg) }
+        writeBack(rm, item)
+        if !isSame { writeBack(reg, item) }
     }
 
     private mutating func emitMemoryForm(_ index: Int, _ item: BlockInstruction, _ shape: Shape) {
         let raw = item.raw
-        prepareClobber(item)
-        emitAddress(item)
-        let slow = emitLookup(
-            bytes: shape.bytes, isWrite: shape.writesMemory, alignment: shape.alignment)
-        let isSpilled = (shape.reg == .general || shape.reg == .byte) && Host.of(raw.reg) == nil
-        let restores = wantsFlags(item) && flags == .saved
-        let place = isSpilled || restores ? singleOperand() : pairedOperand()
-        if restores { ensureNativeFlags() }
-        let reg = register(raw.reg, shape.reg, raw, scratch: Host.scratch1)
-        emitOperation(item, shape, reg: reg.number, place)
-        writeBack(reg)
-        interpretSlowly(index, slow)
+        prepareReach(index, .operand, alignment: shape.alignment)
+        let access = reach(
+            index, .operand, bytes: shape.bytes, isWrite: shape.writesMemory, alignment: shape.alignment)
+        if wantsFlags(item), flags == .saved { ensureNativeFlags() }
+        let reg = register(raw.reg, shape.reg, raw, scratch: Host.scratch1, loads: !replacesReg(item))
+        emitOperation(item, shape, reg: reg.number, access.place)
+        writeBack(reg, item)
+        interpretSlowly(index, access)
     }
 }

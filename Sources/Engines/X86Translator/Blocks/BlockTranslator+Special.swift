@@ -29,79 +29,64 @@ extension BlockTranslator {
     private static let word = 8
     private static let stack = Host.guestStack
 
-    /// Looks up the place below the stack pointer.
-    mutating func lookUpPush() -> [UnsafeMutablePointer<UInt8>] {
-        emitter.address(Host.scratch0, .memory(Self.stack, Int32(-Self.word)))
-        return emitLookup(bytes: Self.word, isWrite: true)
-    }
-
     mutating func moveStack(_ distance: Int32) {
         emitter.address(Self.stack, .memory(Self.stack, distance))
     }
 
+    /// Reaches the word of the stack that an instruction pushes or pops.
+    private mutating func reachStack(_ index: Int, isWrite: Bool) -> Access {
+        prepareReach(index, .stack)
+        return reach(index, .stack, bytes: Self.word, isWrite: isWrite)
+    }
+
     private mutating func emitPush(_ index: Int, register: UInt8) {
-        prepareClobber(body[index])
-        let slow = lookUpPush()
-        if let host = Host.of(register) {
-            emitter.store(pairedOperand(), host)
-        } else {
-            let place = singleOperand()
-            emitter.load(Host.scratch1, Self.slot(register))
-            emitter.store(place, Host.scratch1)
-        }
+        let access = reachStack(index, isWrite: true)
+        emitter.store(access.place, fetch(register, into: Host.scratch1))
         moveStack(Int32(-Self.word))
-        interpretSlowly(index, slow)
+        interpretSlowly(index, access)
     }
 
     private mutating func emitPushImmediate(_ index: Int) {
-        prepareClobber(body[index])
-        let slow = lookUpPush()
-        emitter.op(0xC7, 0, pairedOperand())
+        let access = reachStack(index, isWrite: true)
+        emitter.op(0xC7, 0, access.place)
         emitter.long(Int32(truncatingIfNeeded: body[index].instruction.immediate))
         moveStack(Int32(-Self.word))
-        interpretSlowly(index, slow)
+        interpretSlowly(index, access)
     }
 
     private mutating func emitPushMemory(_ index: Int) {
         let item = body[index]
         guard !Self.isOutOfReach(item) else { return emitByInterpreter(index) }
         prepareClobber(item)
-        emitAddress(item)
-        var slow = emitLookup(bytes: Self.word, isWrite: false)
-        emitter.load(Host.scratch0, pairedOperand())
+        let source = reach(index, .operand, bytes: Self.word, isWrite: false)
+        emitter.load(Host.scratch0, source.place)
         emitter.store(.state(StateLayout.stash), Host.scratch0)
-        slow += lookUpPush()
-        let place = singleOperand()
+        let access = reach(index, .stack, bytes: Self.word, isWrite: true)
         emitter.load(Host.scratch1, .state(StateLayout.stash))
-        emitter.store(place, Host.scratch1)
+        emitter.store(access.place, Host.scratch1)
         moveStack(Int32(-Self.word))
-        interpretSlowly(index, slow)
+        interpretSlowly(index, source)
+        interpretSlowly(index, access)
     }
 
     private mutating func emitPop(_ index: Int, _ register: UInt8) {
-        prepareClobber(body[index])
-        emitter.move(Host.scratch0, Self.stack)
-        let slow = emitLookup(bytes: Self.word, isWrite: false)
-        let place = pairedOperand()
+        let access = reachStack(index, isWrite: false)
         if let host = Host.of(register) {
-            emitter.load(host, place)
+            emitter.load(host, access.place)
         } else {
-            emitter.load(Host.scratch0, place)
+            emitter.load(Host.scratch0, access.place)
             emitter.store(Self.slot(register), Host.scratch0)
         }
         // POP RSP leaves what was popped.
         if Host.of(register) != Self.stack { moveStack(Int32(Self.word)) }
-        interpretSlowly(index, slow)
+        interpretSlowly(index, access)
     }
 
     private mutating func emitLeave(_ index: Int) {
-        prepareClobber(body[index])
-        emitter.move(Host.scratch0, Host.rbp)
-        let slow = emitLookup(bytes: Self.word, isWrite: false)
-        let place = pairedOperand()
+        let access = reachStack(index, isWrite: false)
         emitter.address(Self.stack, .memory(Host.rbp, Int32(Self.word)))
-        emitter.load(Host.rbp, place)
-        interpretSlowly(index, slow)
+        emitter.load(Host.rbp, access.place)
+        interpretSlowly(index, access)
     }
 
     // MARK: addresses, constants
@@ -116,8 +101,11 @@ extension BlockTranslator {
     private mutating func emitLoadAddress(_ index: Int) {
         let item = body[index]
         if Self.isOutOfReach(item) { return emitByInterpreter(index) }
-        emitAddress(item, addsSegment: false)
         let size = item.instruction.operandSize
+        if let host = Host.of(item.raw.reg), size > 1, let place = registerPlace(item.instruction) {
+            return emitter.address(host, place, wide: size == 3)
+        }
+        emitAddress(item, addsSegment: false)
         if let host = Host.of(item.raw.reg) {
             emitter.instruction(
                 Encoding(prefix: size == 1 ? 0x66 : 0, isWide: size == 3), 0x8B, reg: host,
@@ -128,6 +116,20 @@ extension BlockTranslator {
             if size == 2 { emitter.move(Host.scratch0, Host.scratch0, wide: false) }
             emitter.store(Self.slot(item.raw.reg), Host.scratch0)
         }
+    }
+
+    /// A 64-bit address whose registers all lie in the host's.
+    private func registerPlace(_ instruction: Instruction) -> Place? {
+        guard instruction.addressSize == 3, instruction.base < 16, let base = Host.of(instruction.base) else {
+            return nil
+        }
+        var place = Place.memory(base, Int32(truncatingIfNeeded: instruction.displacement))
+        if instruction.index < 16 {
+            guard let index = Host.of(instruction.index) else { return nil }
+            place.index = index
+            place.scale = instruction.scale
+        }
+        return place
     }
 
     /// XCHG with RAX by the opcode's register.
@@ -185,11 +187,12 @@ extension BlockTranslator {
         prepareClobber(item)
         let wide = item.instruction.operandSize == 3
         let divisor = Host.scratch0
+        var source = Access(place: .memory(divisor))
         var slow: [UnsafeMutablePointer<UInt8>] = []
         if item.raw.isMemory {
-            emitAddress(item)
-            slow = emitLookup(bytes: wide ? 8 : 4, isWrite: false)
-            emitter.load(divisor, pairedOperand(), wide: wide)
+            let access = reach(index, .operand, bytes: wide ? 8 : 4, isWrite: false)
+            emitter.load(divisor, access.place, wide: wide)
+            source = access
         } else {
             emitter.move(divisor, fetch(item.raw.rm, into: divisor), wide: wide)
         }
@@ -210,6 +213,7 @@ extension BlockTranslator {
             slow.append(emitter.jump(if: Emitter.ifBelowOrEqual))
         }
         emitter.op(0xF7, item.raw.digit, .register(divisor), wide: wide)
-        interpretSlowly(index, slow)
+        source.slow += slow
+        interpretSlowly(index, source)
     }
 }

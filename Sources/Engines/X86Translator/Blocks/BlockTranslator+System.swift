@@ -8,6 +8,7 @@ extension BlockTranslator {
         let item = body[index]
         switch (item.raw.map, item.raw.opcode, item.raw.modRM) {
         case (0, 0x9C, _): emitPushFlags(index)
+        case (0, 0x9D, _): emitPopFlags(index)
         case (0, 0xA4...0xA5, _), (0, 0xAA...0xAD, _): emitString(index)
         case (0, 0xFA, _): emitClearInterrupt(index)
         case (0, 0xFB, _): emitSetInterrupt(index)
@@ -22,6 +23,7 @@ extension BlockTranslator {
     /// Those that `emitSystem` knows.
     static func isSystem(_ raw: RawInstruction, _ decoded: DecodedInstruction) -> Bool {
         switch (raw.map, raw.opcode) {
+        case (0, 0x9D): raw.is64 && decoded.instruction.operandSize == 3
         case (0, 0x9C): decoded.instruction.operandSize == (raw.is64 ? 3 : 2)
         case (0, 0xFA), (0, 0xFB), (1, 0x31): true
         case (1, 0x01): [0xCA, 0xCB, 0xF8, 0xF9].contains(raw.modRM)

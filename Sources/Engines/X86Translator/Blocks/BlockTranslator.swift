@@ -53,6 +53,11 @@ struct BlockTranslator {
         /// Interprets an instruction and goes on behind it.
         case interpret(
             from: [UnsafeMutablePointer<UInt8>], site: Int, back: UnsafeMutablePointer<UInt8>)
+        /// As above, where the site's cache may be filled first.
+        case refill(
+            Refill, slow: [UnsafeMutablePointer<UInt8>], site: Int, back: UnsafeMutablePointer<UInt8>, offset: Int)
+        /// Runs the rest of the block without groups, from an offset on.
+        case ungroup(from: [UnsafeMutablePointer<UInt8>], refill: Refill?, offset: Int)
         /// Leaves for a target in the page.
         case chain(from: UnsafeMutablePointer<UInt8>, target: Int, flags: FlagPlace, source: Int)
         /// Leaves for a target in another page.
@@ -88,6 +93,15 @@ struct BlockTranslator {
     /// First index that `sites` will have in the translator's list.
     let firstSite: Int
     var entries: BlockEntries
+    /// Nil in a block whose accesses are made one by one.
+    var groups: AccessGroups?
+    /// Nil where accesses have no caches.
+    var slots: SlotAllocator?
+    var cachedSites: [CachedSite] = []
+    /// Reached from the middle of another translation of the same code, when its groups do not hold.
+    var isPlain = false
+    /// Other processors look at the same memory.
+    var keepsLocks = true
 
     static let maximumInstructions = 64
 
@@ -177,6 +191,11 @@ struct BlockTranslator {
     /// The code at the block's start, what stands behind it and the sites that lead out; the instructions are at
     /// `dataOffset` in the data area by then.
     mutating func emit() {
+        if isPlain || isAlone {
+            slots = nil
+        } else if UInt8(truncatingIfNeeded: key) & StateLayout.widthMask == StateLayout.width64 {
+            groups = AccessGroups(body, start: start)
+        }
         emitEntry()
         for index in body.indices { emit(index) }
         if let last = body.last, !last.endsFlow { emitContinuation(at: last.end, last) }

@@ -13,6 +13,10 @@ enum ExitReason {
     static let poll: UInt32 = 18
     /// As `lookup`, by a return: the place of the instruction in the data area.
     static let returned: UInt32 = 19
+    /// The accesses of a block do not lie in one page, or the TLB does not know it: the site's index.
+    static let ungroup: UInt32 = 20
+    /// A site's cache is to be taken away: where it called, from the start of the code area.
+    static let demote: UInt32 = 21
 }
 
 /// The code that all translations share: the way in, the ways out, and calls of the interpreter.
@@ -23,6 +27,9 @@ struct Stubs {
     let chain: UnsafeMutablePointer<UInt8>, chainSaving: UnsafeMutablePointer<UInt8>
     let poll: UnsafeMutablePointer<UInt8>, pollSaving: UnsafeMutablePointer<UInt8>
     let lookup: UnsafeMutablePointer<UInt8>, returned: UnsafeMutablePointer<UInt8>
+    let ungroup: UnsafeMutablePointer<UInt8>
+    /// See `RefillStubs`.
+    let refillRead: UnsafeMutablePointer<UInt8>, refillWrite: UnsafeMutablePointer<UInt8>
     /// Called by translated code: runs the instruction at the place in the data area that `scratch1` holds. The flags are
     /// saved before, and afterwards both saved and in RFLAGS.
     let interpret: UnsafeMutablePointer<UInt8>
@@ -31,8 +38,10 @@ struct Stubs {
     let loadVectors: UnsafeMutablePointer<UInt8>, loadFPU: UnsafeMutablePointer<UInt8>
     let end: UnsafeMutablePointer<UInt8>
 
-    /// - Parameter helper: what `interpret` calls, with the state and the place of the instruction; gives an `Outcome`.
-    init(at start: UnsafeMutablePointer<UInt8>, helper: UInt64, hasAVX: Bool) {
+    /// - Parameters:
+    ///   - code: where the code at `start` is run.
+    ///   - helper: what `interpret` calls, with the state and the place of the instruction; gives an `Outcome`.
+    init(at start: UnsafeMutablePointer<UInt8>, code: UnsafeRawPointer, helper: UInt64, hasAVX: Bool) {
         var emitter = Emitter(at: start)
         enter = emitter.cursor
         Self.emitEnter(&emitter)
@@ -61,6 +70,15 @@ struct Stubs {
         pollSaving = way(&emitter, ExitReason.poll, saving: true)
         lookup = way(&emitter, ExitReason.lookup, saving: false)
         returned = way(&emitter, ExitReason.returned, saving: false)
+        ungroup = way(&emitter, ExitReason.ungroup, saving: false)
+        let demote = emitter.cursor
+        emitter.pointer(Host.scratch0, UInt64(UInt(bitPattern: code)))
+        emitter.op(0x2B, Host.scratch1, .register(Host.scratch0))
+        _ = way(&emitter, ExitReason.demote, saving: false)
+        refillRead = emitter.cursor
+        RefillStubs.emit(&emitter, isWrite: false, demote: demote)
+        refillWrite = emitter.cursor
+        RefillStubs.emit(&emitter, isWrite: true, demote: demote)
         interpret = emitter.cursor
         Self.emitInterpret(&emitter, helper, leave: leave, saveUnits: saveUnits, reload: reload)
         end = emitter.cursor

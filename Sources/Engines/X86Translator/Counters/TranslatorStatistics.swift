@@ -20,6 +20,8 @@ package struct TranslatorStatistics: Sendable {
     package var flushes = 0
     /// Returns of translated code to the run loop.
     package var exits = 0
+    /// Sites that lost their caches.
+    package var demotions = 0
 
     /// Nothing happened yet.
     package init() {}
@@ -43,5 +45,6 @@ package struct TranslatorStatistics: Sendable {
         sum.drops += other.drops
         sum.flushes += other.flushes
         sum.exits += other.exits
+        sum.demotions += other.demotions
     }
 }

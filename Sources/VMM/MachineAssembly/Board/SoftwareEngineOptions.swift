@@ -42,7 +42,7 @@ struct SoftwareEngineOptions {
             if accelerator.isLockstep {
                 try Translator.installInLockstep(on: processor, cacheBytes: bytes)
             } else {
-                try Translator.install(on: processor, cacheBytes: bytes, perfMap: perfMap)
+                try Translator.install(on: processor, cacheBytes: bytes, perfMap: perfMap, isOnlyProcessor: count == 1)
             }
         } catch {
             guard accelerator.translates == nil, !accelerator.isLockstep else {
