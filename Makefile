@@ -4,11 +4,9 @@
 SWIFT ?= swift
 BUILD := .build/release
 
-.PHONY: build run test test-debian test-install test-libvirt test-kvm lint format clean dependencies test-dependencies \
-	bench-block bench-boot bench-cpu bench-img bench-machine bench-rpc bench-virtio fuzz-cpu fuzz-images fuzz-virtio fuzz-vnc bench-vnc
-	bench-block bench-boot bench-cpu bench-img bench-machine bench-rpc bench-virtio fuzz-cpu fuzz-images fuzz-virtio \
-	stress-cpu test-lockstep
-	bench-block bench-boot bench-cpu bench-img bench-machine bench-rpc bench-virtio crash-images fuzz-cpu fuzz-images fuzz-virtio
+.PHONY: build dependencies test-dependencies run test test-debian test-install test-libvirt test-kvm lint format \
+	bench-boot bench-block bench-img bench-machine bench-cpu bench-rpc bench-virtio fuzz-virtio fuzz-cpu stress-cpu \
+	test-lockstep crash-images fuzz-images fuzz-vnc bench-vnc clean
 
 build: dependencies
 	$(SWIFT) build -c release
