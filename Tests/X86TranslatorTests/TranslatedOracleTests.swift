@@ -7,8 +7,8 @@ import Testing
 @Suite(.serialized) struct TranslatedOracleTests {
     private static let cases: UInt64 = 200_000
 
-    @Test func agreesWithTheHost() throws {
-        let oracle = try Oracle(translates: true)
+    @Test(arguments: [64, 32]) func agreesWithTheHost(bits: Int) throws {
+        let oracle = try Oracle(bits: bits, translates: true)
         var differences: [OracleDifference] = []
         try oracle.run(seeds: 1..<Self.cases) { difference in
             differences.append(difference)

@@ -71,6 +71,9 @@ extension SoftCPU {
         if state.pointee.codeWidth != .bits64 { state.pointee.isFlat = false }
     }
 
+    /// Says whether 32-bit code takes CS, DS, ES and SS for segments without base and limit.
+    package func setFlat(_ isFlat: Bool) { state.pointee.isFlat = isFlat }
+
     /// Runs until something stops it or about `limit` instructions have run; with 1 exactly one.
     package func execute(limit: UInt64 = 1_000_000) -> ExecutionStop {
         let end = state.pointee.instructionCount &+ limit

@@ -4,7 +4,7 @@ internal import X86CPU
 
 /// The operands of an instruction that is emitted again with a modrm byte.
 struct Shape {
-    enum Kind { case none, general, byte, vector }
+    enum Kind { case none, general, byte, vector, mmx }
 
     /// modrm.reg; none where it is part of the opcode.
     var reg = Kind.none
@@ -18,6 +18,8 @@ struct Shape {
     var generalV = false
     /// Uses vector registers.
     var isVector = false
+    /// Uses MMX registers.
+    var isMMX: Bool { reg == .mmx || rm == .mmx }
     /// Reports in MXCSR.
     var isFloatingPoint = false
     /// The prefix is part of the opcode.
@@ -33,7 +35,7 @@ struct Shape {
         } else {
             switch raw.map {
             case 0: shape = ofPrimary(raw, decoded.instruction)
-            case 1: shape = ofMap1(raw, decoded) ?? ofVectorMove(raw, decoded.instruction)
+            case 1: shape = ofMap1(raw, decoded) ?? ofMMXMove(raw) ?? ofVectorMove(raw, decoded.instruction)
             case 2: shape = ofMap2(raw, decoded.instruction) ?? ofVectorMove(raw, decoded.instruction)
             default: shape = nil
             }
@@ -147,15 +149,43 @@ struct Shape {
     // MARK: vectors
 
     private static func ofVector(_ raw: RawInstruction, _ vector: VectorDescription) -> Shape? {
-        // What touches MMX registers is left to the interpreter; the conversions do so even from memory.
-        if vector.usesMMX { return nil }
+        // The conversions between MMX and vector registers are left to the interpreter, even from memory.
         let isMMXConversion = raw.map == 1 && [0x2A, 0x2C, 0x2D].contains(raw.opcode)
         if isMMXConversion, !raw.isVEX, raw.repeatPrefix == 0 { return nil }
+        if vector.usesMMX || !raw.isVEX && raw.prefix == 0 && isMMXOpcode(raw) {
+            return Shape(
+                reg: vector.regIsGeneral ? .general : .mmx, rm: vector.rmIsGeneral ? .general : .mmx,
+                bytes: vector.memoryBytes, writesMemory: vector.writesMemory, hasMandatoryPrefix: true)
+        }
         return Shape(
             reg: vector.regIsGeneral ? .general : .vector, rm: vector.rmIsGeneral ? .general : .vector,
             bytes: vector.memoryBytes, writesMemory: vector.writesMemory,
             alignment: vector.isAligned ? 15 : 0,
             isVector: true, isFloatingPoint: vector.isFloatingPoint, hasMandatoryPrefix: true)
+    }
+
+    /// Opcodes that without a prefix are MMX instructions.
+    private static func isMMXOpcode(_ raw: RawInstruction) -> Bool {
+        switch (raw.map, raw.opcode) {
+        case (1, 0x60...0x76), (1, 0xC4), (1, 0xC5), (1, 0xD1...0xFE), (2, 0x00...0x0B), (2, 0x1C...0x1E), (3, 0x0F):
+            true
+        default: false
+        }
+    }
+
+    /// MOVD, MOVQ and MOVNTQ of MMX registers.
+    private static func ofMMXMove(_ raw: RawInstruction) -> Shape? {
+        guard raw.map == 1, raw.prefix == 0, !raw.isVEX else { return nil }
+        switch raw.opcode {
+        case 0x6E, 0x7E:
+            return Shape(
+                reg: .mmx, rm: .general, bytes: raw.isWide ? 8 : 4, writesMemory: raw.opcode == 0x7E,
+                hasMandatoryPrefix: true)
+        case 0x6F, 0x7F, 0xE7:
+            return Shape(
+                reg: .mmx, rm: .mmx, bytes: 8, writesMemory: raw.opcode != 0x6F, hasMandatoryPrefix: true)
+        default: return nil
+        }
     }
 
     /// The moves, which have handlers of their own in the interpreter.

@@ -19,6 +19,7 @@ extension BlockTranslator {
             return emitByInterpreter(index)
         }
         if shape.isVector { prepareVectors(item) }
+        if shape.isMMX { prepareFPU(item) }
         if item.raw.isMemory {
             emitMemoryForm(index, item, shape)
         } else {
@@ -33,6 +34,7 @@ extension BlockTranslator {
         if raw.isVEX {
             let vvvv = shape.generalV ? Host.of(raw.vvvv) ?? 0 : raw.vvvv
             encoding.vex = (vvvv, raw.is256)
+            if !is64, Self.widensGeneral(raw, shape) { encoding.isWide = false }
             encoding.prefix = raw.prefix
         } else {
             // On the stack it stands for a fence, which devices' threads count on.
@@ -43,11 +45,22 @@ extension BlockTranslator {
         return encoding
     }
 
+    /// W chooses the width of general registers, which 32-bit code ignores.
+    private static func widensGeneral(_ raw: RawInstruction, _ shape: Shape) -> Bool {
+        let usesGeneral = shape.reg == .general || shape.rm == .general || shape.generalV
+        switch (raw.map, raw.opcode) {
+        // Conversions, extractions and insertions, from memory or to it; the string comparisons.
+        case (1, 0x2A), (3, 0x14...0x16), (3, 0x20...0x22), (3, 0x60...0x61): return true
+        default: return usesGeneral
+        }
+    }
+
     private mutating func register(
         _ number: UInt8, _ kind: Shape.Kind, _ raw: RawInstruction, scratch: UInt8, loads: Bool = true
     ) -> EmittedRegister {
         switch kind {
         case .none, .vector: return EmittedRegister(number: number)
+        case .mmx: return EmittedRegister(number: number & 7)
         case .byte where raw.rex == 0 && !raw.isVEX && number >= 4:
             return EmittedRegister(number: number)
         case .byte, .general:
@@ -70,6 +83,10 @@ extension BlockTranslator {
         let bytes = reader.pointer(item.offset)
         let first = item.raw.operandStart + item.raw.operandBytes(bytes)
         for index in first..<max(first, item.length) { emitter.byte(bytes[index]) }
+        // A register named by an immediate: of 32-bit code one of eight.
+        if !is64, item.raw.isVEX, item.raw.map == 3, (0x4A...0x4C).contains(item.raw.opcode) {
+            emitter.limitLastByte(to: 0x7F)
+        }
     }
 
     /// The instruction writes all of modrm.reg, and does not look at it.

@@ -158,7 +158,9 @@ struct BlockTranslator {
     /// Whether the processor's mode lets a vector instruction run without a check.
     private func isAllowed(_ raw: RawInstruction, _ decoded: DecodedInstruction) -> Bool {
         if raw.isVEX, raw.map == 1, raw.opcode == 0x77 { return mode.hasAVX }
-        guard let shape = Shape.of(raw, decoded), shape.isVector else { return true }
+        guard let shape = Shape.of(raw, decoded) else { return true }
+        if shape.isMMX { return mode.hasFPU }
+        guard shape.isVector else { return true }
         if shape.isFloatingPoint, !mode.masksVectorTraps { return false }
         return raw.isVEX ? mode.hasAVX : mode.hasSSE
     }

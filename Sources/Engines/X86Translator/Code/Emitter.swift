@@ -73,6 +73,9 @@ struct Emitter {
         cursor += 1
     }
 
+    /// Clears bits of the byte that was written last.
+    func limitLastByte(to mask: UInt8) { (cursor - 1).pointee &= mask }
+
     mutating func bytes(_ values: UInt8...) { for value in values { byte(value) } }
 
     @inline(__always)
