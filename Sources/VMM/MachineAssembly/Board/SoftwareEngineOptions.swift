@@ -37,6 +37,10 @@ struct SoftwareEngineOptions {
             }
             return
         }
+        if accelerator.isLockstep, count > 1 {
+            throw UserError(
+                "lockstep=on runs each instruction twice, which other vCPUs would see", remedy: "give -smp 1")
+        }
         let bytes = Int(accelerator.translationCacheBytes ?? Self.defaultTranslationBytes) / count
         do throws(Errno) {
             if accelerator.isLockstep {
