@@ -68,6 +68,7 @@ let shims: [Target] = [
     shim("CAtomic"),
     shim("CCurl"),
     shim("CArgon2"),
+    shim("CQuickStart"),
     library("CURing", package: "liburing-dev"),
     library("CDeflate", package: "libdeflate-dev"),
     library("CZlib", package: "zlib1g-dev"),
@@ -295,7 +296,7 @@ let modules: [Target] = [
 
 let programs: [Target] = [
     program("roost-vmm", ["MachineAssembly", "MachineSpec", "Diagnostics", "HostSystem"]),
-    program("roost-img", ["DiskImages"], linkedWith: quickStart),
+    program("roost-img", ["DiskImages", "CQuickStart"], linkedWith: quickStart),
     program("roostd", ["DaemonAssembly"]),
     program("roost", ["FriendlyCommand"]),
 ]

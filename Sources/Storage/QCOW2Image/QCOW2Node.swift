@@ -31,6 +31,8 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
     let data: any BlockNode
     /// Changes only with the width of counts, with nothing under way.
     var geometry: Geometry
+    /// The file, where it wants to know of requests: asked once, since a cast for each of them is dear.
+    let events: (any EventNode)?
     let flags: OpenFlags
     let lock = Lock()
     let tracker: RequestTracker
@@ -74,6 +76,7 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
 
     init(_ parts: Parts) throws(BlockError) {
         file = parts.file
+        events = parts.file as? any EventNode
         data = parts.data
         header = parts.header
         geometry = Geometry(parts.header)

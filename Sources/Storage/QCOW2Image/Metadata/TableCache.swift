@@ -11,7 +11,17 @@ final class TableCache {
         var offset: Int64
         var isDirty = false
         var isRecent = true
-        let buffer: AlignedBuffer
+        private let buffer: AlignedBuffer
+        /// The buffer's memory, which lives as long as the slot: without an owner, whose counting would cost a look-up as
+        /// much as the rest of it.
+        let region: ByteRegion
+
+        init(count: Int) {
+            offset = -1
+            buffer = AlignedBuffer(count: count)
+            // Slots are never removed, and the cache outlives what it lends.
+            region = unsafe ByteRegion(unsafe: buffer.region.base, count: count)
+        }
     }
 
     let sliceSize: Int
@@ -59,7 +69,7 @@ final class TableCache {
             return slot
         }
         let slot = isScan ? makeScanRoom() : makeRoom()
-        try file.read(slots[slot].buffer.region, at: start)
+        try file.read(slots[slot].region, at: start)
         slots[slot].offset = start
         slots[slot].isRecent = true
         index[start] = slot
@@ -107,13 +117,13 @@ final class TableCache {
                 return hand
             }
         }
-        slots.append(Slot(offset: -1, buffer: AlignedBuffer(count: sliceSize)))
+        slots.append(Slot(count: sliceSize))
         return slots.count - 1
     }
 
     /// The slice's bytes. Valid until the next `slice(at:)`.
     @inline(__always)
-    func region(_ slot: Int) -> ByteRegion { slots[slot].buffer.region }
+    func region(_ slot: Int) -> ByteRegion { slots[slot].region }
 
     /// Notes that the slice was changed.
     func markDirty(_ slot: Int) {
@@ -174,7 +184,7 @@ final class TableCache {
                 end += 1
             }
             try file.write(
-                dirty[start..<end].map { slots[$0].buffer.region }, at: slots[dirty[start]].offset, flags: [])
+                dirty[start..<end].map { slots[$0].region }, at: slots[dirty[start]].offset, flags: [])
             for slot in dirty[start..<end] { slots[slot].isDirty = false }
             dirtyCount -= end - start
             start = end

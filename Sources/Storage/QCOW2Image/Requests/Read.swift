@@ -59,7 +59,7 @@ extension QCOW2Node {
         }
         if let direct {
             defer { freeList.endRead(token) }
-            file.tell("read_aio")
+            events?.note(event: "read_aio")
             return try data.read(regions, at: direct)
         }
         var position = offset
@@ -86,7 +86,7 @@ extension QCOW2Node {
     ) throws(BlockError) {
         switch extent.kind {
         case .normal:
-            file.tell("read_aio")
+            events?.note(event: "read_aio")
             guard let cipher else { return try data.read(region, at: extent.host) }
             try fetchEncrypted(region, extent.host, at: offset, cipher)
         case .zeroPlain, .zeroAllocated:

@@ -169,7 +169,7 @@ extension QCOW2Node {
 
     /// Writes data to host offsets, enciphered where the image is.
     func store(_ regions: [ByteRegion], host: Int64, guest: Int64) throws(BlockError) {
-        file.tell("write_aio")
+        events?.note(event: "write_aio")
         guard let cipher else {
             if regions.count == 1 { return try data.write(regions[0], at: host, flags: []) }
             return try data.write(regions, at: host, flags: [])
