@@ -27,7 +27,7 @@ import Testing
             keyBytes: 64, mode: .xts, vector: .plain64, sectorSize: 512),
         Variant(
             description: "Argon2i, large sectors",
-            options: "--pbkdf argon2i --pbkdf-memory 1024 --pbkdf-force-iterations 4 --sector-size 4096 --hash sha512",
+            options: "--pbkdf argon2i --pbkdf-memory 1024 --pbkdf-force-iterations 4 --hash sha512",
             keyBytes: 64, mode: .xts, vector: .plain64, sectorSize: 4096),
         Variant(
             description: "PBKDF2, CBC with ESSIV",
@@ -44,7 +44,7 @@ import Testing
         let outcome = run(
             """
             printf '\(Self.passphrase)' > \(secret); printf '\(octal)' > \(keyFile); truncate -s 17M \(path)
-            cryptsetup luksFormat -q --type luks2 --volume-key-file \(keyFile) \(variant.options) \(path) \(secret)
+            cryptsetup luksFormat -q --type luks2 --volume-key-file \(keyFile) --sector-size \(variant.sectorSize) \(variant.options) \(path) \(secret)
             """)
         try #require(outcome.status == 0, "\(outcome.output)")
         let cipher = try SectorCipher(
