@@ -7,6 +7,8 @@ BUILD := .build/release
 .PHONY: build dependencies test-dependencies run test test-debian test-install test-libvirt test-kvm lint format \
 	bench-boot bench-block bench-img bench-machine bench-cpu bench-rpc bench-virtio fuzz-virtio fuzz-cpu stress-cpu \
 	test-lockstep crash-images fuzz-images fuzz-vnc bench-vnc clean
+.PHONY: build run test test-debian test-libvirt test-management test-kvm lint format clean dependencies test-dependencies \
+	bench-block bench-boot bench-cpu bench-img bench-machine bench-rpc bench-virtio fuzz-cpu fuzz-images fuzz-virtio
 
 build: dependencies
 	$(SWIFT) build -c release
@@ -44,6 +46,13 @@ test-install: test-dependencies build
 # A private libvirtd that drives roost-vmm.
 test-libvirt: test-dependencies build
 	Integration/libvirt
+
+# Clients of libvirt against a private roostd; each says what it skips.
+test-management: test-dependencies build
+	Integration/management/virsh
+	Integration/management/virt-install
+	Integration/management/networks
+	Integration/management/tls
 
 # The KVM engine on the /dev/kvm of a Debian guest of QEMU's TCG, which has SVM: needs no KVM here.
 test-kvm: test-dependencies build

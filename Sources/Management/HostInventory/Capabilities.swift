@@ -24,6 +24,8 @@ public struct EmulatorFacts: Sendable {
     public var devices: Set<String>
     /// Whether machines can run on the host's own processor (/dev/kvm).
     public var hasKVM: Bool
+    /// Whether it can give up system calls that machines do not need.
+    public var hasSandbox = false
 
     /// The versioned name of a machine that may be given by its alias; nil when there is no such machine.
     public func canonical(_ name: String) -> String? {

@@ -44,6 +44,8 @@ public struct CommandLineBuilder {
         for device in devices where device.name == "controller" && !isBridge(device) { try add(device) }
         for device in devices where device.name != "controller" { try add(device) }
         addHeadless()
+        // A guest that takes over the emulator becomes nobody else with its help.
+        if emulator.hasSandbox { add("-sandbox", "on,obsolete=deny,elevateprivileges=deny,resourcecontrol=deny") }
         for argument in definition.root[child: "qemu:commandline"]?.all("qemu:arg") ?? [] {
             if let value = argument["value"] { add(value) }
         }
@@ -250,9 +252,10 @@ public struct CommandLineBuilder {
             let name = names[model] ?? model
             // Every machine is given a USB controller; one that nothing sits on is left out where there is none.
             guard model != "none", has(name) else { return }
-            var text = "\(name),id=\(id)"
-            if let port = device[child: "master"]?["startport"] { text += ",masterbus=\(id).0,firstport=\(port)" }
-            add("-device", text + place(device))
+            // A companion is part of the controller whose ports it shares, and has no name of its own.
+            let identity =
+                device[child: "master"].map { ",masterbus=\(id).0,firstport=\($0["startport"] ?? "0")" } ?? ",id=\(id)"
+            add("-device", name + identity + place(device))
         case "sata" where device["index"] != "0" || !isQ35:
             try require("ahci")
             add("-device", "ahci,id=\(id)\(place(device))")

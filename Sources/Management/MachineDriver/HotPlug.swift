@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import JSONCoding
+package import JSONCoding
 internal import ManagementModel
 
 /// Turns the arguments of a device into the commands that add it to a machine that runs, each with the one that takes
 /// it away again.
-struct HotPlug {
+package struct HotPlug {
     /// A command and the one that undoes it.
-    struct Step: Equatable {
-        var command: String
-        var arguments: JSONObject
-        var undo: (command: String, arguments: JSONObject)?
+    package struct Step: Equatable {
+        package var command: String
+        package var arguments: JSONObject
+        package var undo: (command: String, arguments: JSONObject)?
 
-        static func == (left: Step, right: Step) -> Bool {
+        package static func == (left: Step, right: Step) -> Bool {
             left.command == right.command && left.arguments == right.arguments
                 && left.undo?.command == right.undo?.command && left.undo?.arguments == right.undo?.arguments
         }
@@ -20,7 +20,7 @@ struct HotPlug {
 
     /// - Parameter arguments: pairs of an option and its value, as `CommandLineBuilder` makes them.
     /// - Throws: an error for an option that only a start takes.
-    static func steps(_ arguments: [String]) throws -> [Step] {
+    package static func steps(_ arguments: [String]) throws -> [Step] {
         try stride(from: 0, to: arguments.count - arguments.count % 2, by: 2).map { place in
             try step(arguments[place], arguments[place + 1])
         }
@@ -54,7 +54,7 @@ struct HotPlug {
     private static let numbers: Set<String> = ["bootindex", "nr", "lun", "channel", "scsi-id", "num-queues", "index"]
 
     /// `name=value,...`: doubled commas stand for one.
-    static func options(_ text: String, first: String) -> JSONObject {
+    package static func options(_ text: String, first: String) -> JSONObject {
         var parts: [String] = [""]
         var rest = text[...]
         while let unit = rest.popFirst() {

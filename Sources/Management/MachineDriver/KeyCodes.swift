@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Numbers of keys: what clients send, and the scan codes of a PC's keyboard (set 1; those behind 0xe0 have bit 7).
-enum KeyCodes {
+package enum KeyCodes {
     private static let names = [
         "linux", "xt", "atset1", "atset2", "atset3", "os_x", "xt_kbd", "usb", "win32", "qnum",
     ]
@@ -13,7 +13,7 @@ enum KeyCodes {
     private static let scanCodeSets: Set<String> = ["xt", "atset1", "xt_kbd", "qnum"]
 
     /// The scan code of a key; nil for one that the keyboard does not have.
-    static func scanCode(_ code: UInt32, set: UInt32) -> UInt32? {
+    package static func scanCode(_ code: UInt32, set: UInt32) -> UInt32? {
         let name = name(set)
         if scanCodeSets.contains(name) { return code > 0 && code < 256 ? code : nil }
         let linux: UInt32? = name == "linux" ? code : name == "usb" ? linuxOfUSB[code] : nil

@@ -8,9 +8,9 @@ internal import ManagementXML
 internal import XMLTree
 
 /// Sets of the host's processors: maps with a bit for each, and libvirt's text (`0-3,^2,7`).
-enum ProcessorSet {
+package enum ProcessorSet {
     /// The text of a map.
-    static func text(_ map: [UInt8]) -> String {
+    package static func text(_ map: [UInt8]) -> String {
         let numbers = numbers(map)
         var parts: [String] = []
         var place = 0
@@ -31,7 +31,7 @@ enum ProcessorSet {
     private static let limit = 4096
 
     /// The map of a text; nil for one that is none.
-    static func map(_ text: String, length: Int) -> [UInt8]? {
+    package static func map(_ text: String, length: Int) -> [UInt8]? {
         var map = [UInt8](repeating: 0, count: length)
         for part in text.split(separator: ",") {
             let isOff = part.hasPrefix("^")

@@ -24,6 +24,7 @@ public struct PoolFacts: Sendable {
 /// All storage pools and their volumes.
 public final class PoolDriver: @unchecked Sendable {
     private let folder: String
+    private let runtime: String
     private let imageTool: String
     private let events: EventHub
     private let lock = Lock()
@@ -32,12 +33,15 @@ public final class PoolDriver: @unchecked Sendable {
 
     /// - Parameters:
     ///   - folder: of definitions (/etc/libvirt/storage).
+    ///   - runtime: of what a reboot ends (/run/libvirt/storage); nil for a folder below the definitions'.
     ///   - imageTool: the program that makes images.
-    public init(folder: String, imageTool: String, events: EventHub) throws(Errno) {
+    public init(folder: String, runtime: String? = nil, imageTool: String, events: EventHub) throws(Errno) {
         self.folder = folder
+        self.runtime = runtime ?? folder + "/running"
         self.imageTool = imageTool
         self.events = events
         try StateFiles.makeFolder(folder + "/autostart")
+        try StateFiles.makeFolder(self.runtime)
     }
 
     // MARK: Finding
@@ -89,6 +93,7 @@ public final class PoolDriver: @unchecked Sendable {
     // MARK: Definitions
 
     private func definitionPath(_ name: String) -> String { folder + "/" + name + ".xml" }
+    private func statusPath(_ name: String) -> String { runtime + "/" + name + ".xml" }
     private func linkPath(_ name: String) -> String { folder + "/autostart/" + name + ".xml" }
 
     /// Defines a pool, or makes one that is gone when it stops.
@@ -172,7 +177,8 @@ public final class PoolDriver: @unchecked Sendable {
                 pool.isPersistent = true
                 pool.startsWithService = StateFiles.exists(linkPath(name))
                 lock.withLock { pools[pool.uuid] = pool }
-                if pool.startsWithService { try start(pool.uuid, builds: false) }
+                // One that was up is up again, whether or not it starts with the service.
+                if pool.startsWithService || StateFiles.exists(statusPath(name)) { try start(pool.uuid, builds: false) }
             } catch { Console.shared.error("the storage pool '\(name)' is left out: \(error)") }
         }
     }
@@ -190,15 +196,9 @@ public final class PoolDriver: @unchecked Sendable {
 
     private func requireFolder(_ pool: Pool) throws {
         let type = pool.root["type"] ?? "dir"
-        guard type == "dir" || type == "fs" || type == "netfs" else {
+        guard PoolMount.types.contains(type) else {
             throw ManagementError(
                 .operationUnsupported, "pools of type '\(type)' cannot be used on this host", from: .storage)
-        }
-        guard type == "dir" else {
-            throw ManagementError(
-                .operationUnsupported,
-                "pools of type '\(type)' are not mounted by this service; mount the file system and use a pool of type 'dir'",
-                from: .storage)
         }
     }
 
@@ -213,13 +213,21 @@ public final class PoolDriver: @unchecked Sendable {
             throw ManagementError(
                 .systemError, "cannot open directory '\(pool.path)': No such file or directory", from: .storage)
         }
+        try PoolMount.attach(pool)
         lock.withLock { pools[uuid]?.isActive = true }
         try refresh(uuid, reports: false)
+        try wrapping("write the state of pool '\(pool.name)'") { () throws(Errno) in
+            try StateFiles.write(statusPath(pool.name), pool.document(inactive: true))
+        }
         events.emit(.pool(pool.reference, 2, detail: 0))
     }
 
     public func stop(_ uuid: UniqueID) throws {
         let pool = try activePool(uuid)
+        try PoolMount.detach(pool)
+        try wrapping("remove the state of pool '\(pool.name)'") { () throws(Errno) in
+            try StateFiles.remove(statusPath(pool.name))
+        }
         lock.withLock {
             pools[uuid]?.isActive = false
             pools[uuid]?.volumes = [:]

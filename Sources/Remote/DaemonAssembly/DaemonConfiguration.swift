@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import Diagnostics
+package import Diagnostics
 internal import HostSystem
 internal import StateStore
 
 /// What the file libvirtd.conf says, as far as this service knows it: `name = value` a line, with texts in quotes and
 /// lists in brackets.
-struct DaemonConfiguration {
+package struct DaemonConfiguration {
     enum Value: Equatable {
         case number(Int)
         case text(String)
@@ -15,7 +15,7 @@ struct DaemonConfiguration {
 
     private var values: [String: Value] = [:]
     /// Names that mean nothing to this service.
-    private(set) var unknown: [String] = []
+    package private(set) var unknown: [String] = []
 
     private static let known: Set<String> = [
         "listen_tls", "tls_port", "listen_addr", "key_file", "cert_file", "ca_file", "tls_allowed_dn_list",
@@ -34,7 +34,7 @@ struct DaemonConfiguration {
         try self.init(text ?? "", called: path)
     }
 
-    init(_ text: String, called path: String) throws(UserError) {
+    package init(_ text: String, called path: String) throws(UserError) {
         var pending = ""
         for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
             pending += Self.withoutComment(line)
@@ -80,7 +80,7 @@ struct DaemonConfiguration {
         return .list(stride(from: 1, to: parts.count, by: 2).map { String(parts[$0]) })
     }
 
-    func number(_ name: String, in range: ClosedRange<Int>) throws(UserError) -> Int? {
+    package func number(_ name: String, in range: ClosedRange<Int>) throws(UserError) -> Int? {
         guard let value = values[name] else { return nil }
         guard case .number(let number) = value, range.contains(number) else {
             throw UserError("\(name) must be a number from \(range.lowerBound) to \(range.upperBound)")
@@ -88,7 +88,7 @@ struct DaemonConfiguration {
         return number
     }
 
-    func text(_ name: String) throws(UserError) -> String? {
+    package func text(_ name: String) throws(UserError) -> String? {
         switch values[name] {
         case nil: return nil
         case .text(let text): return text
@@ -97,7 +97,7 @@ struct DaemonConfiguration {
         }
     }
 
-    func list(_ name: String) throws(UserError) -> [String] {
+    package func list(_ name: String) throws(UserError) -> [String] {
         switch values[name] {
         case nil: return []
         case .list(let list): return list
@@ -106,7 +106,7 @@ struct DaemonConfiguration {
     }
 
     /// Permission bits of a socket's file, in octal.
-    func permissions(_ name: String) throws(UserError) -> UInt32? {
+    package func permissions(_ name: String) throws(UserError) -> UInt32? {
         guard let text = try text(name) else { return nil }
         guard let bits = UInt32(text, radix: 8), bits <= 0o777 else {
             throw UserError("\(name) must be permissions in octal")

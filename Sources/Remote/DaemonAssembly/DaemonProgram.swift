@@ -92,7 +92,8 @@ public enum DaemonProgram {
                 try networks.bridge(ofNetwork: $0)
             }
             pools = try PoolDriver(
-                folder: options.configuration + "/storage", imageTool: options.imageTool, events: events)
+                folder: options.configuration + "/storage", runtime: options.runtime + "/storage",
+                imageTool: options.imageTool, events: events)
         } catch {
             throw UserError(
                 "cannot make the folders in \(options.state)", because: error,

@@ -15,6 +15,7 @@ enum HostObjectCalls {
         registerSecrets(in: table)
         registerFilters(in: table)
         registerInterfaces(in: table)
+        registerInterfaceChanges(in: table)
         registerDevices(in: table)
         registerAuthentication(in: table)
     }
@@ -126,6 +127,15 @@ enum HostObjectCalls {
         table.answer(Procedures.interfaceGetXMLDesc, .blocking) { _, _, interface, _ in
             try HostInterface.find("named '\(interface.name)'") { $0.name == interface.name }.document
         }
+    }
+
+    /// Changes of the host's own interfaces are its network manager's.
+    private static func registerInterfaceChanges(in table: CallTable<ServiceConnection>) {
+        let refusal = ManagementError(
+            .operationUnsupported, "interfaces of the host are changed by its own network manager", from: .interface)
+        table.answer(Procedures.interfaceChangeBegin) { _, _, _ in throw refusal }
+        table.answer(Procedures.interfaceChangeCommit) { _, _, _ in throw refusal }
+        table.answer(Procedures.interfaceChangeRollback) { _, _, _ in throw refusal }
     }
 
     // MARK: Devices of the host

@@ -42,6 +42,17 @@ enum NodeCalls {
             }
             return (wanted != 0 ? names : [], Int32(names.count))
         }
+        table.answer(Procedures.connectGetSysinfo, .blocking) { client, _, _ in client.core.capabilities.host.identity }
+        table.answer(Procedures.nodeGetMemoryParameters, .blocking) { _, _, count, _ in
+            // Two of them are numbers of 32 bits, the rest of 64.
+            let words = ["shm_pages_to_scan", "shm_sleep_millisecs", "shm_merge_across_nodes"]
+            let list = SharedMemory.figures.map { figure in
+                TypedParameter(
+                    figure.name,
+                    words.contains(figure.name) ? .uint(UInt32(clamping: figure.value)) : .ulong(figure.value))
+            }
+            return (count == 0 ? [] : Array(list.prefix(Int(max(0, count)))), Int32(list.count))
+        }
         table.answer(Procedures.nodeGetFreePages) { _, _, pages, start, count, _ in
             guard start == 0, count > 0 else { return [] }
             return pages.map { $0 == 4 ? freeMemory() / 4096 : 0 }

@@ -52,6 +52,7 @@ enum StorageCalls {
         table.answer(Procedures.connectListDefinedStoragePools) { client, _, limit in
             Array(client.core.pools.all.filter { !$0.isActive }.map(\.reference.name).prefix(Int(max(0, limit))))
         }
+        table.answer(Procedures.connectGetStoragePoolCapabilities) { _, _, _ in PoolCapabilities.document }
         table.answer(Procedures.storagePoolLookupByName) { client, _, name in
             PoolHandle(try client.core.pools.find(named: name))
         }
