@@ -4,11 +4,9 @@
 SWIFT ?= swift
 BUILD := .build/release
 
-.PHONY: build dependencies test-dependencies run test test-debian test-install test-libvirt test-kvm lint format \
-	bench-boot bench-block bench-img bench-machine bench-cpu bench-rpc bench-virtio fuzz-virtio fuzz-cpu stress-cpu \
-	test-lockstep crash-images fuzz-images fuzz-vnc bench-vnc clean
-.PHONY: build run test test-debian test-libvirt test-management test-kvm lint format clean dependencies test-dependencies \
-	bench-block bench-boot bench-cpu bench-img bench-machine bench-rpc bench-virtio fuzz-cpu fuzz-images fuzz-virtio
+.PHONY: build dependencies test-dependencies run test test-debian test-install test-libvirt test-management test-kvm \
+	lint format bench-boot bench-block bench-img bench-machine bench-cpu bench-rpc bench-virtio fuzz-virtio \
+	fuzz-devices fuzz-cpu stress-cpu test-lockstep crash-images fuzz-images fuzz-vnc bench-vnc clean
 
 build: dependencies
 	$(SWIFT) build -c release
@@ -28,6 +26,7 @@ test: test-dependencies build
 	Integration/terminal
 	Integration/debugger
 	Integration/boot-debian
+	Integration/microvm
 	Integration/boot-firmware
 	Integration/migrate
 	Integration/screen
@@ -97,6 +96,11 @@ bench-virtio: build
 # Rubbish in the rings and registers of every virtio device: SEED=n ROUNDS=n.
 fuzz-virtio: build
 	$(BUILD)/fuzz-virtio $(or $(SEED),1) $(ROUNDS)
+
+# Rubbish in every register, port and configuration space of whole machines: SEED=n ROUNDS=n.
+fuzz-devices:
+	$(SWIFT) build -c release --product fuzz-devices
+	SWIFT_BACKTRACE=enable=no $(BUILD)/fuzz-devices $(or $(SEED),1) $(ROUNDS)
 
 # Compares random instructions with the host's processor until stopped or until one differs.
 fuzz-cpu:

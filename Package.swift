@@ -356,6 +356,9 @@ let benchmarks: [Target] = [
             "HostSystem", "HostIO",
         ],
         path: "Fuzz/fuzz-virtio", swiftSettings: strict),
+    .executableTarget(
+        name: "fuzz-devices", dependencies: ["MachineAssembly", "Diagnostics"], path: "Fuzz/fuzz-devices",
+        swiftSettings: strict),
 ]
 
 /// Runs instructions on the host's processor and on the software CPU, for tests and for the fuzz target.
@@ -388,6 +391,7 @@ var testTargets: [Target] = [
     tests("InterruptControllers", ["MachineModel", "CPUInterface", "HostSystem"]),
     tests("PCChipset", ["MachineModel", "GuestMemory", "HostSystem", "CharacterStreams"]),
     tests("HostIO", ["HostSystem"]),
+    tests("MachineAssembly", ["Diagnostics"]),
     tests("MachineRuntime", ["CPUInterface", "MachineModel", "HostIO", "HostSystem"]),
     tests("CharacterStreams", ["HostIO", "HostSystem"]),
     tests("Migration", ["Diagnostics", "GuestMemory", "HostIO", "HostSystem", "StateCoding"]),

@@ -31,7 +31,7 @@ let messages: [[UInt8]] = [
     [251, 0, 3, 0, 2, 0, 1, 0] + [UInt8](repeating: 0, count: 16), [250, 0, 1, 2],
 ]
 
-func damaged(_ bytes: [UInt8]) -> [UInt8] {
+@MainActor func damaged(_ bytes: [UInt8]) -> [UInt8] {
     var bytes = bytes
     for _ in 0..<Int.random(in: 0...3, using: &numbers) where !bytes.isEmpty {
         let place = Int.random(in: 0..<bytes.count, using: &numbers)
@@ -45,7 +45,7 @@ func damaged(_ bytes: [UInt8]) -> [UInt8] {
     return bytes
 }
 
-func converse(_ outcome: VNCHandshake.Outcome) {
+@MainActor func converse(_ outcome: VNCHandshake.Outcome) {
     var state = ClientState(image: DisplayImage(width: 100, height: 61), isLocal: Bool.random(using: &numbers))
     let encoder = UpdateEncoder()
     while let message = try? ClientMessage(from: outcome.reader) {

@@ -41,7 +41,7 @@ import Testing
 
     @Test func propertiesOfTheIdentity() throws {
         var model = try CPUModel(
-            named: "qemu64", changes: [("migratable", false), ("kvm", false)], capabilities: capabilities)
+            named: "qemu64", changes: [("kvm", false), ("pmu", false)], capabilities: capabilities)
         for (name, value) in [
             ("vendor", "GenuineIntel"), ("family", "6"), ("model", "0x2A"), ("stepping", "7"), ("level", "10"),
             ("model-id", "A model"), ("phys-bits", "36"),
@@ -57,6 +57,34 @@ import Testing
         ] {
             #expect(throws: CPUModelError.self) { try model.set(property: name, to: value) }
         }
+    }
+
+    @Test func switchesThatAreNoFeatures() throws {
+        var offered = capabilities
+        offered.features.insert(try #require(ProcessorFeature.named("invtsc")))
+        offered.hostPhysicalAddressBits = 46
+        let state = CPUIDState(identifier: 0)
+        func model(_ name: String, _ changes: [(String, Bool)]) throws -> CPUModel {
+            try CPUModel(named: name, changes: changes.map { (feature: $0.0, isOn: $0.1) }, capabilities: offered)
+        }
+        // What ties a guest to its host is left out of models that may move, unless it is asked for by name.
+        #expect(try !model("max", [("migratable", true)]).has("invtsc"))
+        #expect(try model("max", [("migratable", false)]).has("invtsc"))
+        #expect(try model("max", [("migratable", true), ("invtsc", true)]).has("invtsc"))
+        #expect(throws: CPUModelError(description: "Property 'qemu64-x86_64-cpu.migratable' not found")) {
+            _ = try model("qemu64", [("migratable", false)])
+        }
+        // The engine's signature goes, and another engine's switch does nothing.
+        let hidden = try model("max", [("tcg-cpuid", false)])
+        #expect(hidden.leaf(function: 0x4000_0000, index: 0, state: state) == CPUIDResult())
+        #expect(hidden.has("hypervisor") && !hidden.table(state: state).contains { $0.function >> 28 == 4 })
+        #expect(try model("max", [("kvm", false)]).leaf(function: 0x4000_0000, index: 0, state: state).ebx != 0)
+        #expect(try model("max", [("host-phys-bits", true)]).physicalAddressBits == 46)
+        #expect(try model("max", [("host-phys-bits", false)]).physicalAddressBits == 40)
+        var limited = try model("max", [("host-phys-bits", true)])
+        try limited.set(property: "host-phys-bits-limit", to: "42")
+        #expect(limited.physicalAddressBits == 42)
+        #expect(throws: CPUModelError.self) { _ = try model("max", [("pmu", true)]) }
     }
 
     @Test func aliasesNameTheSameFeature() {

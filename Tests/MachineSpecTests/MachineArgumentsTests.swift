@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CommandLineKit
+import Diagnostics
 import JSONCoding
 import MachineSpec
 import Testing
@@ -34,6 +35,15 @@ import Testing
         #expect(serial.monitors.isEmpty && serial.characterDevices[0].backend == .stdio(signals: true))
         let monitor = try spec("-serial null -nographic")
         #expect(monitor.monitors.map(\.characterDevice) == ["compat_monitor0"])
+    }
+
+    @Test func aCardAndABackEndOfNetAreOneNic() throws {
+        let machine = try spec("-net nic,model=virtio,macaddr=52:54:00:aa:bb:cc -net user,hostfwd=tcp::2222-:22")
+        #expect(machine.networks.count == 1 && machine.devices.last?.typeName == "virtio-net-pci")
+        guard case .virtioNetwork(_, let card)? = machine.devices.last?.model else { throw UserError("no card") }
+        #expect(card.address == [0x52, 0x54, 0, 0xAA, 0xBB, 0xCC] && card.network == machine.networks[0].identifier)
+        let alone = try spec("-net nic")
+        #expect(alone.networks.isEmpty && alone.devices.last?.typeName == "virtio-net-pci")
     }
 
     @Test(arguments: ["-nic none", "-net none", "-device virtio-net-pci", "-netdev user,id=n"])

@@ -83,6 +83,8 @@ import Testing
         "-vga cirrus", "-vnc 1", "-display gtk", "-usb", "-icount 1",
         "-sandbox on,spawn=maybe", "-M q35,max-ram-below-4g=5G", "-smbios type=4,max-speed=fast",
         "-smbios type=0,release=1", "-M q35,usb=on", "-M pc,nvdimm=on", "-m 1G,slots=2,maxmem=4G", "-net user",
+        "-net nic -net nic -net user", "-net nic -net user -net tap", "-net nic,model=e1001", "-net nic,netdev=x",
+        "-seed 1", "-option-rom x", "-preconfig",
         "-nic user,model=rtl8139", "-device rtl8139", "-device virtio-blk-pci,drive=x,scsi=on",
         "-device virtio-rng-pci,packed=on", "-netdev tap,id=t,vhost=on", "-netdev bridge,id=b",
         "-drive file=x,index=1,bus=0",

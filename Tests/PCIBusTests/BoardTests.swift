@@ -45,6 +45,20 @@ private func makeVirtio(ports: UInt64) -> PCIDevice {
         #expect(board.read(bridgePlace, 0x40) == 1)
     }
 
+    @Test func theSMBusControllersRegistersFollowItsBaseAddress() throws {
+        let place = PCIAddress(packed: 0xFB)
+        _ = try ICH9SystemManagementBus(bus: board.bus, registers: ScratchWindow())
+        #expect(board.read(place, 0) == 0x2930_8086)
+        #expect(board.read(place, 8) >> 8 == 0x0C_0500)
+        board.write(place, 0x20, 0xFFFF_FFFF)
+        #expect(board.read(place, 0x20) == 0xFFFF_FFC1)
+        board.write(place, 0x20, 0x701)
+        #expect(board.ports.read(0x705, size: 1) == 0xFF)
+        board.write(place, 0x04, 1, size: 2)
+        board.ports.write(0x705, size: 1, value: 0x5A)
+        #expect(board.ports.read(0x705, size: 1) == 0x5A)
+    }
+
     @Test func windowOfConfigurationSpaceMoves() {
         #expect(board.memory.read(0xB000_0000, size: 4) == 0xFFFF_FFFF)
         host.enableECAM()

@@ -156,7 +156,9 @@ public struct FirmwareTablePlacement: Sendable {
     /// Puts the tables into the segment below 1 MiB, read-only or not.
     /// - Throws: there is no memory.
     /// - Precondition: they fit in 64 KiB, as the tables of up to some 900 processors do.
-    public init(acpi: ACPITables?, smbios: SMBIOSTables?, into memory: GuestMemory) throws(GuestMemoryError) {
+    public init(
+        acpi: ACPITables?, smbios: SMBIOSTables?, processors: MultiprocessorTable? = nil, into memory: GuestMemory
+    ) throws(GuestMemoryError) {
         var next = Self.start
         if let acpi {
             let pointerAddress = next
@@ -175,6 +177,12 @@ public struct FirmwareTablePlacement: Sendable {
             try memory.write(smbios.linkedAnchor(structuresAt: structuresAddress), at: anchorAddress, force: true)
             try memory.write(smbios.structures, at: structuresAddress, force: true)
             next = structuresAddress + UInt64(smbios.structures.count)
+        }
+        if let processors {
+            let place = Self.align(next, Self.anchorAlignment)
+            let bytes = processors.bytes(at: place)
+            try memory.write(bytes, at: place, force: true)
+            next = place + UInt64(bytes.count)
         }
         precondition(next <= Self.end, "the firmware tables do not fit below 1 MiB")
     }

@@ -87,6 +87,8 @@ public struct MachineDescription: Sendable {
     public var ioAPICIdentifier: UInt8 = 0
     /// nil on microvm.
     public var fixedHardware: FixedHardware?
+    /// The port of an ACPI timer on a machine without fixed hardware.
+    public var timerPort: UInt16?
     /// Only on machines without fixed hardware.
     public var eventDevice: GenericEventDevice?
     /// The port of the reset control register, and what makes it reset.
@@ -95,8 +97,10 @@ public struct MachineDescription: Sendable {
     public var hasHPET = true
     public var hasKeyboardController = true
     public var hasRealTimeClock = true
-    /// The 8259s and the 8254.
-    public var hasLegacyTimerAndInterrupts = true
+    /// The 8259s.
+    public var hasInterruptControllers = true
+    /// The 8254.
+    public var hasIntervalTimer = true
     public var hasVGA = false
     /// First port of fw_cfg.
     public var firmwareConfigPort: UInt16?
@@ -136,7 +140,6 @@ public struct MachineDescription: Sendable {
             eventDevice = GenericEventDevice()
             hasHPET = false
             hasKeyboardController = false
-            hasLegacyTimerAndInterrupts = false
             hasPCI = false
         }
     }

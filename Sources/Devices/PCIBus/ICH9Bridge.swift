@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Diagnostics
 public import MachineModel
 
 /// The LPC bridge of q35 (Intel I/O Controller Hub 9 datasheet, 13.1): 8086:2918 at 1f.0.
@@ -114,8 +115,15 @@ public final class ICH9Bridge: PCIDevice, PCIInterruptRouter, @unchecked Sendabl
 
     public override func writeConfig(offset: Int, size: Int, value: UInt32) {
         super.writeConfig(offset: offset, size: size, value: value)
+        let selected = config.get(Register.acpiControl, as: UInt8.self) & 7
+        if offset == Register.acpiControl, Self.reservedSelections.contains(selected) {
+            Log.shared.write(.guestErrors, "ICH9 LPC: SCI IRQ SEL #\(selected) is reserved")
+        }
         update()
     }
+
+    /// Values of the SCI's interrupt select that name none.
+    private static let reservedSelections: Set<UInt8> = [3, 6, 7]
 
     /// The root complex registers, for saving; a state of another size changes nothing. The machine lock is held.
     public var rootComplexState: [UInt8] {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Diagnostics
 internal import MachineModel
 
 /// The memory controller hub of q35 (Intel 82G33/82Q35 datasheet, chapter 5): 8086:29C0 at 00.0.
@@ -61,6 +62,7 @@ public final class Q35HostBridge: PCIDevice, @unchecked Sendable {
         let lengths: [UInt64] = [256 << 20, 128 << 20, 64 << 20]
         let choice = Int(register >> 1 & 3)
         guard register & Register.enable != 0, choice < lengths.count else {
+            if register & Register.enable != 0 { Log.shared.write(.guestErrors, "Q35: Reserved PCIEXBAR LENGTH") }
             window.move(to: nil, in: bus?.memory, window: registers, count: 0, name: "pcie-mmcfg-mmio")
             return
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Diagnostics
 public import GuestMemory
 public import MachineModel
 
@@ -62,7 +63,10 @@ public final class VirtioMMIODevice: Device, RegisterWindow, VirtioInterrupts, @
             return core.readDeviceConfig(offset: place - Self.configOffset, size: size)
         }
         // Section 4.2.2.2: control registers are read and written as aligned words.
-        guard size == 4 else { return 0 }
+        guard size == 4 else {
+            complain("read: wrong size access to register!")
+            return 0
+        }
         switch place {
         case Register.magic: return Self.magic
         case Register.version: return isLegacy ? 1 : 2
@@ -77,8 +81,24 @@ public final class VirtioMMIODevice: Device, RegisterWindow, VirtioInterrupts, @
         case Register.interruptStatus: return UInt64(core.interruptStatus)
         case Register.status: return UInt64(core.status)
         case Register.generation where !isLegacy: return UInt64(core.generation)
-        default: return 0
+        default:
+            complain("read: bad register offset (0x\(String(place, radix: 16)))")
+            return 0
         }
+    }
+
+    /// `-d guest_errors`.
+    private func complain(_ what: @autoclosure () -> String) {
+        Log.shared.write(.guestErrors, "virtio_mmio_\(what())")
+    }
+
+    private func complainOfWrite(_ place: Int) {
+        let readable = [
+            Register.magic, Register.version, Register.device, Register.vendor, Register.deviceFeatures,
+            Register.queueMaximum, Register.interruptStatus, Register.generation,
+        ]
+        let what = readable.contains(place) ? "write to read-only register" : "bad register offset"
+        complain("write: \(what) (0x\(String(place, radix: 16)))")
     }
 
     public func write(offset: UInt64, size: Int, value: UInt64) {
@@ -86,7 +106,7 @@ public final class VirtioMMIODevice: Device, RegisterWindow, VirtioInterrupts, @
         if place >= Self.configOffset {
             return core.writeDeviceConfig(offset: place - Self.configOffset, size: size, value: value)
         }
-        guard size == 4 else { return }
+        guard size == 4 else { return complain("write: wrong size access to register!") }
         let word = UInt32(truncatingIfNeeded: value)
         switch place {
         case Register.deviceFeaturesSelect: deviceFeatureSelect = word
@@ -114,7 +134,7 @@ public final class VirtioMMIODevice: Device, RegisterWindow, VirtioInterrupts, @
         case Register.queueAlign:
             if word.nonzeroBitCount == 1, word >= 4 { queueAlignment = word }
         case Register.queuePage: core.setLegacyBase(word &* guestPageSize, alignment: queueAlignment)
-        default: break
+        default: complainOfWrite(place)
         }
     }
 
@@ -130,8 +150,9 @@ public final class VirtioMMIODevice: Device, RegisterWindow, VirtioInterrupts, @
             (Register.used, .used),
         ]
         for (register, field) in fields where place == register || place == register + 4 {
-            core.setLayout(field, word, isHigh: place != register)
+            return core.setLayout(field, word, isHigh: place != register)
         }
+        complainOfWrite(place)
     }
 
     // MARK: VirtioInterrupts

@@ -107,6 +107,11 @@ public final class SoftCPU: @unchecked Sendable {
     /// The delivery of an exception under translated code shut the processor down.
     var hasShutDown = false
     var stored = StoredRegisters()
+    /// Called now and then while the guest reads the time-stamp counter, as one does that waits for a timer: the machine's
+    /// timers may be late. On the processor's thread, without locks; set before it runs.
+    public var lookAfterTimers: () -> Void = {}
+    /// The host's counter at the next such call.
+    var nextTimerLook: UInt64 = 0
     /// Whether the guest works or mostly halts.
     var idleness = Idleness()
     /// After RESET or INIT, on an application processor.

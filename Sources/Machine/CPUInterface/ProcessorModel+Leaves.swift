@@ -160,7 +160,7 @@ extension CPUModel {
     }
 
     private func hypervisorLeaf(_ function: UInt32) -> CPUIDResult {
-        guard has("hypervisor") else { return CPUIDResult() }
+        guard has("hypervisor"), !capabilities.hypervisor.isEmpty else { return CPUIDResult() }
         switch function - Self.firstHypervisorLeaf {
         case 0:
             let words = Self.words(capabilities.hypervisor)
@@ -217,7 +217,9 @@ extension CPUModel {
         var rows: [(function: UInt32, index: UInt32?, result: CPUIDResult)] = []
         let basic = (0...highestLeaf).map { $0 }
         let extended = (Self.firstExtendedLeaf...highestExtendedLeaf).map { $0 }
-        let hypervisor = has("hypervisor") ? [Self.firstHypervisorLeaf, Self.firstHypervisorLeaf + 1] : []
+        let hypervisor =
+            has("hypervisor") && !capabilities.hypervisor.isEmpty
+            ? [Self.firstHypervisorLeaf, Self.firstHypervisorLeaf + 1] : []
         for function in basic + hypervisor + extended {
             let indices: [UInt32?]
             switch function {

@@ -42,9 +42,39 @@ extension CPUModel.Definition {
 }
 
 extension CPUModel {
-    /// Properties of `-cpu` that are neither features nor numbers of the identity, and change nothing for a guest of this
-    /// machine: what they choose among comes out the same.
-    static let neutralProperties: Set<String> = ["migratable", "host-phys-bits", "kvm", "pmu"]
+    /// Features that tie a guest to its host: `migratable=on` leaves them out of `max` and `host`.
+    static let unmigratableFeatures = ["invtsc"]
+    /// Switches of `-cpu` that are not features.
+    public static let switches: Set<String> = ["migratable", "host-phys-bits", "kvm", "tcg-cpuid", "pmu"]
+    /// The width of addresses without `host-phys-bits`.
+    private static let usualAddressBits = 40
+
+    /// Whether a name with on or off behind it is a feature, or at least no switch.
+    public static func isFeature(_ name: String) -> Bool { !switches.contains(name) }
+
+    /// One switch.
+    /// - Throws: a model that does not have it, or a value that cannot be had.
+    static func apply(
+        _ name: String, _ isOn: Bool, of definition: Definition, to capabilities: inout Capabilities
+    ) throws(CPUModelError) {
+        switch name {
+        case "migratable":
+            guard definition.features == nil else {
+                throw CPUModelError(description: "Property '\(definition.name)-x86_64-cpu.migratable' not found")
+            }
+        case "host-phys-bits":
+            capabilities.physicalAddressBits = isOn ? capabilities.hostPhysicalAddressBits : usualAddressBits
+        case "kvm", "tcg-cpuid":
+            // Each hides its own engine, and says nothing of the other.
+            let isOwn = capabilities.hypervisor.hasPrefix(name == "kvm" ? "KVM" : "TCG")
+            if isOwn, !isOn { capabilities.hypervisor = "" }
+        default:
+            guard !isOn else {
+                throw CPUModelError(
+                    description: "-cpu property 'pmu': there are no performance counters; leave it out")
+            }
+        }
+    }
 
     /// Changes what the model says of itself: vendor, family, model, stepping, level, xlevel, model-id, phys-bits.
     /// - Throws: a property or value that there is not.
@@ -82,6 +112,10 @@ extension CPUModel {
             let value = Int(try number(52))
             guard value == 0 || value >= 32 else { throw invalid("0 or from 32 to 52") }
             if value != 0 { capabilities.physicalAddressBits = value }
+        case "host-phys-bits-limit":
+            let value = Int(try number(52))
+            guard value == 0 || value >= 32 else { throw invalid("0 or from 32 to 52") }
+            if value != 0 { capabilities.physicalAddressBits = min(capabilities.physicalAddressBits, value) }
         default:
             throw CPUModelError(description: "-cpu property '\(name)' is not supported; leave it out")
         }

@@ -63,6 +63,8 @@ public struct CPUModel: Sendable {
         public var features: FeatureSet
         /// Width of guest-physical addresses, 32...52.
         public var physicalAddressBits: Int
+        /// The width of the host's own physical addresses, for `host-phys-bits=on`.
+        public var hostPhysicalAddressBits: Int
         /// The host's identity, for `host`.
         public var hostVendor: String, hostBrand: String
         public var hostSignature: Signature
@@ -82,10 +84,11 @@ public struct CPUModel: Sendable {
         public init(
             features: FeatureSet, physicalAddressBits: Int, hostVendor: String, hostBrand: String,
             hostSignature: Signature, hypervisor: String, hypervisorFeatures: UInt32 = 0,
-            stateComponents: [(bit: Int, offset: UInt32, size: UInt32)] = []
+            stateComponents: [(bit: Int, offset: UInt32, size: UInt32)] = [], hostPhysicalAddressBits: Int? = nil
         ) {
             self.features = features
             self.physicalAddressBits = physicalAddressBits
+            self.hostPhysicalAddressBits = hostPhysicalAddressBits ?? physicalAddressBits
             self.hostVendor = hostVendor
             self.hostBrand = hostBrand
             self.hostSignature = hostSignature
@@ -159,10 +162,18 @@ public struct CPUModel: Sendable {
         }
         let isHost = definition.name == "host" || (definition.name == "max" && capabilities.presentsHost)
         var wanted = definition.features ?? capabilities.features
+        if definition.features == nil,
+            changes.last(where: { $0.feature == "migratable" })?.isOn ?? capabilities.presentsHost
+        {
+            for name in Self.unmigratableFeatures { wanted.remove(ProcessorFeature.named(name)!) }
+        }
         if definition.name != "base" { wanted.insert(ProcessorFeature.named("hypervisor")!) }
         var asked = FeatureSet()
-        for change in changes {
-            if Self.neutralProperties.contains(change.feature) { continue }
+        var capabilities = capabilities
+        for change in changes where !Self.isFeature(change.feature) {
+            try Self.apply(change.feature, change.isOn, of: definition, to: &capabilities)
+        }
+        for change in changes where Self.isFeature(change.feature) {
             guard let feature = ProcessorFeature.named(change.feature) else {
                 throw CPUModelError(description: "Property '\(name)-x86_64-cpu.\(change.feature)' not found")
             }

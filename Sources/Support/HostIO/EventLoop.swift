@@ -100,6 +100,9 @@ public final class EventLoop: @unchecked Sendable {
     /// A timer on the host's monotonic clock, not armed. `handler` runs on the loop's thread.
     public func makeTimer(_ handler: @escaping () -> Void) -> LoopTimer { timers.makeTimer(handler) }
 
+    /// When the next timer is due, in nanoseconds of `monotonicNanoseconds()`; all ones without any. Callable on any thread.
+    public var nextDeadline: UInt64 { timers.earliest }
+
     /// Handles events until `stop`.
     public func run() {
         while true {

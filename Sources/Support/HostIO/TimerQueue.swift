@@ -61,6 +61,9 @@ final class TimerQueue: @unchecked Sendable {
         }
     }
 
+    /// The earliest deadline; all ones where no timer is armed.
+    var earliest: UInt64 { lock.withLock { armed.lazy.compactMap(\.deadline).min() ?? .max } }
+
     /// Calls the handlers of all due timers; on the loop's thread.
     func fire() {
         var count: UInt64 = 0

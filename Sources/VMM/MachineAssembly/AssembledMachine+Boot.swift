@@ -17,23 +17,43 @@ extension AssembledMachine {
         let map = MemoryMapEntry.standardPC(
             lowMemoryEnd: layout.low, highMemoryCount: layout.high, reserved: board.reservedRanges)
         let request = BootRequest(
-            kernel: kernel, initrd: spec.boot.initrd, commandLine: spec.boot.commandLine ?? "", memoryMap: map)
+            kernel: kernel, initrd: spec.boot.initrd, commandLine: kernelCommandLine(board), memoryMap: map)
         let hasACPI = spec.board.acpi.resolved(true)
         return DirectBoot(
             request: request, acpi: hasACPI ? ACPITables(description(board)) : nil,
             smbios: smbios(board, forFirmware: false),
+            processors: !hasACPI && board.transports != nil ? MultiprocessorTable(description(board)) : nil,
             memory: guestMemory)
     }
 
-    private var kind: MachineDescription.Board { spec.board.kind == .q35 ? .q35 : .pc }
+    /// Without ACPI, the command line is what tells a kernel of a microvm's devices.
+    private func kernelCommandLine(_ board: PCBoard) -> String {
+        let line = spec.boot.commandLine ?? ""
+        guard let transports = board.transports, !spec.board.acpi.resolved(true), spec.board.autoKernelCommandLine
+        else { return line }
+        return line + transports.kernelWords
+    }
+
+    private var kind: MachineDescription.Board {
+        switch spec.board.kind {
+        case .q35: .q35
+        case .microvm: .microvm
+        case .pc, .none: .pc
+        }
+    }
 
     func description(_ board: PCBoard) -> MachineDescription {
         var machine = MachineDescription(
             board: kind, processors: (0..<spec.topology.count).map { UInt32($0) },
             lowMemoryEnd: board.options.memory.low, highMemoryEnd: board.options.memory.highEnd)
         machine.hasVGA = spec.devices.contains { if case .pc(.vga) = $0.model { true } else { false } }
-        machine.hasHPET = spec.board.hpet
-        machine.hasKeyboardController = spec.board.i8042
+        machine.hasHPET = board.options.hasHPET
+        machine.hasKeyboardController = board.options.hasKeyboardController
+        machine.hasRealTimeClock = board.options.hasRealTimeClock
+        machine.hasIntervalTimer = board.options.hasIntervalTimer
+        machine.hasInterruptControllers = spec.board.pic.resolved(true)
+        machine.timerPort = board.timerPort
+        machine.virtioDevices = board.transports?.descriptions ?? []
         machine.firmwareConfigPort = 0x510
         machine.serialPorts = serialPlaces.map {
             MachineDescription.SerialPort(port: $0.port, interrupt: UInt8($0.interrupt))

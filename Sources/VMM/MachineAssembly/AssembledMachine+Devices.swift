@@ -114,6 +114,10 @@ extension AssembledMachine {
     }
 
     func add(_ function: PCIDevice, _ device: DeviceSpec, _ board: PCBoard) throws(UserError) {
+        guard board.transports == nil else {
+            throw UserError(
+                "No 'PCI' bus found for device '\(device.typeName)'", remedy: "a microvm has virtio-mmio devices")
+        }
         function.identifier = device.identifier
         function.isMultifunction = device.placement.isMultifunction
         let place = device.placement.slot.flatMap { PCIAddress(slot: $0, function: device.placement.function) }
@@ -137,7 +141,14 @@ extension AssembledMachine {
         _ model: any VirtioDevice, _ transport: VirtioTransportSpec, _ device: DeviceSpec, _ board: PCBoard
     ) throws(UserError) {
         guard transport.bus == .pci else {
-            throw UserError("No 'virtio-bus' bus found for device '\(device.typeName)'")
+            guard let transports = board.transports else {
+                throw UserError(
+                    "No 'virtio-bus' bus found for device '\(device.typeName)'",
+                    remedy: "use its -pci sibling, or -M microvm")
+            }
+            return try transports.add(
+                model, bus: device.placement.bus, isLegacy: spec.board.hasLegacyTransports, memory: guestMemory,
+                executor: executor)
         }
         if transport.packedRings { throw UserError("packed=on is not supported yet", remedy: "leave it out") }
         if transport.accessPlatform { throw UserError("iommu_platform=on is not supported", remedy: "leave it out") }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import BootLoading
+internal import CommandLineKit
 internal import CPUInterface
 internal import Diagnostics
 internal import GuestMemory
 internal import Glibc
 internal import HostSystem
 internal import KVMEngine
+internal import MachineRuntime
 internal import MachineSpec
 internal import X86CPU
 
@@ -68,7 +70,24 @@ extension AssembledMachine {
         }
     }
 
+    /// Offers the nearest name for one that there is not.
+    private func checkProcessorNames() throws(UserError) {
+        let models = CPUModel.definitions.map(\.name), name = spec.processor.model
+        guard models.contains(name) else {
+            let near = Suggestion.nearest(to: name, among: models).map { "did you mean '\($0)'?" }
+            throw UserError("unable to find CPU model '\(name)'", remedy: near ?? "see '-cpu help'")
+        }
+        for feature in spec.processor.features.map(\.name)
+        where CPUModel.isFeature(feature) && ProcessorFeature.named(feature) == nil {
+            let near = Suggestion.nearest(to: feature, among: ProcessorFeature.all.map(\.name) + CPUModel.switches)
+            throw UserError(
+                "Property '\(name)-x86_64-cpu.\(feature)' not found",
+                remedy: near.map { "did you mean '\($0)'?" } ?? "see '-cpu help'")
+        }
+    }
+
     private func makeModel(_ capabilities: CPUModel.Capabilities, engineName: String) throws(UserError) -> CPUModel {
+        try checkProcessorNames()
         do throws(CPUModelError) {
             var model = try CPUModel(
                 named: spec.processor.model, changes: spec.processor.features.map { ($0.name, $0.isOn) },
@@ -106,7 +125,8 @@ extension AssembledMachine {
         } catch { throw UserError("cannot make the software CPU", because: error) }
         return try SoftwareEngine(
             count: spec.topology.count, environment: environment, machineLock: lock, clock: clock,
-            options: try SoftwareEngineOptions(spec, accelerator, messages: messages))
+            options: try SoftwareEngineOptions(spec, accelerator, messages: messages),
+            lookAfterTimers: { [clock] in clock.runOverdue() })
     }
 
     private func makeHardwareEngine(_ system: KVMSystem, _ memory: GuestMemory) throws(UserError) -> any BoardEngine {
@@ -115,6 +135,11 @@ extension AssembledMachine {
             throw UserError(
                 "kernel-irqchip=\(chip.rawValue) is not supported with KVM",
                 remedy: "leave it out: the kernel's interrupt controllers are used")
+        }
+        if spec.board.pic == .off, spec.board.kind != .microvm {
+            throw UserError(
+                "pic=off is not supported with KVM", because: "its interrupt controllers in the kernel have one",
+                remedy: "leave it out")
         }
         acceleratorName = "kvm"
         let offered: [CPUIDEntry]

@@ -48,7 +48,6 @@ final class AssembledMachine: @unchecked Sendable {
     var characters = CharacterParts()
     var storage: StorageParts
     var networks: NetworkParts
-    var virtioMMIO: [VirtioMMIODevice] = []
     var pciDevices: [PCIDevice] = []
     var serialPorts: [UART16550] = []
     var networkCards: [NetworkCard] = []
@@ -186,13 +185,24 @@ final class AssembledMachine: @unchecked Sendable {
             lock.withLock { for drive in self.drives { drive.drive.medium.resumeStopped() } }
         }
         runner.beforeReset = { [unowned self] in logProcessors() }
-        guard Log.shared.isEnabled(.unimplemented) else { return }
+        logUnassignedAccesses()
+    }
+
+    /// `-d unimp`, and `-d guest_errors` for memory: of ports, systems try many.
+    private func logUnassignedAccesses() {
+        let showsErrors = Log.shared.isEnabled(.guestErrors)
+        guard showsErrors || Log.shared.isEnabled(.unimplemented) else { return }
         for (space, name) in [(portSpace, "port"), (space, "address")] {
+            let isMemory = space === self.space
             space.unassignedAccess = { address, size, isWrite in
+                let action = isWrite ? "write" : "read", place = "0x\(String(address, radix: 16, uppercase: true))"
+                if isMemory, showsErrors {
+                    Log.shared.write(
+                        .guestErrors,
+                        "Invalid \(action) at addr \(place), size \(size), region '(null)', reason: rejected")
+                }
                 Log.shared.write(
-                    .unimplemented,
-                    "\(isWrite ? "write" : "read") of \(size) bytes where nothing is: "
-                        + "\(name) 0x\(String(address, radix: 16))")
+                    .unimplemented, "\(action) of \(size) bytes where nothing is: \(name) \(place)")
             }
         }
     }
@@ -212,8 +222,8 @@ final class AssembledMachine: @unchecked Sendable {
 
     private func build() throws(UserError) {
         let kind = spec.board.kind
-        guard kind == .pc || kind == .q35 else {
-            throw UserError("-machine \(spec.board.name) is not built yet", remedy: "use -machine q35 or pc")
+        if spec.board.pcie == .on {
+            throw UserError("pcie=on is not supported", remedy: "leave it out: devices are virtio-mmio, or use -M q35")
         }
         let layout = BoardMemory(kind: kind, size: spec.memory.bytes, limit: spec.board.maximumLowMemory)
         let parts = try MemoryParts(spec)
@@ -225,7 +235,7 @@ final class AssembledMachine: @unchecked Sendable {
         let chips = try FlashParts(spec, storage: storage, memory: guestMemory) { [messages] in messages.warning($0) }
         if !chips.chips.isEmpty { flash = chips }
         if flash == nil, spec.boot.kernel == nil || spec.boot.bios != nil {
-            let image = try FirmwareImage(name: spec.boot.bios, files: firmwareFiles)
+            let image = try FirmwareImage(name: spec.boot.bios, board: spec.board, files: firmwareFiles)
             try image.add(to: guestMemory)
             firmware = image
         }
@@ -234,16 +244,10 @@ final class AssembledMachine: @unchecked Sendable {
         self.requests = requests
         let engine = try makeEngine(memory: guestMemory)
         self.engine = engine
-        engine.map(ports: portSpace, devices: space)
+        engine.map(ports: portSpace, devices: space, hasPIC: spec.board.pic.resolved(true))
         for processor in engine.processors { runner.add(processor: processor) }
-        var options = PCBoard.Options(kind: kind, memory: layout)
-        options.bootOrder = Self.bootDevices(spec.boot.once ?? spec.boot.order)
-        options.hasHPET = spec.board.hpet
-        options.hasKeyboardController = spec.board.i8042
-        options.processorCount = spec.topology.count
-        options.clockOffset = spec.clock.base == .localTime ? hostTimeZoneOffset() : 0
         let board = try PCBoard(
-            options, engine: engine, ports: portSpace, space: space, memory: guestMemory, clock: clock,
+            boardOptions(layout), engine: engine, ports: portSpace, space: space, memory: guestMemory, clock: clock,
             requests: requests)
         self.board = board
         for chip in flash?.chips ?? [] { chip.map(in: space) }
@@ -256,9 +260,27 @@ final class AssembledMachine: @unchecked Sendable {
         try boot?.prepare()
     }
 
+    private func boardOptions(_ memory: BoardMemory) -> PCBoard.Options {
+        var options = PCBoard.Options(kind: spec.board.kind, memory: memory)
+        let isMicroVM = spec.board.kind == .microvm
+        options.bootOrder = Self.bootDevices(spec.boot.once ?? spec.boot.order)
+        options.hasHPET = spec.board.hpet && !isMicroVM
+        options.hasKeyboardController = spec.board.i8042 && !isMicroVM
+        options.hasIntervalTimer = spec.board.pit.resolved(true)
+        // A guest on KVM has that one's clock.
+        options.hasRealTimeClock = spec.board.rtc.resolved(!isMicroVM || acceleratorName != "kvm")
+        options.hasSystemManagementBus = spec.board.smbus
+        // With hardware-reduced ACPI Linux does not ask the PIT; on KVM it has that one's clock.
+        options.hasPowerTimer = isMicroVM && acceleratorName != "kvm" && spec.board.acpi.resolved(true)
+        options.hasACPI = spec.board.acpi.resolved(true)
+        options.processorCount = spec.topology.count
+        options.clockOffset = spec.clock.base == .localTime ? hostTimeZoneOffset() : 0
+        return options
+    }
+
     private func finish(_ board: PCBoard, _ engine: any BoardEngine) {
         runner.devices =
-            engine.devices + board.devices + serialPorts
+            engine.devices + board.devices + serialPorts + (board.transports?.devices ?? [])
             + (flash?.chips ?? []).map { $0 as any Device }
         let isDirect = boot != nil
         runner.loadBootImage = { [unowned self] in
@@ -282,7 +304,7 @@ final class AssembledMachine: @unchecked Sendable {
                 runner.requestExit(status: 1, cause: .hostError)
             }
         }
-        runner.pressPowerButton = { board.powerManagement.pressPowerButton() }
+        runner.pressPowerButton = { board.pressPowerButton() }
     }
 }
 

@@ -224,14 +224,19 @@ extension ArgumentReader {
         var counts: [DriveSpec.Interface: Int] = [:]
         for entry in drives {
             do throws(UserError) {
-                let interface = DriveSpec.Interface(rawValue: entry.value.peek("if") ?? "ide") ?? .none
+                var options = entry.value
+                // A microvm has no controller of its own that drives would go to.
+                if spec.board.kind == .microvm, options.peek("if") == nil {
+                    options = OptionList(options.entries + [OptionList.Entry(key: "if", value: "none")])
+                }
+                let interface = DriveSpec.Interface(rawValue: options.peek("if") ?? "ide") ?? .none
                 let units = spec.board.kind == .q35 ? 1 : 2
                 var number = counts[interface, default: 0]
                 if interface == .ide {
                     let taken = spec.drives.filter { $0.interface == .ide }.map { $0.bus * units + $0.unit }
                     number = (0...taken.count).first { !taken.contains($0) } ?? 0
                 }
-                let drive = try DriveReader.drive(entry.value, number: number, unitsPerBus: units)
+                let drive = try DriveReader.drive(options, number: number, unitsPerBus: units)
                 counts[interface, default: 0] += 1
                 guard !spec.drives.contains(where: { $0.identifier == drive.identifier }) else {
                     throw UserError("Duplicate ID '\(drive.identifier)' for drive")
@@ -262,6 +267,11 @@ extension ArgumentReader {
     }
 
     private mutating func addIDEDrive(_ drive: DriveSpec) throws(UserError) {
+        guard spec.board.kind != .microvm else {
+            throw UserError(
+                "machine 'microvm' has no IDE controller",
+                remedy: "use if=virtio, or if=none,id=ID with -device virtio-blk-device,drive=ID")
+        }
         var device = DriveDeviceSpec(isCDROM: drive.isCDROM)
         device.drive = drive.identifier
         device.bus = drive.bus
@@ -317,6 +327,7 @@ extension ArgumentReader {
                 try add(NetworkSpec(identifier: identifier, backend: backend))
             } catch { throw error.at(entry.place) }
         }
+        try joinHub()
         for (number, entry) in networkCards.enumerated() {
             do throws(UserError) { try addCard(entry.value, number) } catch { throw error.at(entry.place) }
         }
@@ -325,8 +336,38 @@ extension ArgumentReader {
             guard let type = DeviceType.named(entry.value.peek("driver") ?? "") else { return false }
             return type.family == .network || type.family == .pc(.gigabit)
         }
-        if isPC, hasDefaults, !hasNoNetwork, !hasCard, networks.isEmpty, networkCards.isEmpty {
+        if isPC, hasDefaults, !hasNoNetwork, !hasCard, networks.isEmpty, networkCards.isEmpty,
+            hubMembers.isEmpty
+        {
             try addCard(try OptionList(parsing: "user", implied: "type"), 0)
+        }
+    }
+
+    /// `-net nic` with one `-net` back end is one card with that back end, as -nic has it.
+    private mutating func joinHub() throws(UserError) {
+        let cards = hubMembers.filter { $0.value.peek("type") == "nic" }
+        let ends = hubMembers.filter { $0.value.peek("type") != "nic" }
+        guard let first = hubMembers.first else { return }
+        guard cards.count == 1, ends.count <= 1 else {
+            let what = cards.isEmpty ? "-net back ends without a -net nic" : "more than one card or back end"
+            throw UserError("there are \(what)", remedy: "use -nic, or -netdev with -device", place: first.place)
+        }
+        let renamed = cards[0].value.entries.filter { $0.key != "type" }.map { entry in
+            OptionList.Entry(key: entry.key == "macaddr" ? "mac" : entry.key, value: entry.value)
+        }
+        if let end = ends.first {
+            networkCards.append(Placed(value: OptionList(end.value.entries + renamed), place: end.place))
+        } else if renamed.contains(where: { $0.key == "netdev" }) {
+            throw UserError("netdev= is not available here", remedy: "use -device with netdev=", place: cards[0].place)
+        } else {
+            var card = VirtioNetworkSpec()
+            var list = OptionList(renamed)
+            let gigabit: String?
+            do throws(UserError) {
+                gigabit = try readCard(&list, &card)
+                try list.finish()
+            } catch { throw error.at(cards[0].place) }
+            addCard(card, gigabit)
         }
     }
 
@@ -346,6 +387,21 @@ extension ArgumentReader {
             return
         }
         guard spec.board.kind != .none else { throw UserError("machine 'none' has no network cards") }
+        var card = VirtioNetworkSpec()
+        let gigabit = try readCard(&list, &card)
+        let identifier = try list.take("id").map { text throws(UserError) in try OptionValue.identifier(text) }
+        let backend = try NetworkReader.backend(&list)
+        try list.finish()
+        // '#' keeps a made-up name apart from every name that a person can give.
+        let name = identifier ?? "#net\(number)"
+        try add(NetworkSpec(identifier: name, backend: backend))
+        card.network = name
+        addCard(card, gigabit)
+    }
+
+    /// The card's half of -nic.
+    /// - Returns: the model's name where the card is one of Intel's.
+    private func readCard(_ list: inout OptionList, _ card: inout VirtioNetworkSpec) throws(UserError) -> String? {
         let isMMIO = spec.board.kind == .microvm
         let virtio = isMMIO ? ["virtio", "virtio-net-device"] : ["virtio", "virtio-net-pci", "virtio-net"]
         let usual = isMMIO ? "virtio-net-device" : spec.board.kind == .q35 ? "e1000e" : "e1000"
@@ -354,26 +410,23 @@ extension ArgumentReader {
         guard virtio.contains(model) || gigabit != nil else {
             throw UserError("Unsupported NIC model: \(model)", remedy: "see -nic model=help")
         }
-        var card = VirtioNetworkSpec()
         if let mac = list.take("mac") {
             guard let address = DeviceReader.macAddress(mac) else {
                 throw UserError("invalid syntax for ethernet address", because: "'\(mac)'")
             }
             card.address = address
         }
-        let identifier = try list.take("id").map { text throws(UserError) in try OptionValue.identifier(text) }
-        let backend = try NetworkReader.backend(&list)
-        try list.finish()
-        // '#' keeps a made-up name apart from every name that a person can give.
-        let name = identifier ?? "#net\(number)"
-        try add(NetworkSpec(identifier: name, backend: backend))
-        card.network = name
+        return gigabit
+    }
+
+    private mutating func addCard(_ card: VirtioNetworkSpec, _ gigabit: String?) {
         if let gigabit {
             var chip = NetworkCardSpec(model: gigabit)
-            (chip.network, chip.address) = (name, card.address)
+            (chip.network, chip.address) = (card.network, card.address)
             spec.devices.append(DeviceSpec(typeName: gigabit, identifier: nil, model: .pc(.networkCard(chip))))
             return
         }
+        let isMMIO = spec.board.kind == .microvm
         spec.devices.append(
             DeviceSpec(
                 typeName: isMMIO ? "virtio-net-device" : "virtio-net-pci", identifier: nil,
@@ -392,6 +445,12 @@ extension ArgumentReader {
     private mutating func resolveDevices() throws(UserError) {
         for entry in globals {
             let global = entry.value
+            if global.driver == "virtio-mmio", global.property == "force-legacy" {
+                spec.board.hasLegacyTransports = try at(entry.place) { () throws(UserError) in
+                    try OptionValue.bool(global.value, for: "force-legacy")
+                }
+                continue
+            }
             if let accepted = Self.fixedGlobals["\(global.driver).\(global.property)"] {
                 guard accepted.contains(global.value) else {
                     throw UserError(

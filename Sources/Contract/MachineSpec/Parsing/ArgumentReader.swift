@@ -39,6 +39,8 @@ struct ArgumentReader {
     var hasDefaults = true
     var hasNoNetwork = false
     var hasDisplayFlag = false
+    /// Cards and back ends of -net, which QEMU joins in a hub.
+    var hubMembers: [Placed<OptionList>] = []
     /// The word of -vga.
     var videoCard: String?
     private var depth = 0
@@ -203,10 +205,11 @@ struct ArgumentReader {
         case "netdev": networks.append(placed(try list(use.value, implied: "type"), use))
         case "nic": networkCards.append(placed(try list(use.value, implied: "type"), use))
         case "net":
-            guard use.value == "none" else {
-                throw UserError("-net is not supported", remedy: "use -nic \(use.value), or -netdev with -device")
+            if use.value == "none" {
+                hasNoNetwork = true
+            } else {
+                hubMembers.append(placed(try list(use.value, implied: "type"), use))
             }
-            hasNoNetwork = true
         case "object":
             let object = try ObjectReader.read(try list(use.value, implied: "qom-type"))
             guard !spec.objects.contains(where: { $0.identifier == object.identifier }) else {

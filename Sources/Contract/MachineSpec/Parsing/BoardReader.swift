@@ -105,6 +105,8 @@ enum BoardReader {
             spec.board.pcie = try onOffAuto("pcie", &list) ?? .auto
             spec.board.isaSerial = try list.takeBool("isa-serial") ?? true
             spec.board.autoKernelCommandLine = try list.takeBool("auto-kernel-cmdline") ?? true
+            // Devices behind memory-mapped registers have no ROMs: with them and without them it is the same machine.
+            _ = try list.takeBool("x-option-roms")
         } else {
             spec.board.hpet = try list.takeBool("hpet") ?? spec.board.hpet
             spec.board.i8042 = try list.takeBool("i8042") ?? true

@@ -100,7 +100,9 @@ public enum VMMFlags {
             "a network card with its back end; 'none' for no network\n"
                 + "without -nic and -netdev the machine has the board's card (e1000 on pc, e1000e on q35) on a user network"
         ),
-        Flag("net", argument: "none", section: network, "no network; other values: use -nic"),
+        Flag(
+            "net", argument: "none|nic[,macaddr=mac][,model=m]|user|tap|socket[,prop=value...]", section: network,
+            "'-net nic' and one '-net' back end are what -nic is in one; 'none' for no network"),
         Flag(
             "chardev",
             argument: "null|stdio|file|pipe|pty|serial|socket|udp|ringbuf,id=id[,mux=on|off][,logfile=f]"
@@ -183,6 +185,16 @@ public enum VMMFlags {
         "no-fd-bootchk": "there is no floppy disk controller", "k": "there is no keyboard",
         "full-screen": "there is no window", "singlestep": "use -d for logging instead",
         "watchdog-action": "there is no watchdog", "watchdog": "there is no watchdog",
+        "acpitable": "tables of one's own are not available", "option-rom": "option ROMs come with devices (romfile=)",
+        "async-teardown": "memory is given back as the process ends", "audio-help": "sound is not available",
+        "compat": "nothing here is deprecated", "dfilter": "the log has no filter by address",
+        "dump-vmstate": "saved states are Roost's own", "enable-sync-profile": "locks are not profiled",
+        "mtdblock": "there is no flash device of that sort", "sd": "there is no SD card reader",
+        "only-migratable": "leave it out", "portrait": "there is no window", "rotate": "there is no window",
+        "preconfig": "use -S, and QMP, to change the machine before it starts",
+        "seed": "random numbers come from the host", "win2k-hack": "Windows 2000 is not supported",
+        "xen-attach": "Xen is not available", "xen-domid": "Xen is not available",
+        "xen-domid-restrict": "Xen is not available",
         "iscsi": "iSCSI is not available", "set": "give the option where the item is defined",
     ]
 }

@@ -21,13 +21,13 @@ public struct BoardSpec: Equatable, Sendable {
     public var graphics = true
     /// Whether there is a high precision event timer.
     public var hpet = true
-    /// `pcspk-audiodev`, `vmport`, `smm`, `smbus`...: refused or fixed; see the option table.
+    /// Whether there is an SMBus controller.
     public var smbus = true
     /// Whether there is a keyboard controller.
     public var i8042 = true
-    /// Whether there is an interval timer (microvm).
+    /// Whether there is an interval timer.
     public var pit = OnOffAuto.auto
-    /// Whether there is a pair of interrupt controllers (microvm).
+    /// Whether there is a pair of 8259 interrupt controllers.
     public var pic = OnOffAuto.auto
     /// microvm's: an RTC, an ISA serial port, PCIe, and the virtio-mmio devices on the kernel's command line.
     public var rtc = OnOffAuto.auto
@@ -37,6 +37,8 @@ public struct BoardSpec: Equatable, Sendable {
     public var pcie = OnOffAuto.auto
     /// Whether the virtio-mmio devices are named on the kernel's command line (microvm).
     public var autoKernelCommandLine = true
+    /// Whether virtio devices in memory have the registers of before Virtio 1.0 (`-global virtio-mmio.force-legacy=`).
+    public var hasLegacyTransports = true
     /// Where KVM's interrupt controllers live; `nil` for the accelerator's default.
     public var kernelIRQChip: KernelIRQChip?
     /// `dump-guest-core=off`: the guest's memory is left out of the process's core dumps.

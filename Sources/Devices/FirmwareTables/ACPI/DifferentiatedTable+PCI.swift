@@ -178,8 +178,10 @@ extension DifferentiatedTable {
                 number: index + 1)
         }
         if machine.hasRealTimeClock { isaDevice("RTC", "PNP0B00", [.ports(0x70, count: 8), .isaInterrupt(8)]) }
-        if machine.hasLegacyTimerAndInterrupts {
+        if machine.hasInterruptControllers {
             isaDevice("PIC", "PNP0000", [.ports(0x20, count: 2), .ports(0xA0, count: 2), .isaInterrupt(2)])
+        }
+        if machine.hasIntervalTimer {
             isaDevice("TIMR", "PNP0100", [.ports(0x40, count: 4), .isaInterrupt(0)])
         }
     }

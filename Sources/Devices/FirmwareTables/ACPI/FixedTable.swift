@@ -28,7 +28,7 @@ enum FixedTable {
         appendReset(machine, to: &table.builder)
         table.builder.append(UInt64(0))
         table.builder.append(UInt64(0))
-        appendBlocks(machine.fixedHardware, to: &table.builder)
+        appendBlocks(machine, to: &table.builder)
         if machine.fixedHardware == nil {
             let registers = UInt64(machine.eventDevice?.registers ?? 0)
             table.builder.append(GenericAddress.memory(registers, bits: 8))
@@ -49,11 +49,13 @@ enum FixedTable {
         builder.append(UInt32(fixed?.command?.port ?? 0))
         builder.append([fixed?.command?.enable ?? 0, fixed?.command?.disable ?? 0, 0, 0])
         let base = UInt32(fixed?.base ?? 0)
-        let ports: [UInt32] = [base, 0, base == 0 ? 0 : base + 4, 0, 0, base == 0 ? 0 : base + 8]
+        let timer = UInt32(machine.timerPort ?? 0)
+        let ports: [UInt32] = [base, 0, base == 0 ? 0 : base + 4, 0, 0, base == 0 ? timer : base + 8]
         for port in ports { builder.append(port) }
         builder.append(UInt32(fixed?.events ?? 0))
         builder.append(UInt32(0))
-        builder.append(fixed == nil ? [0, 0, 0, 0, 0, 0, 0, 0] : [4, 2, 0, 4, fixed?.eventCount ?? 0, 0, 0, 0])
+        builder.append(
+            fixed == nil ? [0, 0, 0, timer == 0 ? 0 : 4, 0, 0, 0, 0] : [4, 2, 0, 4, fixed?.eventCount ?? 0, 0, 0, 0])
         builder.append(noLatency)
         builder.append(noLatency)
         builder.append(zeros: 4)
@@ -86,9 +88,13 @@ enum FixedTable {
         builder.append([0, 0, 0])
     }
 
-    private static func appendBlocks(_ fixed: MachineDescription.FixedHardware?, to builder: inout ByteBuilder) {
-        guard let fixed else {
-            for _ in 0..<8 { builder.append(GenericAddress.none) }
+    private static func appendBlocks(_ machine: MachineDescription, to builder: inout ByteBuilder) {
+        guard let fixed = machine.fixedHardware else {
+            let timerBlock = 5
+            for block in 0..<8 {
+                let port = block == timerBlock ? machine.timerPort : nil
+                builder.append(port.map { GenericAddress.ports($0, bits: 32) } ?? GenericAddress.none)
+            }
             return
         }
         builder.append(GenericAddress.ports(fixed.base, bits: 32))

@@ -111,7 +111,7 @@ enum MADTTable {
     static func make(_ machine: MachineDescription) -> SystemTable {
         var table = SystemTable("APIC", revision: 1)
         table.builder.append(localAPICAddress)
-        table.builder.append(UInt32(machine.hasLegacyTimerAndInterrupts ? 1 : 0))
+        table.builder.append(UInt32(machine.hasInterruptControllers ? 1 : 0))
         for (index, identifier) in machine.processors.enumerated() {
             appendProcessor(index, identifier, to: &table.builder)
         }
@@ -141,7 +141,7 @@ enum MADTTable {
         builder.append([Entry.ioAPIC, 12, machine.ioAPICIdentifier, 0])
         builder.append(machine.ioAPICAddress)
         builder.append(UInt32(0))
-        if machine.hasLegacyTimerAndInterrupts { append(override: 0, to: 2, flags: 0, builder: &builder) }
+        if machine.hasIntervalTimer { append(override: 0, to: 2, flags: 0, builder: &builder) }
         guard let fixed = machine.fixedHardware else { return }
         // The system control interrupt, and those that PCI links may be put on.
         for number in Set([5, 10, 11, fixed.interrupt]).sorted() {

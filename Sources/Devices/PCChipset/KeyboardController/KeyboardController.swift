@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Diagnostics
 public import MachineModel
 
 /// The i8042 keyboard controller with two PS/2 ports, and the fast A20 and reset port 0x92.
@@ -208,7 +209,7 @@ public final class KeyboardController: Device {
         case 0xDF: setOutputPort(current.outputPort | OutputPort.a20)
         // The low bits choose the output lines to pulse; bit 0 is the processor's reset.
         case 0xF0...0xFF: if command & 1 == 0 { requests.requestReset() }
-        default: break
+        default: Log.shared.write(.guestErrors, "unsupported keyboard cmd=0x\(String(command, radix: 16))")
         }
     }
 

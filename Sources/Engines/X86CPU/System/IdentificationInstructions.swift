@@ -36,6 +36,7 @@ enum IdentificationInstructions {
         handle($0, $1) { state, _ throws(CPUFault) in
             try checkTimeStamp(state)
             let value = state.timeStamp
+            state.cpu.noteTimeStampRead()
             state[register: Register.rax] = value & 0xFFFF_FFFF
             state[register: Register.rdx] = value >> 32
             return .next
@@ -47,6 +48,7 @@ enum IdentificationInstructions {
             guard state.cpu.features.has.contains(.rdtscp) else { throw state.fault(Vector.invalidOpcode) }
             try checkTimeStamp(state)
             let value = state.timeStamp
+            state.cpu.noteTimeStampRead()
             state[register: Register.rax] = value & 0xFFFF_FFFF
             state[register: Register.rdx] = value >> 32
             state[register: Register.rcx] = state.pointee.tscAux & 0xFFFF_FFFF

@@ -41,7 +41,7 @@ extension SoftCPU {
             hostSignature: signature(hostLeaf(1).eax), hypervisor: "TCGTCGTCGTCG",
             stateComponents: [(0, 0, 160), (1, 160, 256), (2, 576, 256), (9, 2688, 8)].map {
                 (bit: $0.0, offset: $0.1, size: $0.2)
-            })
+            }, hostPhysicalAddressBits: Int(hostLeaf(0x8000_0008).eax & 0xFF))
     }
 
     /// The name in leaf 0x40000000 of the hypervisor under this host; empty where there is none.

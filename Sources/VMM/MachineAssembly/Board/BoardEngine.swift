@@ -19,7 +19,8 @@ protocol BoardEngine: AnyObject {
     /// Registers of interrupt controllers that are not the kernel's, and devices to reset.
     var devices: [any Device] { get }
     /// Maps those registers.
-    func map(ports: AddressSpace, devices: AddressSpace)
+    /// - Parameter hasPIC: whether the 8259s are among them.
+    func map(ports: AddressSpace, devices: AddressSpace, hasPIC: Bool)
     /// The vCPUs, in order.
     var processors: [any VirtualCPU] { get }
     /// What a saved machine keeps of processors and interrupt controllers: put back in this order, after all devices.
@@ -60,7 +61,7 @@ final class SoftwareEngine: BoardEngine {
 
     init(
         count: Int, environment: SoftCPU.Environment, machineLock: Lock, clock: any MachineClock,
-        options: SoftwareEngineOptions
+        options: SoftwareEngineOptions, lookAfterTimers: @escaping () -> Void
     ) throws(UserError) {
         let turns = options.isSingleThreaded && count > 1 ? ProcessorTurns() : nil
         for index in 0..<count {
@@ -70,6 +71,7 @@ final class SoftwareEngine: BoardEngine {
             }
             processor.turns = turns
             try options.installTranslator(on: processor, of: count)
+            processor.lookAfterTimers = lookAfterTimers
             let apic = LocalAPIC(
                 identifier: UInt32(index), isBootstrap: index == 0, bus: controllers.bus, machineLock: machineLock,
                 clock: clock, physicalAddressBits: environment.model.physicalAddressBits)
@@ -80,8 +82,8 @@ final class SoftwareEngine: BoardEngine {
         }
     }
 
-    func map(ports: AddressSpace, devices: AddressSpace) {
-        controllers.pic.map(in: ports)
+    func map(ports: AddressSpace, devices: AddressSpace, hasPIC: Bool) {
+        if hasPIC { controllers.pic.map(in: ports) }
         devices.map(controllers.ioAPIC, at: IOAPIC.defaultBase, count: IOAPIC.windowSize, name: "ioapic")
         devices.map(
             MessageWindow(sink: controllers.bus), at: MessageWindow.base, count: MessageWindow.count, name: "apic-msi")
@@ -188,7 +190,8 @@ final class HardwareEngine: BoardEngine {
         }
     }
 
-    func map(ports: AddressSpace, devices: AddressSpace) {}
+    /// The kernel's controllers answer by themselves.
+    func map(ports: AddressSpace, devices: AddressSpace, hasPIC: Bool) {}
 
     var savedParts: [(name: String, part: any Stateful)] {
         [("kvm", machine)] + vCPUs.map { ("cpu\($0.index)", $0) }

@@ -12,15 +12,21 @@ final class DirectBoot {
     /// ACPI and SMBIOS of the machine, or none.
     let acpi: ACPITables?
     let smbios: SMBIOSTables?
+    /// Processors and interrupts for a system without ACPI.
+    private let processors: MultiprocessorTable?
     private var request: BootRequest
     private let memory: GuestMemory
     /// What `prepare` put into memory, for the first start.
     private var prepared: LoadedKernel?
 
-    init(request: BootRequest, acpi: ACPITables?, smbios: SMBIOSTables?, memory: GuestMemory) {
+    init(
+        request: BootRequest, acpi: ACPITables?, smbios: SMBIOSTables?, processors: MultiprocessorTable? = nil,
+        memory: GuestMemory
+    ) {
         self.request = request
         self.acpi = acpi
         self.smbios = smbios
+        self.processors = processors
         self.memory = memory
     }
 
@@ -35,7 +41,8 @@ final class DirectBoot {
             return kernel
         }
         do throws(GuestMemoryError) {
-            let placement = try FirmwareTablePlacement(acpi: acpi, smbios: smbios, into: memory)
+            let placement = try FirmwareTablePlacement(
+                acpi: acpi, smbios: smbios, processors: processors, into: memory)
             request.rsdpAddress = placement.rsdpAddress
         } catch {
             throw UserError(

@@ -15,7 +15,7 @@ enum HardwareFeatures {
         "monitor", "dtes64", "ds", "ds-cpl", "pdcm", "est", "tm", "tm2", "smx", "dca", "acpi", "pbe", "xtpr",
         "intel-pt",
         "mpx", "sgxlc", "pks", "arch-lbr", "amx-bf16", "amx-tile", "amx-int8", "xfd", "extapic", "ibs", "skinit", "wdt",
-        "lwp", "topoext", "nodeid-msr", "perfctr-core", "perfctr-nb", "invtsc", "core-capability",
+        "lwp", "topoext", "nodeid-msr", "perfctr-core", "perfctr-nb", "core-capability",
     ]
     /// XSAVE and what needs a state component that only XSAVE saves.
     private static let extendedStateFeatures = [

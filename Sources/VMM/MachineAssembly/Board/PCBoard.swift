@@ -12,7 +12,7 @@ internal import MachineSpec
 internal import PCChipset
 internal import PCIBus
 
-/// The chips of a q35 or pc board, wired: everything but the processors and what is plugged in.
+/// The chips of a q35, pc or microvm board, wired: everything but the processors and what is plugged in.
 final class PCBoard {
     /// What distinguishes one board from another of its kind.
     struct Options {
@@ -20,6 +20,14 @@ final class PCBoard {
         var memory: BoardMemory
         var hasHPET = true
         var hasKeyboardController = true
+        /// The 8254, and the registers of the speaker that share its third channel.
+        var hasIntervalTimer = true
+        var hasRealTimeClock = true
+        var hasSystemManagementBus = true
+        /// Whether a microvm has the ACPI timer, which QEMU's has not.
+        var hasPowerTimer = false
+        /// Whether the guest finds ACPI tables: without them a microvm has no event device.
+        var hasACPI = true
         var processorCount = 1
         var bootOrder: [CMOSConfiguration.BootDevice] = [.disk, .cdrom, .network]
         /// Nanoseconds that the real-time clock is ahead of UTC.
@@ -27,6 +35,7 @@ final class PCBoard {
     }
 
     let options: Options
+    /// The root bus; a microvm has nothing on it and no way to it.
     let bus: PCIBus
     let routing: GSIRouting
     let clockChip: RealTimeClock
@@ -35,6 +44,12 @@ final class PCBoard {
     let keyboardController: KeyboardController?
     let keyboard: PS2Keyboard?
     let mouse: PS2Mouse?
+    /// Power button, power-off and reset of a microvm.
+    let eventDevice: GenericEventDevice?
+    /// The ACPI timer's port on a microvm whose guest has no other way to the frequency of its time-stamp counter.
+    let timerPort: UInt16?
+    /// Places for virtio devices in memory (microvm).
+    let transports: VirtioTransports?
     /// In the order of reset.
     private(set) var devices: [any Device] = []
     private let q35: (host: Q35HostBridge, south: ICH9Bridge)?
@@ -46,6 +61,8 @@ final class PCBoard {
     let sata: AHCIController?
     /// In APIC mode, the I/O APIC pins that comparators of the HPET may use.
     private static let timerRoutes: (q35: UInt32, pc: UInt32) = (0xFF_0104, 0x4)
+    /// The ACPI timer in its block.
+    private static let timerOffset: UInt16 = 8
     private static let isaInterrupts = (timer: 0, keyboard: 1, clock: 8, power: 9, mouse: 12)
 
     /// Builds the board around an engine's interrupt controllers.
@@ -58,91 +75,153 @@ final class PCBoard {
         let routing = GSIRouting(sink: engine.interrupts)
         self.routing = routing
         func line(_ gsi: Int) -> InterruptLine { routing.interruptLine(gsi: gsi) }
-        let isQ35 = options.kind == .q35
+        let isQ35 = options.kind == .q35, isPC = options.kind == .pc, isMicroVM = options.kind == .microvm
         bus = PCIBus(
-            name: isQ35 ? "pcie.0" : "pci.0", ports: ports, memory: space, messages: engine.messages)
+            name: isQ35 ? "pcie.0" : "pci.0", ports: isMicroVM ? AddressSpace(machineLock: Lock()) : ports,
+            memory: space, messages: engine.messages)
         configuration = PCIConfigPorts(bus: bus)
         let wires = (0..<GSIRouting.count).map { line($0) }
         do throws(PCIBusError) {
-            if isQ35 {
-                q35 = (try Q35HostBridge(bus: bus), try ICH9Bridge(bus: bus, interrupts: wires))
-                pc = nil
-            } else {
-                pc = (
+            q35 = isQ35 ? (try Q35HostBridge(bus: bus), try ICH9Bridge(bus: bus, interrupts: wires)) : nil
+            pc =
+                isPC
+                ? (
                     try I440FXHostBridge(bus: bus), try PIIX3Bridge(bus: bus, interrupts: wires),
                     try PIIX4PowerManagement(bus: bus)
-                )
-                q35 = nil
-            }
-        } catch { throw UserError(error.description) }
-
-        do throws(PCIBusError) {
-            if isQ35 {
-                let controller = AHCIController(memory: memory)
-                controller.isMultifunction = true
-                try bus.add(controller, at: PCIAddress(packed: 0xFA))
-                (sata, ide) = (controller, nil)
-            } else {
-                let controller = PIIXIDEController(
-                    memory: memory, ports: ports, interrupts: PIIXIDEController.places.map { line($0.interrupt) })
-                try bus.add(controller, at: PCIAddress(packed: 0x09))
-                (sata, ide) = (nil, controller)
-            }
+                ) : nil
+            (ide, sata) = try Self.addDiskController(options.kind, to: bus, memory: memory, ports: ports, line)
         } catch { throw UserError(error.description) }
 
         // The ICH9 routes the SCI itself; on pc it is wired to ISA interrupt 9.
         let controlInterrupt = q35?.south.systemControlInterrupt ?? line(Self.isaInterrupts.power)
         powerManagement = PowerManagement(
-            layout: isQ35 ? .ich9 : .piix4, clock: clock, interrupt: controlInterrupt, requests: requests)
-        powerManagement.mapCommandPort(in: ports)
-        q35?.south.powerManagement = powerManagement.registers
-        pc?.power.powerManagement = powerManagement.registers
-        if !isQ35 { _ = powerManagement.mapGeneralEvents(in: ports) }
-
-        let timer = IntervalTimer(clock: clock, interrupt: line(Self.isaInterrupts.timer))
-        timer.map(in: ports)
+            layout: isQ35 ? .ich9 : .piix4, clock: clock, interrupt: isMicroVM ? .unconnected() : controlInterrupt,
+            requests: requests)
         clockChip = RealTimeClock(
-            clock: clock, interrupt: line(Self.isaInterrupts.clock),
+            clock: clock, interrupt: options.hasRealTimeClock ? line(Self.isaInterrupts.clock) : .unconnected(),
             configuration: CMOSConfiguration(
                 lowMemory: options.memory.low, highMemory: options.memory.high, processorCount: options.processorCount,
                 bootOrder: options.bootOrder),
             timeOffset: options.clockOffset)
-        clockChip.map(in: ports)
-        let direct = DMAController()
-        direct.map(in: ports)
-        let resetControl = ResetControl(requests: requests)
-        resetControl.map(in: ports)
+        if options.hasRealTimeClock { clockChip.map(in: ports) }
         firmwareConfig = FirmwareConfig(memory: memory)
         firmwareConfig.map(in: ports)
-        let postCodes = PostCodePort { code in Trace.emit(.postCode, "0x\(String(code, radix: 16))") }
-        postCodes.map(in: ports)
-        devices = [powerManagement, timer, clockChip, direct, resetControl, firmwareConfig, postCodes]
-        if options.hasHPET {
-            let hpet = HighPrecisionTimer(
-                clock: clock, lines: (0..<GSIRouting.count).map { line($0) },
-                legacyTimer: line(Self.isaInterrupts.timer), legacyClock: line(Self.isaInterrupts.clock),
-                routes: isQ35 ? Self.timerRoutes.q35 : Self.timerRoutes.pc
-            ) { [clockChip] isReplaced in
-                // Legacy replacement of the HPET takes over the lines of the PIT and the RTC.
-                timer.isInterruptSuppressed = isReplaced
-                clockChip.isInterruptSuppressed = isReplaced
-            }
-            space.map(hpet, at: HighPrecisionTimer.defaultBase, count: HighPrecisionTimer.windowSize, name: "hpet")
-            devices.append(hpet)
+        devices = [powerManagement, clockChip, firmwareConfig]
+        timerPort = isMicroVM && options.hasPowerTimer ? UInt16(PowerManagement.usualBase) + Self.timerOffset : nil
+        if isMicroVM {
+            eventDevice =
+                options.hasACPI
+                ? GenericEventDevice(interrupt: line(Self.isaInterrupts.power), requests: requests) : nil
+            transports = VirtioTransports(space: space, routing: routing, hasACPI: options.hasACPI)
+        } else {
+            (eventDevice, transports) = (nil, nil)
         }
         if options.hasKeyboardController {
             let keyboard = PS2Keyboard(), mouse = PS2Mouse()
             (self.keyboard, self.mouse) = (keyboard, mouse)
-            let controller = KeyboardController(
+            keyboardController = KeyboardController(
                 keyboardInterrupt: line(Self.isaInterrupts.keyboard),
                 auxiliaryInterrupt: line(Self.isaInterrupts.mouse),
                 keyboard: keyboard, auxiliary: mouse, requests: requests)
-            controller.map(in: ports)
-            keyboardController = controller
-            devices.append(controller)
         } else {
             (keyboard, mouse) = (nil, nil)
             keyboardController = nil
+        }
+        addTimers(ports: ports, space: space, clock: clock)
+        if let keyboardController {
+            keyboardController.map(in: ports)
+            devices.append(keyboardController)
+        }
+        if timerPort != nil {
+            _ = powerManagement.map(in: ports, at: UInt64(PowerManagement.usualBase))
+        }
+        if let eventDevice {
+            eventDevice.map(in: space)
+            devices.append(eventDevice)
+        }
+        guard !isMicroVM else { return }
+        try addChipset(ports: ports, requests: requests)
+    }
+
+    /// The controller that the chipset brings along.
+    private static func addDiskController(
+        _ kind: BoardSpec.Kind, to bus: PCIBus, memory: GuestMemory, ports: AddressSpace,
+        _ line: (Int) -> InterruptLine
+    ) throws(PCIBusError) -> (PIIXIDEController?, AHCIController?) {
+        switch kind {
+        case .q35:
+            let controller = AHCIController(memory: memory)
+            controller.isMultifunction = true
+            try bus.add(controller, at: PCIAddress(packed: 0xFA))
+            return (nil, controller)
+        case .pc:
+            let controller = PIIXIDEController(
+                memory: memory, ports: ports, interrupts: PIIXIDEController.places.map { line($0.interrupt) })
+            try bus.add(controller, at: PCIAddress(packed: 0x09))
+            return (controller, nil)
+        case .microvm, .none: return (nil, nil)
+        }
+    }
+
+    /// The interval timer and the HPET, each as far as the board has it.
+    private func addTimers(ports: AddressSpace, space: AddressSpace, clock: any MachineClock) {
+        let timer =
+            options.hasIntervalTimer
+            ? IntervalTimer(clock: clock, interrupt: routing.interruptLine(gsi: Self.isaInterrupts.timer)) : nil
+        if let timer {
+            timer.map(in: ports)
+            devices.append(timer)
+        }
+        guard options.hasHPET else { return }
+        let hpet = HighPrecisionTimer(
+            clock: clock, lines: (0..<GSIRouting.count).map { routing.interruptLine(gsi: $0) },
+            legacyTimer: routing.interruptLine(gsi: Self.isaInterrupts.timer),
+            legacyClock: routing.interruptLine(gsi: Self.isaInterrupts.clock),
+            routes: q35 != nil ? Self.timerRoutes.q35 : Self.timerRoutes.pc
+        ) { [clockChip] isReplaced in
+            // Legacy replacement of the HPET takes over the lines of the PIT and the RTC.
+            timer?.isInterruptSuppressed = isReplaced
+            clockChip.isInterruptSuppressed = isReplaced
+        }
+        space.map(hpet, at: HighPrecisionTimer.defaultBase, count: HighPrecisionTimer.windowSize, name: "hpet")
+        devices.append(hpet)
+    }
+
+    /// What pc and q35 have and a microvm does not.
+    private func addChipset(ports: AddressSpace, requests: any MachineRequests) throws(UserError) {
+        powerManagement.mapCommandPort(in: ports)
+        q35?.south.powerManagement = powerManagement.registers
+        pc?.power.powerManagement = powerManagement.registers
+        if pc != nil { _ = powerManagement.mapGeneralEvents(in: ports) }
+        let direct = DMAController()
+        direct.map(in: ports)
+        let resetControl = ResetControl(requests: requests)
+        resetControl.map(in: ports)
+        let postCodes = PostCodePort { code in Trace.emit(.postCode, "0x\(String(code, radix: 16))") }
+        postCodes.map(in: ports)
+        devices += [direct, resetControl, postCodes]
+        guard options.hasSystemManagementBus else { return }
+        guard q35 != nil else {
+            let host = SMBusHost(interrupt: routing.interruptLine(gsi: Self.isaInterrupts.power))
+            devices.append(host)
+            pc?.power.systemManagementBus = host
+            return
+        }
+        weak var function: ICH9SystemManagementBus?
+        let host = SMBusHost(interrupt: InterruptLine { level in function?.setInterrupt(level) })
+        devices.append(host)
+        do throws(PCIBusError) {
+            let made = try ICH9SystemManagementBus(bus: bus, registers: host)
+            function = made
+        } catch { throw UserError(error.description) }
+    }
+
+    /// The person at the power button. The machine lock is held.
+    func pressPowerButton() {
+        if let eventDevice {
+            eventDevice.pressPowerButton()
+        } else if transports == nil {
+            powerManagement.pressPowerButton()
         }
     }
 
@@ -164,6 +243,9 @@ final class PCBoard {
 
     /// Does what firmware does, for a kernel that starts without one. Every function is on the bus.
     func configureAsFirmware() throws(UserError) {
+        guard transports == nil else {
+            return engine.configureAsFirmware(levelTriggered: 0, uncached: VirtioTransports.base)
+        }
         let base = UInt16(PowerManagement.usualBase)
         q35?.south.configureAsFirmware(powerManagementBase: base)
         q35?.host.enableECAM()

@@ -3,6 +3,7 @@
 internal import Diagnostics
 internal import GuestMemory
 internal import HostSystem
+internal import MachineSpec
 
 /// The board's ROM: below 4 GiB, where the processor starts, with its end again below 1 MiB.
 struct FirmwareImage {
@@ -12,17 +13,21 @@ struct FirmwareImage {
     /// As much of the ROM's end as real mode reaches.
     private static let shadowCount = 128 << 10
     /// What -bios stands for on these boards, and the place of ROM below the I/O APIC that bounds it.
-    static let standardName = "bios-256k.bin"
+    static func standardName(_ board: BoardSpec) -> String {
+        guard board.kind == .microvm else { return "bios-256k.bin" }
+        return board.acpi.resolved(true) ? "bios-microvm.bin" : "qboot.rom"
+    }
     private static let largest = 16 << 20
 
     /// Reads the file.
-    /// - Parameter name: of -bios; nil for SeaBIOS.
-    init(name: String?, files: FirmwareFiles) throws(UserError) {
-        let wanted = name ?? Self.standardName
+    /// - Parameter name: of -bios; nil for the board's own.
+    init(name: String?, board: BoardSpec, files: FirmwareFiles) throws(UserError) {
+        let wanted = name ?? Self.standardName(board)
         guard let path = files.path(of: wanted) else {
             throw UserError(
                 "could not load PC BIOS '\(wanted)'", because: "no such file",
-                remedy: name == nil ? "install the package seabios, or start a kernel with -kernel" : "")
+                remedy: name == nil
+                    ? "install the packages seabios and qemu-system-data, or start a kernel with -kernel" : "")
         }
         bytes = try files.read(path)
         guard bytes.count % Self.unit == 0, bytes.count <= Self.largest else {

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Diagnostics
+import MachineAssembly
+import Testing
+
+@Suite struct DeviceAbuseTests {
+    private static let common = "-nodefaults -display none -monitor none -m 8 "
+
+    /// A share of the fuzz target's work with fixed seeds.
+    @Test(arguments: [
+        "-M q35 -vga std -device virtio-rng-pci -device pvpanic -device pci-testdev",
+        "-M pc -vga std -device virtio-balloon-pci -device pc-testdev",
+        "-M microvm -device virtio-rng-device -device virtio-balloon-device",
+        "-M microvm,acpi=off,pit=off,rtc=off -device virtio-rng-device",
+    ])
+    func rubbishInAnyRegisterIsSurvived(line: String) throws {
+        for seed in [1, 2] as [UInt64] {
+            let abuse = try DeviceAbuse((Self.common + line).split(separator: " ").map(String.init), seed: seed)
+            if seed == 2 { abuse.configure() }
+            abuse.run(4000)
+            #expect(abuse.accesses.count > 10)
+        }
+    }
+}
