@@ -67,6 +67,7 @@ struct ArgumentReader {
     private func diskImage(_ path: String, index: Int, isCDROM: Bool = false) throws(UserError) -> OptionList {
         OptionList([
             OptionList.Entry(key: "file", value: path), OptionList.Entry(key: "index", value: String(index)),
+            OptionList.Entry(key: "if", value: "ide"),
             OptionList.Entry(key: "media", value: isCDROM ? "cdrom" : "disk"),
         ])
     }
