@@ -19,6 +19,9 @@ private final class FakeMachine: MigratableMachine, @unchecked Sendable {
     var counter = Counter(value: 0)
     var isRunning = true
     var hasMoved = false
+    var hasDisks = true
+    var disksProblem: String?
+    var throttles: [Int] = []
     var name = "pc"
     /// What the guest does while a round is on its way.
     var work: () -> Void = {}
@@ -50,6 +53,12 @@ private final class FakeMachine: MigratableMachine, @unchecked Sendable {
     func stopForMove() { isRunning = false }
     func moveEnded() { hasMoved = true }
     func goOn() { isRunning = true }
+    func releaseDisks() { hasDisks = false }
+    func takeDisks() throws(UserError) {
+        if let disksProblem { throw UserError(disksProblem) }
+        hasDisks = true
+    }
+    func setThrottle(_ percent: Int) { throttles.append(percent) }
     func saveSections() throws(StateError) -> [StateRecord] { [try StateRecord(name: "counter", counter)] }
     func checkSections(_ records: [StateRecord]) throws(StateError) -> () -> Void {
         guard records.count == 1, let record = records.first, record.name == "counter" else {
@@ -98,23 +107,182 @@ private final class FakeMachine: MigratableMachine, @unchecked Sendable {
 @Suite struct MigrationTests {
     /// Sends through a file, and gives its path.
     private func save(_ machine: FakeMachine, to path: String) throws -> MigrationReport {
+        try send(machine, to: "file:\(path)").take()
+    }
+
+    private func send(
+        _ machine: FakeMachine, to uri: String, _ parameters: MigrationParameters = MigrationParameters()
+    ) throws -> Waiter<MigrationReport> {
         let done = Waiter<MigrationReport>()
-        let move = OutgoingMigration(
-            machine, channel: try MigrationChannel.outgoing("file:\(path)"), parameters: MigrationParameters()
-        ) { done.give($0) }
+        let move = OutgoingMigration(machine, to: try MigrationChannel.opener(uri), parameters: parameters) { report in
+            if report.status.isFinal { done.give(report) }
+        }
         machine.onLoop { #expect(throws: Never.self) { try move.begin() } }
-        return done.take()
+        return done
     }
 
     private func load(_ machine: FakeMachine, from path: String) throws -> UserError? {
+        try receive(machine, from: "file:\(path)").take()
+    }
+
+    private func receive(_ machine: FakeMachine, from uri: String) throws -> Waiter<UserError?> {
+        machine.isRunning = false
+        machine.hasDisks = false
         let done = Waiter<UserError?>()
-        let move = IncomingMigration(machine) { () throws(UserError) in
-            try MigrationChannel.incoming("file:\(path)")
-        } ended: {
-            done.give($0)
-        }
+        let move = IncomingMigration(machine, from: try MigrationChannel.entrance(uri)) { done.give($0) }
         machine.onLoop { #expect(throws: Never.self) { try move.begin() } }
-        return done.take()
+        return done
+    }
+
+    private func expectEqual(_ source: FakeMachine, _ target: FakeMachine) throws {
+        for (address, count) in [(UInt64(0), 0x40000), (0x10_0000, 0x400000)] {
+            #expect(try source.memory.read(at: address, count: count) == target.memory.read(at: address, count: count))
+        }
+    }
+
+    @Test(arguments: [0, 1, 3]) func severalChannels(count: Int) throws {
+        let path = temporaryPath("way\(count)")
+        defer { removeFile(path) }
+        let source = try FakeMachine(), target = try FakeMachine()
+        source.counter.value = 7
+        for page in 0..<1000 {
+            try source.memory.write(
+                [UInt8](repeating: UInt8(page & 255), count: 300), at: 0x10_0000 + UInt64(page) * 4096)
+        }
+        var rounds = 0
+        source.work = {
+            rounds += 1
+            // The same pages again and again: the last content must win whatever channel it takes.
+            if rounds < 20 {
+                for page in 0..<200 { try? source.memory.write([UInt8(rounds)], at: 0x10_0000 + UInt64(page) * 4096) }
+            }
+        }
+        var parameters = MigrationParameters()
+        parameters.channels = count
+        parameters.downtimeLimit = 0
+        parameters.slowsDown = true
+        parameters.throttleTrigger = 1
+        let received = try receive(target, from: "unix:\(path)")
+        let report = try send(source, to: "unix:\(path)", parameters).take()
+        #expect(received.take() == nil)
+        #expect(report.status == .completed && report.rounds >= 20 && report.dataPages > 1000)
+        #expect((report.channelBytes > 0) == (count > 0))
+        #expect(target.isRunning && !source.isRunning && target.hasDisks && !source.hasDisks)
+        #expect(source.throttles.first == 20 && source.throttles.last == 0)
+        try expectEqual(source, target)
+    }
+
+    @Test func aRefusalIsHeardAndTheSourceGoesOn() throws {
+        let path = temporaryPath("refused")
+        defer { removeFile(path) }
+        let source = try FakeMachine(), target = try FakeMachine()
+        target.disksProblem = "somebody else has the disk"
+        let received = try receive(target, from: "unix:\(path)")
+        let report = try send(source, to: "unix:\(path)").take()
+        #expect(received.take()?.description == "somebody else has the disk")
+        #expect(report.problem == "the other side refuses: somebody else has the disk")
+        #expect(source.isRunning && source.hasDisks && !source.hasMoved && !target.isRunning)
+    }
+
+    /// The one side writes, the other goes away after so many bytes: exactly one machine runs in the end.
+    @Test(arguments: [0, 1, 8, 30, 5000, 70_000]) func aSideThatGoesAway(count: Int) throws {
+        let path = temporaryPath("gone\(count)")
+        defer { removeFile(path) }
+        let source = try FakeMachine()
+        try source.memory.write((0..<100_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }, at: 0x10_0000)
+        let entrance = try MigrationChannel.entrance("unix:\(path)")
+        let reader = try HostThread(name: "reader") {
+            guard let way = try? entrance.next() else { return }
+            _ = try? way.read(count: count)
+            way.abort()
+        }
+        let report = try send(source, to: "unix:\(path)").take()
+        reader.join()
+        #expect(report.status == .failed)
+        #expect(source.isRunning && source.hasDisks && !source.hasMoved)
+    }
+
+    @Test func cancelledBeforeTheSwitch() throws {
+        let path = temporaryPath("cancelled")
+        defer { removeFile(path) }
+        let source = try FakeMachine(), target = try FakeMachine()
+        let received = try receive(target, from: "unix:\(path)")
+        var parameters = MigrationParameters()
+        parameters.pausesBeforeSwitch = true
+        let paused = Waiter<Bool>(), done = Waiter<MigrationReport>()
+        let move = OutgoingMigration(
+            source, to: try MigrationChannel.opener("unix:\(path)"), parameters: parameters
+        ) { report in
+            if report.status == .preSwitchover { paused.give(true) }
+            if report.status.isFinal { done.give(report) }
+        }
+        source.onLoop { #expect(throws: Never.self) { try move.begin() } }
+        #expect(paused.take() && !source.isRunning)
+        move.cancel()
+        #expect(done.take().status == .cancelled)
+        #expect(received.take() != nil)
+        #expect(source.isRunning && source.hasDisks && !target.isRunning)
+    }
+
+    @Test func itWaitsBeforeTheSwitch() throws {
+        let path = temporaryPath("switch")
+        defer { removeFile(path) }
+        let source = try FakeMachine(), target = try FakeMachine()
+        let received = try receive(target, from: "unix:\(path)")
+        var parameters = MigrationParameters()
+        parameters.pausesBeforeSwitch = true
+        let paused = Waiter<Bool>(), done = Waiter<MigrationReport>()
+        let move = OutgoingMigration(
+            source, to: try MigrationChannel.opener("unix:\(path)"), parameters: parameters
+        ) { report in
+            if report.status == .preSwitchover { paused.give(true) }
+            if report.status.isFinal { done.give(report) }
+        }
+        source.onLoop {
+            #expect(throws: UserError.self) { try move.switchOver() }
+            #expect(throws: Never.self) { try move.begin() }
+        }
+        _ = paused.take()
+        try source.memory.write([77], at: 0x2000)
+        source.onLoop { #expect(throws: Never.self) { try move.switchOver() } }
+        #expect(done.take().status == .completed && received.take() == nil)
+        #expect(try target.memory.read(at: 0x2000, count: 1) == [77])
+        #expect(target.isRunning && !source.isRunning)
+    }
+
+    /// Every byte of a stream changed in turn (a sample of them), and every length: never taken, never a crash.
+    @Test func damageIsRefused() throws {
+        let path = temporaryPath("damage")
+        defer { removeFile(path) }
+        let source = try FakeMachine()
+        try source.memory.write((0..<9000).map { UInt8(truncatingIfNeeded: $0) }, at: 0x3000)
+        _ = try save(source, to: path)
+        let good = try wholeFile(path)
+        var seed: UInt64 = 5
+        for _ in 0..<150 {
+            seed = seed &* 6_364_136_223_846_793_005 &+ 1
+            var bytes = good
+            let place = Int(seed >> 33) % bytes.count
+            if seed & 1 == 0 { bytes[place] ^= UInt8(1 << (seed >> 8 & 7)) } else { bytes = Array(bytes[..<place]) }
+            let target = try FakeMachine()
+            target.isRunning = false
+            let problem = #expect(throws: UserError.self) {
+                var position = 0
+                _ = try MachineSnapshot.check(target) { (count) throws(UserError) in
+                    guard count <= bytes.count - position else { throw UserError("the saved state ends too early") }
+                    defer { position += count }
+                    return Array(bytes[position..<position + count])
+                }
+            }
+            #expect(problem?.description.isEmpty == false)
+        }
+    }
+
+    private func wholeFile(_ path: String) throws -> [UInt8] {
+        let way = try MigrationChannel.entrance("file:\(path)").next()
+        var bytes: [UInt8] = []
+        while let byte = try? way.read(count: 1) { bytes += byte }
+        return bytes
     }
 
     private func temporaryPath(_ name: String) -> String {
@@ -173,21 +341,22 @@ private final class FakeMachine: MigratableMachine, @unchecked Sendable {
 
     @Test func aFailedMoveGoesOnHere() throws {
         let source = try FakeMachine()
-        let done = Waiter<MigrationReport>()
         // Nobody reads, and the command's failure is a failure of the move.
-        let move = OutgoingMigration(
-            source, channel: try MigrationChannel.outgoing("exec:cat >/dev/null; exit 3"),
-            parameters: MigrationParameters()
-        ) { done.give($0) }
-        source.onLoop { #expect(throws: Never.self) { try move.begin() } }
-        let report = done.take()
+        let report = try send(source, to: "exec:cat >/dev/null; exit 3").take()
         #expect(report.status == .failed && report.problem == "the command failed with status 3")
+        #expect(source.isRunning && source.hasDisks && !source.hasMoved)
+    }
+
+    @Test func nobodyThere() throws {
+        let source = try FakeMachine()
+        #expect(try send(source, to: "unix:/nonexistent/socket").take().status == .failed)
+        #expect(try send(source, to: "file:/nonexistent/x").take().status == .failed)
         #expect(source.isRunning && !source.hasMoved)
     }
 
-    @Test(arguments: ["tcp:host", "udp:1:2", "nothing", "fd:none", "file:/nonexistent/x"])
+    @Test(arguments: ["tcp:host", "udp:1:2", "nothing", "fd:none"])
     func impossibleAddresses(uri: String) {
-        #expect(throws: UserError.self) { try MigrationChannel.outgoing(uri) }
+        #expect(throws: UserError.self) { try MigrationChannel.opener(uri) }
     }
 }
 

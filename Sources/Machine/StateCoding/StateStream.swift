@@ -15,6 +15,10 @@ public struct StateFrame: Equatable, Sendable {
         case section
         /// Nothing follows.
         case end
+        /// How many channels more the memory comes by (a 32-bit number), after the header.
+        case channels
+        /// What follows on this channel is newer than all that came before it on any: a round's number.
+        case barrier
     }
     public var kind: Kind
     public var payload: [UInt8]

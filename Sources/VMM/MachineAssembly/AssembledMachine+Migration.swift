@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import BlockJobs
+internal import BlockLayer
 internal import ControlServer
 internal import Diagnostics
 internal import JSONCoding
@@ -7,44 +9,90 @@ internal import MachineRuntime
 internal import MachineSpec
 internal import Migration
 
+extension MigrationParameters {
+    init(_ settings: MigrationSettings) {
+        self.init()
+        maximumBandwidth = settings.number("max-bandwidth")
+        downtimeLimit = settings.number("downtime-limit")
+        channels = settings.has("multifd") ? Int(settings.number("multifd-channels")) : 0
+        slowsDown = settings.has("auto-converge")
+        throttleInitial = Int(settings.number("cpu-throttle-initial"))
+        throttleIncrement = Int(settings.number("cpu-throttle-increment"))
+        throttleMaximum = Int(settings.number("max-cpu-throttle"))
+        throttleTrigger = Int(settings.number("throttle-trigger-threshold"))
+        pausesBeforeSwitch = settings.has("pause-before-switchover")
+    }
+}
+
 extension AssembledMachine: MigrationControlling {
     func beginMigration(to uri: String, descriptors: (String) -> Int32?) throws(UserError) {
-        if let status = outgoing?.report.status, status == .active || status == .setup || status == .cancelling {
+        if let status = outgoing?.report.status, !status.isFinal {
             throw UserError("There's a migration process in progress")
         }
         guard !isIncoming else { throw UserError("Guest is waiting for an incoming migration") }
         guard runner.state != .postMigrate else {
             throw UserError("Can't migrate the vm that was paused due to previous migration")
         }
+        guard !storage.devices.jobs.isCopying else {
+            throw UserError("a block job is under way; wait for its end, or cancel it")
+        }
         let move = OutgoingMigration(
-            self, channel: try MigrationChannel.outgoing(uri, descriptors: descriptors),
-            parameters: migrationParameters
+            self, to: try MigrationChannel.opener(uri, descriptors: descriptors),
+            parameters: MigrationParameters(migrationSettings)
         ) { [self] report in
             if let problem = report.problem { messages.error("migration to '\(uri)' failed: \(problem)") }
-            control?.emit("MIGRATION", data: ["status": .string(report.status.rawValue)])
+            tellMigration(report.status.rawValue)
         }
         outgoing = move
-        control?.emit("MIGRATION", data: ["status": "setup"])
+        tellMigration("setup")
         try move.begin()
-        control?.emit("MIGRATION", data: ["status": "active"])
+    }
+
+    private func tellMigration(_ status: String) {
+        guard migrationSettings.has("events") else { return }
+        control?.emit("MIGRATION", data: ["status": .string(status)])
     }
 
     func cancelMigration() { outgoing?.cancel() }
 
-    var migrationLimits: (bandwidth: UInt64, downtime: UInt64) {
-        get { (migrationParameters.maximumBandwidth, migrationParameters.downtimeLimit) }
+    func continueMigration() throws(UserError) {
+        guard let outgoing else { throw UserError("Migration not in expected state: none") }
+        try outgoing.switchOver()
+    }
+
+    var migrationSettings: MigrationSettings {
+        get { settingsForMoves }
         set {
-            migrationParameters.maximumBandwidth = newValue.bandwidth
-            migrationParameters.downtimeLimit = newValue.downtime
+            settingsForMoves = newValue
+            outgoing?.set(MigrationParameters(newValue))
         }
     }
 
     var migrationState: MigrationState? {
-        guard let report = outgoing?.report else { return nil }
-        return MigrationState(
-            status: report.status.rawValue, problem: report.problem, totalTime: report.totalTime,
-            downtime: report.downtime, setupTime: report.setupTime, transferred: report.transferred,
-            remaining: report.remaining, total: report.total, pages: report.dataPages, rounds: report.rounds)
+        guard let report = outgoing?.report else {
+            guard let incomingStatus else { return nil }
+            return MigrationState(status: incomingStatus)
+        }
+        var state = MigrationState(status: report.status.rawValue)
+        state.problem = report.problem
+        state.totalTime = report.totalTime
+        state.downtime = report.downtime
+        state.setupTime = report.setupTime
+        state.throttle = report.throttle
+        var memory = MigrationState.Memory()
+        memory.transferred = report.transferred
+        memory.remaining = report.remaining
+        memory.total = report.total
+        memory.downtimeBytes = report.downtimeBytes
+        memory.channelBytes = report.channelBytes
+        memory.normal = report.dataPages
+        memory.zero = report.zeroPages
+        memory.dirtyRate = report.dirtyRate
+        memory.pageRate = report.pageRate
+        memory.rounds = report.rounds
+        memory.megabits = report.megabits
+        state.memory = memory
+        return state
     }
 
     /// `-incoming`: on the loop's thread, before anything has run.
@@ -53,33 +101,49 @@ extension AssembledMachine: MigrationControlling {
         isIncoming = true
         runner.settle(.inMigrate)
         guard uri != "defer" else { return }
-        do throws(UserError) { try receive(from: uri) } catch { refuse(error) }
+        do throws(UserError) { try receive(from: uri) { _ in nil } } catch { refuse(error) }
     }
 
-    func beginIncoming(from uri: String) throws(UserError) {
+    func beginIncoming(from uri: String, descriptors: (String) -> Int32?) throws(UserError) {
         guard isIncoming, spec.lifecycle.incoming == "defer" else {
             throw UserError("'-incoming' was not specified on the command line")
         }
         guard incoming == nil else { throw UserError("The incoming migration has already been started") }
-        try receive(from: uri)
+        try receive(from: uri, descriptors: descriptors)
     }
 
-    private func receive(from uri: String) throws(UserError) {
-        let move = IncomingMigration(self) { () throws(UserError) in
-            try MigrationChannel.incoming(uri)
-        } ended: { [self] problem in
+    private func receive(from uri: String, descriptors: (String) -> Int32?) throws(UserError) {
+        let move = IncomingMigration(self, from: try MigrationChannel.entrance(uri, descriptors: descriptors)) {
+            [self] problem in
             if let problem { return refuse(problem) }
-            control?.emit("MIGRATION", data: ["status": "completed"])
+            incomingStatus = "completed"
+            tellMigration("completed")
         }
         incoming = move
+        incomingStatus = "setup"
         try move.begin()
-        control?.emit("MIGRATION", data: ["status": "setup"])
+        tellMigration("setup")
     }
 
     /// A machine that gets no state is of no use.
     private func refuse(_ problem: UserError) {
         messages.error("load of migration failed: \(problem)")
-        control?.emit("MIGRATION", data: ["status": "failed"])
+        incomingStatus = "failed"
+        tellMigration("failed")
         runner.requestExit(status: 1, cause: .hostError)
     }
+
+    func releaseDisks() throws(UserError) {
+        do throws(BlockError) { try storage.devices.deactivate() } catch {
+            throw UserError("cannot hand the disks over: \(error)")
+        }
+    }
+
+    func takeDisks() throws(UserError) {
+        do throws(BlockError) { try storage.devices.activate() } catch {
+            throw UserError("cannot open the disks: \(error)")
+        }
+    }
+
+    func setThrottle(_ percent: Int) { runner.setThrottle(percent) }
 }

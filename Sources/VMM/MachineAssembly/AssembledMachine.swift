@@ -82,7 +82,8 @@ final class AssembledMachine: @unchecked Sendable {
     /// A move that is under way or was the last, and what can be set for moves.
     var outgoing: OutgoingMigration?
     var incoming: IncomingMigration?
-    var migrationParameters = MigrationParameters()
+    var incomingStatus: String?
+    var settingsForMoves = MigrationSettings()
     /// Monitors, QMP and the debugger's stub.
     var control: ControlServer?
     private var boot: DirectBoot?

@@ -55,6 +55,12 @@ public final class MachineRunner: @unchecked Sendable {
     /// Armed while a guest that was asked to power down has time to do so.
     private var graceTimer: LoopTimer?
     private static let graceNanoseconds: UInt64 = 10_000_000_000
+    /// The processors pause for a moment to run slower; guarded by `parking`.
+    private var isThrottled = false
+    private var throttlePercent = 0
+    private var throttleTimer: LoopTimer?
+    /// How long they run between two pauses.
+    private static let throttleSlice: UInt64 = 10_000_000
     /// The processors that run while `allowed`; nil for all (a debugger's single step runs one).
     private var selected: Int?
 
@@ -229,6 +235,35 @@ public final class MachineRunner: @unchecked Sendable {
         return try body()
     }
 
+    /// Takes a part of their time from the processors, in per cent: 0 for none, 99 at most. On the loop's thread.
+    public func setThrottle(_ percent: Int) {
+        throttlePercent = min(max(percent, 0), 99)
+        if throttleTimer == nil { throttleTimer = loop.makeTimer { [weak self] in self?.turnThrottle() } }
+        if throttlePercent > 0 {
+            throttleTimer?.arm(at: monotonicNanoseconds() &+ Self.throttleSlice)
+        } else {
+            throttleTimer?.cancel()
+            setThrottled(false)
+        }
+    }
+
+    private func setThrottled(_ value: Bool) {
+        parking.withLock {
+            isThrottled = value
+            parking.broadcast()
+        }
+        if value { kickAll() }
+    }
+
+    private func turnThrottle() {
+        guard throttlePercent > 0 else { return }
+        let pauses = !parking.withLock { isThrottled }
+        setThrottled(pauses)
+        let share = UInt64(throttlePercent)
+        let pause = Self.throttleSlice &* share / (100 &- share)
+        throttleTimer?.arm(at: monotonicNanoseconds() &+ (pauses ? pause : Self.throttleSlice))
+    }
+
     /// Puts every device and vCPU into the state of power-on.
     public func reset(_ cause: ShutdownCause) {
         let wasRunning = state == .running
@@ -310,7 +345,7 @@ public final class MachineRunner: @unchecked Sendable {
 
     private func enter(_ index: Int) -> Bool {
         parking.withLock {
-            while !ending && !(allowed && (selected ?? index) == index) { parking.wait() }
+            while !ending && (isThrottled || !(allowed && (selected ?? index) == index)) { parking.wait() }
             if ending { return false }
             outside.remove(index)
             return true

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import Diagnostics
+internal import ByteCoding
 internal import GuestMemory
 internal import HostSystem
 internal import StateCoding
@@ -8,19 +9,19 @@ internal import StateCoding
 /// Fills a machine that does not run from one that is sent or was saved (`-incoming`).
 public final class IncomingMigration: @unchecked Sendable {
     private let machine: any MigratableMachine
-    private let open: @Sendable () throws(UserError) -> MigrationChannel
+    private let entrance: MigrationChannel.Entrance
     private let ended: @Sendable (UserError?) -> Void
     private var thread: HostThread?
 
     /// - Parameters:
-    ///   - open: waits for the other side; on a thread of its own.
+    ///   - entrance: where the other side comes; waited for on a thread.
     ///   - ended: on the loop's thread: the machine is filled, or why not.
     public init(
-        _ machine: any MigratableMachine, open: @escaping @Sendable () throws(UserError) -> MigrationChannel,
+        _ machine: any MigratableMachine, from entrance: MigrationChannel.Entrance,
         ended: @escaping @Sendable (UserError?) -> Void
     ) {
         self.machine = machine
-        self.open = open
+        self.entrance = entrance
         self.ended = ended
     }
 
@@ -31,14 +32,9 @@ public final class IncomingMigration: @unchecked Sendable {
             thread = try HostThread(name: "incoming") { [self] in
                 var channel: MigrationChannel?
                 do throws(UserError) {
-                    let way = try open()
+                    let way = try entrance.next()
                     channel = way
-                    var reader = StateStreamReader { count throws(StateError) in
-                        do throws(UserError) { return try way.read(count: count) } catch {
-                            throw StateError(error.description)
-                        }
-                    }
-                    let records = try Self.receive(&reader, header: here, into: machine.memory)
+                    let records = try receive(way, header: here)
                     machine.onLoop { [self] in finish(records, way) }
                 } catch {
                     // The reason also goes to the other side, where there is one that listens.
@@ -51,21 +47,44 @@ public final class IncomingMigration: @unchecked Sendable {
         } catch { throw UserError("cannot start a thread", because: error) }
     }
 
-    /// Takes memory as it comes, and keeps the sections.
-    static func receive(
-        _ reader: inout StateStreamReader, header here: StateHeader, into memory: GuestMemory
-    ) throws(UserError) -> [StateRecord] {
+    static func source(_ way: MigrationChannel) -> StateStreamReader.Source {
+        { count throws(StateError) in
+            do throws(UserError) { return try way.read(count: count) } catch { throw StateError(error.description) }
+        }
+    }
+
+    /// Takes memory as it comes, by as many channels as the other side opens, and keeps the sections.
+    private func receive(_ way: MigrationChannel, header here: StateHeader) throws(UserError) -> [StateRecord] {
+        var reader = StateStreamReader(Self.source(way))
+        let memory = machine.memory
+        var receiver: MemoryReceiver?
+        let result: Result<[StateRecord], UserError>
         do throws(StateError) {
-            return try read(&reader, header: here) { (frame) throws(StateError) in
-                try MemoryFrames.apply(frame, to: memory)
-            }
-        } catch { throw UserError(error.description) }
+            let records = try Self.read(
+                &reader, header: here,
+                memory: { (frame) throws(StateError) in try MemoryFrames.apply(frame, to: memory) },
+                channels: { (count) throws(StateError) in
+                    guard receiver == nil else { throw StateError("the saved state is damaged: channels come twice") }
+                    var others: [MigrationChannel] = []
+                    do throws(UserError) {
+                        for _ in 0..<count { others.append(try entrance.next()) }
+                        receiver = try MemoryReceiver(memory, others)
+                    } catch { throw StateError(error.description) }
+                },
+                barrier: { (number) throws(StateError) in try receiver?.pass(number) })
+            result = .success(records)
+        } catch { result = .failure(UserError(error.description)) }
+        entrance.close()
+        receiver?.end()
+        return try result.get()
     }
 
     /// Reads a whole stream: memory goes to `memory`, the sections are returned.
     static func read(
         _ reader: inout StateStreamReader, header here: StateHeader,
-        memory: (StateFrame) throws(StateError) -> Void
+        memory: (StateFrame) throws(StateError) -> Void,
+        channels: (Int) throws(StateError) -> Void = { _ throws(StateError) in throw unexpectedChannels },
+        barrier: (UInt32) throws(StateError) -> Void = { _ throws(StateError) in throw unexpectedChannels }
     ) throws(StateError) -> [StateRecord] {
         let first = try reader.next()
         guard first.kind == .header else { throw StateError("the saved state has no beginning") }
@@ -79,10 +98,27 @@ public final class IncomingMigration: @unchecked Sendable {
                 guard records.count < longestList else { throw StateError("the saved state has too many sections") }
                 records.append(try StateRecord(frame: frame))
             case .end: return records
+            case .channels:
+                let count = try number(frame)
+                guard (1...mostChannels).contains(count) else {
+                    throw StateError("the saved state comes by \(count) channels; at most \(mostChannels) are taken")
+                }
+                try channels(Int(count))
+            case .barrier: try barrier(try number(frame))
             case .header: throw StateError("the saved state is damaged: it begins twice")
             }
         }
     }
+
+    static func number(_ frame: StateFrame) throws(StateError) -> UInt32 {
+        var reader = ByteReader(frame.payload)
+        do throws(ByteRangeError) { return try reader.read() } catch {
+            throw StateError("the saved state is damaged: \(error)")
+        }
+    }
+
+    private static let mostChannels: UInt32 = 255
+    static var unexpectedChannels: StateError { StateError("the saved state is damaged: it is not of one stream") }
 
     /// More sections no machine has.
     private static let longestList = 10_000
@@ -96,6 +132,7 @@ public final class IncomingMigration: @unchecked Sendable {
             guard let place else { throw StateError("the saved state does not say whether the guest ran") }
             let running = try records.remove(at: place).decode(replacing: RunningState(isRunning: true))
             let restore = try machine.checkSections(records)
+            do throws(UserError) { try machine.takeDisks() } catch { throw StateError(error.description) }
             restore()
             if channel.isConversation {
                 do throws(UserError) { try channel.write([MigrationAnswer.accepted]) } catch {

@@ -42,6 +42,18 @@ enum MemoryFrames {
         return frames
     }
 
+    /// How many pages a frame of `frames` has, as zeros and with their bytes.
+    static func pageCounts(of frame: StateFrame) -> (zero: UInt64, data: UInt64) {
+        var reader = ByteReader(frame.payload)
+        do throws(ByteRangeError) {
+            let _: UInt32 = try reader.read()
+            let kind: UInt32 = try reader.read()
+            let _: UInt64 = try reader.read()
+            let count: UInt64 = try reader.read()
+            return kind == Kind.zero.rawValue ? (count, 0) : (0, count)
+        } catch { return (0, 0) }
+    }
+
     private static func isZero(_ page: UnsafeMutableRawPointer) -> Bool {
         // One page of 512 aligned words.
         for word in 0..<pageSize / 8 where unsafe page.load(fromByteOffset: word * 8, as: UInt64.self) != 0 {

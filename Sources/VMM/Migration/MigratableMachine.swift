@@ -24,6 +24,12 @@ public protocol MigratableMachine: AnyObject, Sendable {
     func moveEnded()
     /// Goes on after a failed move, or as the machine that was moved here.
     func goOn()
+    /// Closes what only one process may write to, for the other side to open. The guest is stopped.
+    func releaseDisks() throws(UserError)
+    /// Opens it again, or for the first time. The guest is stopped.
+    func takeDisks() throws(UserError)
+    /// Takes this part of their time from the processors, in per cent: 0 for none.
+    func setThrottle(_ percent: Int)
     /// All devices and processors. The guest is stopped.
     func saveSections() throws(StateError) -> [StateRecord]
     /// Checks sections, and changes nothing yet.

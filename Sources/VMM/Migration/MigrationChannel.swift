@@ -18,7 +18,7 @@ public final class MigrationChannel: @unchecked Sendable {
     /// Bytes written so far.
     public private(set) var transferred: UInt64 = 0
 
-    private init(_ file: consuming FileDescriptor, child: pid_t = 0) {
+    fileprivate init(_ file: consuming FileDescriptor, child: pid_t = 0) {
         var kind: Int32 = 0
         var length = socklen_t(MemoryLayout<Int32>.size)
         // Four bytes of this frame.
@@ -30,7 +30,7 @@ public final class MigrationChannel: @unchecked Sendable {
 
     // MARK: opening
 
-    private enum Address {
+    fileprivate enum Address: Sendable {
         case command(String), descriptor(Int32), file(String), socket(StreamAddress)
     }
 
@@ -63,65 +63,116 @@ public final class MigrationChannel: @unchecked Sendable {
         UserError("unknown migration protocol: \(uri)", remedy: "write tcp:, unix:, exec:, fd: or file:")
     }
 
-    /// Opens the way out.
+    /// A way to somewhere, which `open` goes; a descriptor of somebody else's is duplicated at once.
     /// - Parameter descriptors: file descriptors by the names that `getfd` gave them.
-    public static func outgoing(
+    /// - Throws: no such kind of address, or no such descriptor.
+    public static func opener(
         _ uri: String, descriptors: (String) -> Int32? = { _ in nil }
-    ) throws(UserError) -> MigrationChannel {
-        let address = try parse(uri, descriptors: descriptors)
-        return try explaining(uri) { () throws(Errno) in
-            switch address {
-            case .command(let line): return .success(try spawn(line, childReads: true))
-            case .descriptor(let number):
-                return .success(
-                    MigrationChannel(FileDescriptor(owning: try retrying { roost_fcntl(number, F_DUPFD_CLOEXEC, 0) })))
-            case .file(let path):
-                return .success(
-                    MigrationChannel(
-                        try FileDescriptor.open(path, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: filePermissions)))
-            case .socket(let place):
-                let socket: FileDescriptor
-                do throws(StreamSocketError) { socket = try StreamSocket.connect(place) } catch {
-                    return .failure(UserError(error.description))
+    ) throws(UserError) -> Opener {
+        var address = try parse(uri, descriptors: descriptors)
+        if case .descriptor(let number) = address {
+            address = .descriptor(
+                try explaining(uri) { () throws(Errno) in
+                    .success(try retrying { roost_fcntl(number, F_DUPFD_CLOEXEC, 0) })
+                })
+        }
+        return Opener(uri: uri, address: address)
+    }
+
+    /// See `opener`.
+    public struct Opener: Sendable {
+        let uri: String
+        fileprivate let address: Address
+        /// Whether there can be more than one channel.
+        public var allowsSeveral: Bool { if case .socket = address { true } else { false } }
+
+        /// Goes the way; it may take its time. Only a socket's can be gone again.
+        public func open() throws(UserError) -> MigrationChannel {
+            try explaining(uri) { () throws(Errno) in
+                switch address {
+                case .command(let line): return .success(try spawn(line, childReads: true))
+                case .descriptor(let number): return .success(MigrationChannel(FileDescriptor(owning: number)))
+                case .file(let path):
+                    return .success(
+                        MigrationChannel(
+                            try FileDescriptor.open(path, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: filePermissions)))
+                case .socket(let place):
+                    let socket: FileDescriptor
+                    do throws(StreamSocketError) { socket = try StreamSocket.connect(place) } catch {
+                        return .failure(UserError(error.description))
+                    }
+                    try socket.setNonBlocking(false)
+                    return .success(MigrationChannel(socket))
                 }
-                try socket.setNonBlocking(false)
-                return .success(MigrationChannel(socket))
             }
         }
     }
 
-    /// Opens the way in; a socket waits for its one client.
-    public static func incoming(_ uri: String) throws(UserError) -> MigrationChannel {
-        let address = try parse(uri, descriptors: { _ in nil })
-        return try explaining(uri) { () throws(Errno) in
-            switch address {
-            case .command(let line): return .success(try spawn(line, childReads: false))
-            case .descriptor(let number): return .success(MigrationChannel(FileDescriptor(owning: number)))
-            case .file(let path): return .success(MigrationChannel(try FileDescriptor.open(path)))
-            case .socket(let place):
-                let listener: FileDescriptor
-                do throws(StreamSocketError) { listener = try StreamSocket.listen(place) } catch {
-                    return .failure(UserError(error.description))
-                }
-                try listener.setNonBlocking(false)
-                guard let client = StreamSocket.accept(listener.number) else { throw Errno.current }
+    /// Where channels come from: the first, and for a socket further ones.
+    public final class Entrance: @unchecked Sendable {
+        private let uri: String
+        private let address: Address
+        // Used by the thread of the main channel alone.
+        private var listener: FileDescriptor?
+
+        fileprivate init(uri: String, address: Address, listener: consuming FileDescriptor?) {
+            self.uri = uri
+            self.address = address
+            self.listener = listener
+        }
+
+        /// The next channel; a socket waits for its client.
+        public func next() throws(UserError) -> MigrationChannel {
+            guard let number = listener?.number else { return try openOnly() }
+            return try explaining(uri) { () throws(Errno) in
+                guard let client = StreamSocket.accept(number) else { throw Errno.current }
                 return .success(MigrationChannel(client))
             }
+        }
+
+        private func openOnly() throws(UserError) -> MigrationChannel {
+            try explaining(uri) { () throws(Errno) in
+                switch address {
+                case .command(let line): return .success(try spawn(line, childReads: false))
+                case .descriptor(let number): return .success(MigrationChannel(FileDescriptor(owning: number)))
+                case .file(let path): return .success(MigrationChannel(try FileDescriptor.open(path)))
+                case .socket: return .failure(UserError("'\(uri)' has no further channels"))
+                }
+            }
+        }
+
+        /// No further channels.
+        public func close() { listener = nil }
+    }
+
+    /// The way in, for the other side to come.
+    public static func entrance(
+        _ uri: String, descriptors: (String) -> Int32? = { _ in nil }
+    ) throws(UserError) -> Entrance {
+        let address = try parse(uri, descriptors: descriptors)
+        guard case .socket(let place) = address else { return Entrance(uri: uri, address: address, listener: nil) }
+        return try explaining(uri) { () throws(Errno) in
+            let listener: FileDescriptor
+            do throws(StreamSocketError) { listener = try StreamSocket.listen(place) } catch {
+                return .failure(UserError(error.description))
+            }
+            try listener.setNonBlocking(false)
+            return .success(Entrance(uri: uri, address: address, listener: listener))
         }
     }
 
     /// A saved machine is the owner's alone.
-    private static let filePermissions: UInt32 = 0o600
+    fileprivate static let filePermissions: UInt32 = 0o600
 
-    private static func explaining(
-        _ uri: String, _ open: () throws(Errno) -> Result<MigrationChannel, UserError>
-    ) throws(UserError) -> MigrationChannel {
-        let result: Result<MigrationChannel, UserError>
+    fileprivate static func explaining<Value>(
+        _ uri: String, _ open: () throws(Errno) -> Result<Value, UserError>
+    ) throws(UserError) -> Value {
+        let result: Result<Value, UserError>
         do throws(Errno) { result = try open() } catch { throw UserError("cannot open '\(uri)'", because: error) }
         return try result.get()
     }
 
-    private static func spawn(_ line: String, childReads: Bool) throws(Errno) -> MigrationChannel {
+    fileprivate static func spawn(_ line: String, childReads: Bool) throws(Errno) -> MigrationChannel {
         var ends: [Int32] = [0, 0]
         // Two descriptors into an array of two.
         _ = try retrying { unsafe pipe(&ends) }
@@ -152,9 +203,11 @@ public final class MigrationChannel: @unchecked Sendable {
     public func write(_ bytes: [UInt8]) throws(UserError) {
         var done = 0
         while done < bytes.count {
-            // `done` is below the count. SIGPIPE is ignored by the process.
+            // `done` is below the count. A side that is gone is an error and no signal; for pipes the process ignores it.
             let count = unsafe bytes.withUnsafeBytes {
-                unsafe Glibc.write(number, $0.baseAddress! + done, $0.count - done)
+                isConversation
+                    ? unsafe Glibc.send(number, $0.baseAddress! + done, $0.count - done, Int32(MSG_NOSIGNAL))
+                    : unsafe Glibc.write(number, $0.baseAddress! + done, $0.count - done)
             }
             if count < 0 {
                 let error = Errno.current
@@ -184,6 +237,15 @@ public final class MigrationChannel: @unchecked Sendable {
             done += got
         }
         return bytes
+    }
+
+    /// Reading does not wait any more.
+    public func setImpatient() throws(UserError) {
+        var patience = timeval(tv_sec: 1, tv_usec: 0)
+        // The struct lives on this frame for the call.
+        let status = unsafe setsockopt(
+            number, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        guard status == 0 else { throw UserError("cannot hear the other side", because: Errno.current) }
     }
 
     /// Makes a thread that reads or writes return with an error. Callable on any thread.

@@ -6,35 +6,6 @@ internal import GuestMemory
 internal import HostSystem
 internal import StateCoding
 
-/// What can be set for a move (`migrate-set-parameters`).
-public struct MigrationParameters: Equatable, Sendable {
-    /// Bytes a second that are sent at most while the guest runs.
-    public var maximumBandwidth: UInt64 = 128 << 20
-    /// How long the guest may stand still, in milliseconds.
-    public var downtimeLimit: UInt64 = 300
-    /// QEMU's defaults.
-    public init() {}
-}
-
-/// How a move stands (`query-migrate`).
-public struct MigrationReport: Equatable, Sendable {
-    /// QMP's `MigrationStatus`.
-    public enum Status: String, Sendable {
-        case setup, active, completed, failed, cancelling, cancelled
-    }
-    public var status = Status.setup
-    /// Why it failed.
-    public var problem: String?
-    /// Milliseconds since it began, of standing still, and of preparation.
-    public var totalTime: UInt64 = 0, downtime: UInt64 = 0, setupTime: UInt64 = 0
-    /// Bytes of guest memory: sent, still to send, in all.
-    public var transferred: UInt64 = 0, remaining: UInt64 = 0, total: UInt64 = 0
-    /// Pages sent as zeros, and with their bytes.
-    public var zeroPages: UInt64 = 0, dataPages: UInt64 = 0
-    /// How often the log of written pages was read.
-    public var rounds: UInt64 = 0
-}
-
 /// Sends a machine away while it runs: all memory first, then what was written meanwhile, again and again, until the
 /// rest fits into the time that the guest may stand still.
 ///
@@ -43,31 +14,40 @@ public struct MigrationReport: Equatable, Sendable {
 ///                 +------ failed or cancelled: the guest goes on ------+
 public final class OutgoingMigration: @unchecked Sendable {
     private let machine: any MigratableMachine
-    private let channel: MigrationChannel
-    private let parameters: MigrationParameters
-    private let ended: @Sendable (MigrationReport) -> Void
+    private let opener: MigrationChannel.Opener
+    private let changed: @Sendable (MigrationReport) -> Void
     private let lock = Lock()
     // Guarded by `lock`.
+    private var parameters: MigrationParameters
     private var current = MigrationReport()
     private var isCancelled = false
+    private var channel: MigrationChannel?
+    private var others: [MigrationChannel] = []
     // Used by one thread at a time: the loop's while the guest stands still, else the move's own.
     private var pages: PageSet
+    private var sender: MemorySender?
+    private var throttle = 0, slowRounds = 0
     private var thread: HostThread?
-    private let start = monotonicNanoseconds()
+    private var start = monotonicNanoseconds()
+    private var stopped: UInt64 = 0
     private var wasRunning = false
+    private var hasReleasedDisks = false
 
     private static let million: UInt64 = 1_000_000
+    private static let second: UInt64 = 1_000_000_000
     private static let sleepUnit: UInt64 = 5_000_000
+    /// How often and how long apart the disks are asked for back after a failure: a process that dies lets go soon.
+    private static let attempts = 50, pause: UInt32 = 100_000
 
-    /// - Parameter ended: on the loop's thread, when it is over.
+    /// - Parameter changed: on the loop's thread, each time that the status changes; the last time when it is over.
     public init(
-        _ machine: any MigratableMachine, channel: MigrationChannel, parameters: MigrationParameters,
-        ended: @escaping @Sendable (MigrationReport) -> Void
+        _ machine: any MigratableMachine, to opener: MigrationChannel.Opener, parameters: MigrationParameters,
+        changed: @escaping @Sendable (MigrationReport) -> Void
     ) {
         self.machine = machine
-        self.channel = channel
+        self.opener = opener
         self.parameters = parameters
-        self.ended = ended
+        self.changed = changed
         pages = PageSet(machine.memory, isFull: true)
         current.total = machine.memory.regions.reduce(0) { $0 + $1.count }
     }
@@ -76,20 +56,25 @@ public final class OutgoingMigration: @unchecked Sendable {
     public var report: MigrationReport {
         lock.withLock {
             var report = current
-            if report.status == .active || report.status == .setup { report.totalTime = elapsed }
+            if !report.status.isFinal { report.totalTime = elapsed }
             return report
         }
     }
 
     private var elapsed: UInt64 { (monotonicNanoseconds() &- start) / Self.million }
 
+    /// Other limits from now on. Callable on any thread.
+    public func set(_ new: MigrationParameters) {
+        lock.withLock {
+            parameters.maximumBandwidth = new.maximumBandwidth
+            parameters.downtimeLimit = new.downtimeLimit
+        }
+    }
+
     /// Begins; on the loop's thread.
     public func begin() throws(UserError) {
+        start = monotonicNanoseconds()
         wasRunning = machine.isRunning
-        try machine.setDirtyLogging(true)
-        // What was written before now goes with the first round.
-        var old = PageSet(machine.memory)
-        try machine.collectDirty(into: &old)
         let header: StateRecord
         do throws(StateError) { header = try StateRecord(name: "machine", machine.stateHeader) } catch {
             throw UserError(error.description)
@@ -98,51 +83,112 @@ public final class OutgoingMigration: @unchecked Sendable {
             thread = try HostThread(name: "migration") { [self] in
                 let outcome: UserError?
                 do throws(UserError) {
-                    try channel.write(
-                        StateFrame.magic + StateFrame(kind: .header, payload: header.frame.payload).encoded)
+                    try connect(header)
                     try sendRounds()
                     outcome = nil
                 } catch { outcome = error }
                 machine.onLoop { [self] in finish(outcome) }
             }
         } catch { throw UserError("cannot start a thread", because: error) }
-        lock.withLock {
-            current.status = .active
-            current.setupTime = elapsed
-        }
     }
 
     /// Gives up; the guest goes on. Too late once the guest stands still. Callable on any thread.
     public func cancel() {
-        let isActive = lock.withLock {
-            guard current.status == .active || current.status == .setup else { return false }
-            current.status = .cancelling
-            isCancelled = true
-            return true
+        let status = lock.withLock { () -> MigrationReport.Status in
+            let before = current.status
+            if [.active, .setup, .preSwitchover].contains(before) {
+                current.status = .cancelling
+                isCancelled = true
+            }
+            return before
         }
-        if isActive { channel.abort() }
+        guard status == .active || status == .setup || status == .preSwitchover else { return }
+        for way in lock.withLock({ (channel.map { [$0] } ?? []) + others }) { way.abort() }
+        if status == .preSwitchover { machine.onLoop { [self] in end(UserError("cancelled")) } }
+    }
+
+    /// Lets a move that waits before its last part go on. On the loop's thread.
+    public func switchOver() throws(UserError) {
+        guard report.status == .preSwitchover else {
+            throw UserError("Migration not in expected state: \(report.status.rawValue)")
+        }
+        end(nil)
     }
 
     // MARK: the move's thread
 
+    private func connect(_ header: StateRecord) throws(UserError) {
+        let main = try opener.open()
+        lock.withLock { channel = main }
+        if lock.withLock({ isCancelled }) { throw UserError("cancelled") }
+        try main.write(StateFrame.magic + StateFrame(kind: .header, payload: header.frame.payload).encoded)
+        let count = lock.withLock { parameters.channels }
+        if count > 0, !opener.allowsSeveral {
+            throw UserError("several channels need a socket", remedy: "turn multifd off, or use tcp: or unix:")
+        }
+        for _ in 0..<count {
+            let way = try opener.open()
+            lock.withLock { others.append(way) }
+        }
+        sender = try MemorySender(machine.memory, main: main, others: lock.withLock { others })
+        // What was written before now goes with the first round.
+        let failure: UserError? = onLoop { machine in
+            do throws(UserError) {
+                try machine.setDirtyLogging(true)
+                var old = PageSet(machine.memory)
+                try machine.collectDirty(into: &old)
+                return nil
+            } catch { return error }
+        }
+        if let failure { throw failure }
+        let report = lock.withLock {
+            if !isCancelled { current.status = .active }
+            current.setupTime = elapsed
+            return current
+        }
+        machine.onLoop { [self] in changed(report) }
+    }
+
     private func sendRounds() throws(UserError) {
         while true {
-            let roundStart = monotonicNanoseconds(), sentBefore = channel.transferred
+            let roundStart = monotonicNanoseconds(), sentBefore = sender?.transferred ?? 0
             try sendPages(paced: true)
+            try sender?.endRound()
             let duration = max(monotonicNanoseconds() &- roundStart, 1)
-            let sent = channel.transferred &- sentBefore
+            let sent = (sender?.transferred ?? 0) &- sentBefore
             try collect()
             // Nanoseconds that the rest would take at the rate of this round.
             let rest = UInt64(pages.count) * GuestMemory.pageSize
             let rate = max(Double(sent) / Double(duration), 0.001)
-            if !isRunningNow || Double(rest) / rate <= Double(parameters.downtimeLimit) * Double(Self.million) {
-                return
+            let expected = Double(rest) / rate
+            let limit = lock.withLock { () -> Double in
+                current.downtime = UInt64(min(expected / Double(Self.million), 1e12))
+                current.dirtyRate = UInt64(Double(pages.count) / Double(duration) * 1e9)
+                current.pageRate = UInt64(rate * 1e9 / Double(GuestMemory.pageSize))
+                current.megabits = rate * 8000
+                return Double(parameters.downtimeLimit) * Double(Self.million)
             }
+            if expected <= limit { return }
+            if onLoop({ !$0.isRunning }) { return }
+            slowDown(written: rest, sent: sent)
         }
     }
 
-    private var isRunningNow: Bool {
-        onLoop { $0.isRunning }
+    /// A guest that keeps writing faster than it is sent gets less of its processors.
+    private func slowDown(written: UInt64, sent: UInt64) {
+        let settings = lock.withLock { parameters }
+        guard settings.slowsDown, written > sent / 100 &* UInt64(max(settings.throttleTrigger, 1)) else {
+            return slowRounds = 0
+        }
+        slowRounds += 1
+        // Twice in a row, as a single round may be short.
+        guard slowRounds >= 2 else { return }
+        slowRounds = 0
+        let more = throttle == 0 ? settings.throttleInitial : throttle + settings.throttleIncrement
+        throttle = min(more, settings.throttleMaximum)
+        lock.withLock { current.throttle = throttle }
+        let percent = throttle
+        onLoop { $0.setThrottle(percent) }
     }
 
     private func collect() throws(UserError) {
@@ -166,20 +212,23 @@ public final class OutgoingMigration: @unchecked Sendable {
     }
 
     private func sendPages(paced: Bool) throws(UserError) {
-        let begun = monotonicNanoseconds(), before = channel.transferred
+        guard let sender else { return }
+        let begun = monotonicNanoseconds(), before = sender.transferred
         while let run = pages.takeRun(limit: MemoryFrames.runLimit) {
             if paced, lock.withLock({ isCancelled }) { throw UserError("cancelled") }
-            for frame in MemoryFrames.frames(machine.memory, region: run.region, pages: run.pages) {
-                try channel.write(frame.encoded)
-            }
+            try sender.send(region: run.region, pages: run.pages)
             let left = UInt64(pages.count) * GuestMemory.pageSize
-            lock.withLock {
-                current.transferred = channel.transferred
+            let sent = sender.sent, transferred = sender.transferred
+            let bandwidth = lock.withLock {
+                current.transferred = transferred
+                current.channelBytes = sent.bytes
                 current.remaining = left
-                current.dataPages += UInt64(run.pages.count)
+                current.dataPages = sent.data
+                current.zeroPages = sent.zero
+                return parameters.maximumBandwidth
             }
-            guard paced, parameters.maximumBandwidth > 0 else { continue }
-            let due = (channel.transferred &- before) &* 1000 / max(parameters.maximumBandwidth / Self.million, 1)
+            guard paced, bandwidth > 0 else { continue }
+            let due = UInt64(Double(transferred &- before) / Double(bandwidth) * Double(Self.second))
             while monotonicNanoseconds() &- begun < due, !lock.withLock({ isCancelled }) {
                 usleep(UInt32(Self.sleepUnit / 1000))
             }
@@ -191,14 +240,36 @@ public final class OutgoingMigration: @unchecked Sendable {
     private func finish(_ outcome: UserError?) {
         thread?.join()
         thread = nil
+        guard outcome == nil, !lock.withLock({ isCancelled }) else { return end(outcome ?? UserError("cancelled")) }
+        guard lock.withLock({ parameters.pausesBeforeSwitch }), wasRunning else { return end(nil) }
+        stopped = monotonicNanoseconds()
+        if machine.isRunning { machine.stopForMove() }
+        let report = lock.withLock {
+            current.status = .preSwitchover
+            return current
+        }
+        changed(report)
+    }
+
+    private func end(_ outcome: UserError?) {
         var problem = outcome
         if problem == nil {
             do throws(UserError) { try sendRest() } catch { problem = error }
         }
-        do throws(UserError) { try machine.setDirtyLogging(false) } catch { if problem == nil { problem = error } }
+        if throttle > 0 { machine.setThrottle(0) }
+        if let reason = problem, !reason.description.hasPrefix(Self.refused), let refusal = refusal() {
+            problem = refusal
+        }
+        sender?.end(isGood: problem == nil)
+        sender = nil
+        do throws(UserError) { try machine.setDirtyLogging(false) } catch {
+            // The move is over; what is logged in vain costs time only.
+            Console.shared.warning("cannot end the log of written memory: \(error)")
+        }
+        if problem != nil { takeDisksBack(&problem) }
         let report = lock.withLock {
             current.totalTime = elapsed
-            current.transferred = channel.transferred
+            current.throttle = 0
             if let problem {
                 current.status = isCancelled ? .cancelled : .failed
                 current.problem = isCancelled ? nil : problem.description
@@ -206,26 +277,74 @@ public final class OutgoingMigration: @unchecked Sendable {
                 current.status = .completed
                 current.remaining = 0
             }
+            channel = nil
+            others = []
             return current
         }
-        if problem == nil { machine.moveEnded() } else if wasRunning, !machine.isRunning { machine.goOn() }
-        ended(report)
+        if problem == nil {
+            machine.moveEnded()
+        } else if wasRunning, !machine.isRunning, !hasReleasedDisks {
+            machine.goOn()
+        }
+        changed(report)
+    }
+
+    private var isCancelledNow: Bool { lock.withLock { isCancelled } }
+
+    /// What the other side said before it went away, where it said anything.
+    private func refusal() -> UserError? {
+        guard let channel = lock.withLock({ channel }), channel.isConversation, !isCancelledNow else { return nil }
+        do throws(UserError) {
+            try channel.setImpatient()
+            try readAnswer(channel)
+            return nil
+        } catch { return error.description.hasPrefix(Self.refused) ? error : nil }
+    }
+
+    private static let refused = "the other side refuses"
+
+    private func takeDisksBack(_ problem: inout UserError?) {
+        guard hasReleasedDisks else { return }
+        var last: UserError?
+        for attempt in 0..<Self.attempts {
+            if attempt > 0 { usleep(Self.pause) }
+            do throws(UserError) {
+                try machine.takeDisks()
+                hasReleasedDisks = false
+                return
+            } catch { last = error }
+        }
+        // It must not go on without its disks; a person can repair it and say `cont`.
+        if let last {
+            problem = UserError(
+                "\(problem?.description ?? ""); and the disks cannot be opened again, so that the machine stays stopped",
+                because: last.description)
+        }
     }
 
     private func sendRest() throws(UserError) {
-        guard lock.withLock({ !isCancelled }) else { throw UserError("cancelled") }
-        let stopped = monotonicNanoseconds()
-        let isRunning = machine.isRunning
-        if isRunning { machine.stopForMove() }
+        guard !isCancelledNow, let channel = lock.withLock({ channel }) else { throw UserError("cancelled") }
+        if stopped == 0 { stopped = monotonicNanoseconds() }
+        let before = sender?.transferred ?? 0
+        if machine.isRunning { machine.stopForMove() }
+        lock.withLock { current.status = .device }
         // Devices first: what they still have in flight ends in memory.
-        let records = try savedSections(isRunning: isRunning)
+        let records = try savedSections(isRunning: wasRunning)
         try machine.collectDirty(into: &pages)
         try sendPages(paced: false)
+        try sender?.endRound()
         for record in records { try channel.write(record.frame.encoded) }
+        hasReleasedDisks = true
+        try machine.releaseDisks()
         try channel.write(StateFrame(kind: .end, payload: []).encoded)
-        if channel.isConversation { try awaitAnswer() }
+        if channel.isConversation { try readAnswer(channel) }
         try channel.finish()
-        lock.withLock { current.downtime = (monotonicNanoseconds() &- stopped) / Self.million }
+        let sent = (sender?.transferred ?? 0) &- before
+        lock.withLock {
+            current.downtime = (monotonicNanoseconds() &- stopped) / Self.million
+            current.downtimeBytes = sent
+            current.transferred = sender?.transferred ?? 0
+        }
     }
 
     private func savedSections(isRunning: Bool) throws(UserError) -> [StateRecord] {
@@ -237,12 +356,12 @@ public final class OutgoingMigration: @unchecked Sendable {
 
     /// Until the other side has said that the guest runs there, it may have to go on here; a side that is gone has said
     /// nothing.
-    private func awaitAnswer() throws(UserError) {
+    private func readAnswer(_ channel: MigrationChannel) throws(UserError) {
         let kind = try channel.read(count: 1)[0]
         guard kind != MigrationAnswer.accepted else { return }
         let length = try channel.read(count: 2)
         let text = try channel.read(count: Int(length[0]) | Int(length[1]) << 8)
-        throw UserError("the other side refuses: \(String(decoding: text, as: UTF8.self))")
+        throw UserError("\(Self.refused): \(String(decoding: text, as: UTF8.self))")
     }
 }
 

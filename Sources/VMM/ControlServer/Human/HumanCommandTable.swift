@@ -56,32 +56,6 @@ enum HumanCommandTable {
         },
     ]
 
-    // MARK: moves
-
-    private static func migration(_ call: HumanCall) throws(HumanFailure) -> any MigrationControlling {
-        guard let machine = call.machine as? any MigrationControlling else {
-            throw .failed("this machine cannot be migrated")
-        }
-        return machine
-    }
-
-    private static let moves = [
-        HumanCommand("migrate", "[-d] uri", "migrate to URI (in the background, always)") {
-            (call) throws(HumanFailure) in
-            var words: [String] = []
-            while let word = try call.word() { if word != "-d" { words.append(word) } }
-            guard !words.isEmpty else { throw .failed("migrate: string expected") }
-            let machine = try migration(call)
-            do throws(UserError) {
-                try machine.beginMigration(to: words.joined(separator: " ")) { _ in nil }
-            } catch { throw .failed(error.description) }
-        },
-        HumanCommand("migrate_cancel", "", "cancel the current VM migration") { (call) throws(HumanFailure) in
-            try call.finish()
-            try migration(call).cancelMigration()
-        },
-    ]
-
     // MARK: memory, ports, expressions
 
     private static let inspection = [

@@ -11,7 +11,9 @@ internal import MachineRuntime
 
 /// What `info` can show.
 enum InfoTable {
-    static let all: [HumanCommand] = (state + processors + hardware + saved).sorted { $0.names[0] < $1.names[0] }
+    static let all: [HumanCommand] = (state + processors + hardware + saved + moves).sorted {
+        $0.names[0] < $1.names[0]
+    }
 
     static var help: String { all.map { $0.helpLine("info ") }.joined() }
 

@@ -13,6 +13,15 @@ extension QMPCommandTable {
         return machine
     }
 
+    private static func settings(_ context: QMPContext) -> MigrationSettings {
+        (context.machine as? any MigrationControlling)?.migrationSettings ?? MigrationSettings()
+    }
+
+    private static func perform(_ body: () throws(UserError) -> Void) throws(QMPError) -> JSONValue {
+        do throws(UserError) { try body() } catch { throw QMPError(error.description) }
+        return [:]
+    }
+
     static let migrationCommands = [
         QMPCommandDefinition(
             "migrate",
@@ -27,95 +36,109 @@ extension QMPCommandTable {
             }
             let named = context.server.namedDescriptors
             let source = try machine(context)
-            do throws(UserError) {
+            return try perform { () throws(UserError) in
                 try source.beginMigration(to: arguments.string("uri")) { named[$0]?.number }
-            } catch { throw QMPError(error.description) }
-            return [:]
+            }
         },
         QMPCommandDefinition("migrate_cancel") { (context, _) throws(QMPError) in
             try machine(context).cancelMigration()
             return [:]
         },
+        QMPCommandDefinition("migrate-continue", [QMPParameter("state", .string)]) {
+            (context, arguments) throws(QMPError) in
+            let source = try machine(context)
+            guard arguments.string("state") == "pre-switchover" else {
+                throw QMPError("Migration not in expected state: \(arguments.string("state"))")
+            }
+            return try perform { () throws(UserError) in try source.continueMigration() }
+        },
         QMPCommandDefinition("migrate-incoming", [QMPParameter("uri", .string)]) {
             (context, arguments) throws(QMPError) in
+            let named = context.server.namedDescriptors
             let target = try machine(context)
-            do throws(UserError) { try target.beginIncoming(from: arguments.string("uri")) } catch {
-                throw QMPError(error.description)
+            return try perform { () throws(UserError) in
+                try target.beginIncoming(from: arguments.string("uri")) { named[$0]?.number }
             }
-            return [:]
         },
         QMPCommandDefinition("query-migrate") { context, _ in
             guard let state = (context.machine as? any MigrationControlling)?.migrationState else { return [:] }
-            return report(state)
+            return MigrationAnswers.report(state)
         },
-        QMPCommandDefinition("query-migrate-parameters") { (context, _) throws(QMPError) in
-            let limits = try machine(context).migrationLimits
-            return [
-                "max-bandwidth": JSONValue(limits.bandwidth), "downtime-limit": JSONValue(limits.downtime),
-                "announce-initial": 50, "announce-max": 550, "announce-rounds": 5, "announce-step": 100,
-            ]
+        QMPCommandDefinition("query-migrate-parameters") { context, _ in
+            let settings = settings(context)
+            var object: JSONObject = [:]
+            for parameter in MigrationSettings.table { object[parameter.name] = settings.value(parameter.name) }
+            return .object(object)
         },
-        QMPCommandDefinition(
-            "migrate-set-parameters",
-            [
-                QMPParameter("max-bandwidth", .integer, optional: true),
-                QMPParameter("downtime-limit", .integer, optional: true),
-            ]
-        ) { (context, arguments) throws(QMPError) in
+        QMPCommandDefinition("migrate-set-parameters", parameters) { (context, arguments) throws(QMPError) in
             let target = try machine(context)
-            var limits = target.migrationLimits
-            if let value = arguments["max-bandwidth"]?.unsigned { limits.bandwidth = value }
-            if let value = arguments["downtime-limit"]?.unsigned {
-                let most: UInt64 = 2_000_000
-                guard value <= most else {
-                    throw QMPError(
-                        "Parameter 'downtime_limit' expects an integer in the range of 0 to 2000 seconds")
-                }
-                limits.downtime = value
+            var settings = target.migrationSettings
+            for member in arguments.object.members {
+                if let problem = settings.set(member.name, member.value) { throw QMPError(problem) }
             }
-            target.migrationLimits = limits
+            target.migrationSettings = settings
             return [:]
         },
-        QMPCommandDefinition("query-migrate-capabilities") { _, _ in
-            .array(capabilities.map { ["capability": .string($0.name), "state": .bool($0.isOn)] })
+        QMPCommandDefinition("query-migrate-capabilities") { context, _ in
+            let settings = settings(context)
+            return .array(
+                MigrationSettings.capabilityTable.map {
+                    ["state": .bool(settings.has($0.name)), "capability": .string($0.name)]
+                })
         },
         QMPCommandDefinition("migrate-set-capabilities", [QMPParameter("capabilities", .array)]) {
-            (_, arguments) throws(QMPError) in
+            (context, arguments) throws(QMPError) in
+            var settings = settings(context)
             for entry in arguments["capabilities"]?.array ?? [] {
-                let name = entry["capability"]?.string ?? ""
-                guard let known = capabilities.first(where: { $0.name == name }) else {
-                    throw QMPError("Parameter 'capability' does not accept value '\(name)'")
+                guard let isOn = entry["state"]?.bool else {
+                    throw QMPError("Parameter 'capabilities[0].state' is missing")
                 }
-                guard entry["state"]?.bool == known.isOn else {
-                    throw QMPError("capability '\(name)' is always \(known.isOn ? "on" : "off")")
+                if let problem = settings.set(capability: entry["capability"]?.string ?? "", isOn) {
+                    throw QMPError(problem)
                 }
+            }
+            if let target = context.machine as? any MigrationControlling {
+                if target.migrationState.map({ ["setup", "active", "device"].contains($0.status) }) == true {
+                    throw QMPError("There's a migration process in progress")
+                }
+                target.migrationSettings = settings
             }
             return [:]
         },
     ]
 
-    /// What this program does in every move, and what in none.
-    private static let capabilities: [(name: String, isOn: Bool)] = [
-        ("xbzrle", false), ("rdma-pin-all", false), ("auto-converge", false), ("zero-blocks", false),
-        ("compress", false), ("events", true), ("postcopy-ram", false), ("x-colo", false), ("release-ram", false),
-        ("return-path", true), ("pause-before-switchover", false), ("multifd", false), ("dirty-bitmaps", false),
-        ("postcopy-blocktime", false), ("late-block-activate", false), ("x-ignore-shared", false),
-        ("validate-uuid", false), ("background-snapshot", false), ("zero-copy-send", false),
-        ("postcopy-preempt", false),
-    ]
+    private static let parameters = MigrationSettings.table.map { parameter in
+        switch parameter.kind {
+        case .number: QMPParameter(parameter.name, .integer, optional: true)
+        case .flag: QMPParameter(parameter.name, .boolean, optional: true)
+        case .text, .word: QMPParameter(parameter.name, .any, optional: true)
+        }
+    }
+}
 
-    private static func report(_ state: MigrationState) -> JSONValue {
+/// `query-migrate`.
+enum MigrationAnswers {
+    static func report(_ state: MigrationState) -> JSONValue {
         var object: JSONObject = ["status": .string(state.status)]
         if let problem = state.problem { object["error-desc"] = .string(problem) }
-        object["total-time"] = JSONValue(state.totalTime)
+        guard let memory = state.memory, ["failed", "cancelled", "setup"].contains(state.status) == false else {
+            return .object(object)
+        }
         object["setup-time"] = JSONValue(state.setupTime)
-        if state.status == "completed" { object["downtime"] = JSONValue(state.downtime) }
+        object[state.status == "completed" ? "downtime" : "expected-downtime"] = JSONValue(state.downtime)
+        object["total-time"] = JSONValue(state.totalTime)
+        if state.throttle > 0 { object["cpu-throttle-percentage"] = .integer(Int64(state.throttle)) }
+        let page: UInt64 = 4096
+        let precopy = memory.transferred &- min(memory.downtimeBytes, memory.transferred)
         object["ram"] = [
-            "total": JSONValue(state.total), "transferred": JSONValue(state.transferred),
-            "remaining": JSONValue(state.remaining), "normal": JSONValue(state.pages),
-            "normal-bytes": JSONValue(state.pages &* 4096), "page-size": 4096,
-            "dirty-sync-count": JSONValue(state.rounds), "duplicate": 0, "skipped": 0, "mbps": 0,
-            "dirty-pages-rate": 0, "postcopy-requests": 0, "multifd-bytes": 0, "pages-per-second": 0,
+            "total": JSONValue(memory.total), "postcopy-requests": 0, "dirty-sync-count": JSONValue(memory.rounds),
+            "multifd-bytes": JSONValue(memory.channelBytes), "pages-per-second": JSONValue(memory.pageRate),
+            "downtime-bytes": JSONValue(memory.downtimeBytes), "page-size": JSONValue(page),
+            "remaining": JSONValue(memory.remaining), "postcopy-bytes": 0, "mbps": .double(memory.megabits),
+            "transferred": JSONValue(memory.transferred), "dirty-sync-missed-zero-copy": 0,
+            "precopy-bytes": JSONValue(precopy), "duplicate": JSONValue(memory.zero),
+            "dirty-pages-rate": JSONValue(memory.dirtyRate), "skipped": 0,
+            "normal-bytes": JSONValue(memory.normal &* page), "normal": JSONValue(memory.normal),
         ]
         return .object(object)
     }

@@ -141,12 +141,14 @@ public protocol MigrationControlling: ControlledMachine {
     func beginMigration(to uri: String, descriptors: (String) -> Int32?) throws(UserError)
     /// Gives a move up; nothing where there is none.
     func cancelMigration()
+    /// Lets a move that waits before its last part go on (`migrate-continue`).
+    func continueMigration() throws(UserError)
     /// Fills the waiting machine (`migrate-incoming`).
-    func beginIncoming(from uri: String) throws(UserError)
+    func beginIncoming(from uri: String, descriptors: (String) -> Int32?) throws(UserError)
     /// How the last move stands, as `query-migrate` says it: nil before the first.
     var migrationState: MigrationState? { get }
-    /// Bytes a second, and milliseconds.
-    var migrationLimits: (bandwidth: UInt64, downtime: UInt64) { get set }
+    /// What is set for moves; a change holds for one that is under way, where it can.
+    var migrationSettings: MigrationSettings { get set }
 }
 
 /// How a move stands, in QMP's terms.
@@ -154,29 +156,28 @@ public struct MigrationState: Sendable {
     /// "active", "completed"...
     public var status: String
     public var problem: String?
-    /// Milliseconds.
-    public var totalTime: UInt64, downtime: UInt64, setupTime: UInt64
-    /// Bytes.
-    public var transferred: UInt64, remaining: UInt64, total: UInt64
-    /// Pages of memory that were sent, and readings of the log of written pages.
-    public var pages: UInt64, rounds: UInt64
+    /// nil on the side that is filled.
+    public var memory: Memory?
+    /// Milliseconds; the time of standing still is an expectation until the end.
+    public var totalTime: UInt64 = 0, downtime: UInt64 = 0, setupTime: UInt64 = 0
+    /// Per cent that is taken from the processors.
+    public var throttle = 0
 
-    /// Everything by name.
-    public init(
-        status: String, problem: String?, totalTime: UInt64, downtime: UInt64, setupTime: UInt64, transferred: UInt64,
-        remaining: UInt64, total: UInt64, pages: UInt64, rounds: UInt64
-    ) {
-        self.status = status
-        self.problem = problem
-        self.totalTime = totalTime
-        self.downtime = downtime
-        self.setupTime = setupTime
-        self.transferred = transferred
-        self.remaining = remaining
-        self.total = total
-        self.pages = pages
-        self.rounds = rounds
+    /// Counters of guest memory.
+    public struct Memory: Sendable {
+        /// Bytes.
+        public var transferred: UInt64 = 0, remaining: UInt64 = 0, total: UInt64 = 0
+        public var downtimeBytes: UInt64 = 0, channelBytes: UInt64 = 0
+        /// Pages: sent with their bytes, sent as zeros, written by the guest and sent in a second.
+        public var normal: UInt64 = 0, zero: UInt64 = 0, dirtyRate: UInt64 = 0, pageRate: UInt64 = 0
+        /// Readings of the log of written pages.
+        public var rounds: UInt64 = 0
+        public var megabits = 0.0
+        public init() {}
     }
+
+    /// A move with that status.
+    public init(status: String) { self.status = status }
 }
 
 /// A machine with interrupt controllers that can be shown.
