@@ -7,6 +7,9 @@ BUILD := .build/release
 .PHONY: build dependencies test-dependencies run test test-debian test-install test-libvirt test-management test-kvm \
 	lint format bench-boot bench-block bench-img bench-machine bench-cpu bench-rpc bench-virtio fuzz-virtio \
 	fuzz-devices fuzz-cpu stress-cpu test-lockstep crash-images fuzz-images fuzz-vnc bench-vnc clean
+.PHONY: build run test test-debian test-libvirt test-kvm lint format clean dependencies test-dependencies \
+	bench-block bench-boot bench-cpu bench-img bench-machine bench-rpc bench-virtio fuzz-cpu fuzz-images fuzz-virtio \
+	test-migration
 
 build: dependencies
 	$(SWIFT) build -c release
@@ -135,3 +138,8 @@ bench-vnc:
 
 clean:
 	rm -rf .build .cache
+
+# A loaded guest with two vCPUs and a disk, moved a hundred times; then either side killed at different moments.
+test-migration: build
+	MIGRATE_MOVES=$(or $(MOVES),100) Integration/migrate
+	MIGRATE_KILL=$(or $(KILLS),40) Integration/migrate
