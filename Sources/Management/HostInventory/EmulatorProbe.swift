@@ -24,6 +24,7 @@ extension EmulatorFacts {
                 let parts = line.split(separator: "\"", omittingEmptySubsequences: false)
                 return parts.count >= 3 && parts[0] == "name " ? String(parts[1]) : nil
             })
+        hasSandbox = try ask("-help").contains { $0.hasPrefix("-sandbox") }
         // A nested KVM without hardware below it runs no operating system. access copies the paths.
         hasKVM = unsafe access("/dev/kvm", R_OK | W_OK) == 0 && access("/sys/module/kvm_pvm", F_OK) != 0
     }
@@ -45,7 +46,12 @@ extension EmulatorFacts {
             return Machine(
                 name: String(name), canonical: canonical, maximumProcessors: name.contains("q35") ? 288 : 255)
         }
-        return found.filter { $0.name != "none" }
+        // Clients take the first one for what they know nothing of: it is the emulator's own choice, then its short name.
+        let chosen = lines.first { $0.contains("(default)") }?.split(separator: " ").first.map(String.init)
+        func rank(_ machine: Machine) -> Int { machine.name == chosen ? 0 : machine.canonical == chosen ? 1 : 2 }
+        return found.filter { $0.name != "none" }.enumerated().sorted {
+            (rank($0.element), $0.offset) < (rank($1.element), $1.offset)
+        }.map(\.element)
     }
 }
 
