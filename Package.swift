@@ -379,6 +379,10 @@ var testTargets: [Target] = [
     tests("ManagementXML", ["ManagementModel", "XMLTree"]),
     tests("StateStore"),
     tests("VirtualNetworks", ["ManagementModel"]),
+    tests("SecretStore", ["ManagementModel"]),
+    tests("NetworkFilters", ["ManagementModel"]),
+    tests("HostInventory", ["ManagementModel"]),
+    tests("MachineDriver", ["HostInventory", "ManagementModel", "StateStore", "JSONCoding", "HostSystem"]),
     tests("StorageBackends", ["ManagementModel", "StateStore"]),
     tests(
         "ClientKit", ["LibvirtProtocol", "LocalSockets", "ManagementModel", "XDRCoding", "HostSystem"]),
