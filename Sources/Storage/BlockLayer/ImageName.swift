@@ -16,7 +16,12 @@ public enum ImageName {
 
     /// A name that counts from the folder of `base`.
     public static func combine(_ base: String, _ name: String) -> String {
-        if isAbsolute(name) { return name }
+        isAbsolute(name) ? name : join(base, name)
+    }
+
+    /// A file in the folder of `base`, whatever its name looks like; only a path from the root stands for itself.
+    public static func join(_ base: String, _ name: String) -> String {
+        if name.hasPrefix("/") { return name }
         var body = base
         var prefix = ""
         if let scheme = scheme(of: base) {

@@ -110,13 +110,14 @@ public struct VMDKDriver: ProbingDriver {
     ) throws(BlockError) -> any BlockNode {
         let role = "extents.\(index)"
         if !request.options.hasSubtree(role) {
-            guard ImageName.isAbsolute(line.filename) || file.location.path != nil else {
+            let isAbsolute = line.filename.hasPrefix("/")
+            guard isAbsolute || file.location.path != nil else {
                 throw BlockError(
                     .invalidArgument,
                     "Cannot use relative paths with VMDK descriptor file '\(file.location.filename)': Cannot generate a base directory for \(file.driverName) nodes"
                 )
             }
-            let name = try ImageName.resolve(line.filename, against: file.location)
+            let name = ImageName.join(file.location.path ?? "", line.filename)
             let driver = try request.graph.protocolDriver(for: name)
             request.options.add(try driver.parse(filename: name), under: role)
             request.options["\(role).driver"] = .string(driver.name)

@@ -41,6 +41,8 @@ public struct ImageFuzzer {
         for recipe in Self.recipes where format == nil || recipe.format == format {
             samples.append(try Self.make(recipe.format, recipe.options))
         }
+        samples += ReadOnlySamples.all.filter { format == nil || $0.format == format }
+        guard !samples.isEmpty else { throw BlockError(.notFound, "no images of the format '\(format ?? "")'") }
         self.samples = samples
     }
 

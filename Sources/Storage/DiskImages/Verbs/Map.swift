@@ -127,6 +127,10 @@ extension MapEntry {
                 ? BlockStatus(count: count, isData: true)
                 : try node.status(at: start, count: count, detail: .mapping)
             count = min(count, max(status.count, 1))
+            // The rest of the last sector is no data of the file's.
+            if status.isData, let file = status.file, let offset = status.offset, offset < file.length {
+                count = min(count, file.length - offset)
+            }
             let below = node.backingNode
             if let below, !status.isData, start >= below.length { status.isZero = true }
             if status.isData || status.isZero || below == nil {

@@ -99,9 +99,12 @@ extension QCOW2Node {
         return (bitmap, end)
     }
 
+    /// Those that the image has; others are new.
+    private var storedBitmaps: [Bitmap] { bitmapList.filter { $0.tableOffset != 0 } }
+
     private func directory(inUse: Bool) -> [UInt8] {
         var bytes: [UInt8] = []
-        for bitmap in bitmapList {
+        for bitmap in storedBitmaps {
             let name = bitmap.rawName
             let size = (24 + name.count + 7) & ~7
             let buffer = AlignedBuffer(zeroed: size)
@@ -225,7 +228,7 @@ extension QCOW2Node {
     /// Writes the directory to a new place and makes the header name it.
     func writeDirectory(inUse: Bool) throws(BlockError) {
         let old = bitmapDirectory
-        if bitmapList.isEmpty {
+        if storedBitmaps.isEmpty {
             header.setExtension(Format.Extension.bitmaps, nil)
             header.autoClear &= ~Format.AutoClear.bitmaps
         } else {
@@ -233,7 +236,7 @@ extension QCOW2Node {
             let place = try refcounts.allocateRow(Int(geometry.clusters(Int64(bytes.count))))
             try file.write(bytes, at: place)
             let buffer = AlignedBuffer(zeroed: 24)
-            buffer.region.storeBigEndian(UInt32(bitmapList.count), at: 0)
+            buffer.region.storeBigEndian(UInt32(storedBitmaps.count), at: 0)
             buffer.region.storeBigEndian(UInt64(bytes.count), at: 8)
             buffer.region.storeBigEndian(place, at: 16)
             header.setExtension(Format.Extension.bitmaps, buffer.region.bytes)

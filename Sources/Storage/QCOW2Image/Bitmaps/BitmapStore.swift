@@ -24,7 +24,7 @@ extension QCOW2Node: BitmapStore {
         return index
     }
 
-    /// Adds an empty bitmap; version 3 only.
+    /// Adds an empty bitmap, which is stored when the image is closed; version 3 only.
     public func addBitmap(_ information: BitmapInformation) throws(BlockError) {
         try checkWritable()
         try exclusively { () throws(BlockError) in
@@ -32,7 +32,8 @@ extension QCOW2Node: BitmapStore {
             guard header.version >= 3 else {
                 throw BlockError(
                     .notSupported,
-                    "Cannot make dirty bitmap '\(name)' persistent: Cannot store dirty bitmaps in qcow2 v2 files")
+                    "Can't make bitmap '\(name)' persistent in '\(location.filename)': Cannot store dirty bitmaps in qcow2 v2 files"
+                )
             }
             guard !bitmapList.contains(where: { $0.information.name == name }) else {
                 throw BlockError(.exists, "Bitmap already exists: \(name)")
@@ -41,7 +42,8 @@ extension QCOW2Node: BitmapStore {
             guard name.utf8.count <= 1023 else {
                 throw BlockError(
                     .invalidArgument,
-                    "Cannot make dirty bitmap '\(name)' persistent: Name length exceeds maximum (1023)")
+                    "Can't make bitmap '\(name)' persistent in '\(location.filename)': Name length exceeds maximum (1023)"
+                )
             }
             let granularity = information.granularity
             guard granularity & (granularity - 1) == 0, (512...(Int64(1) << 31)).contains(granularity) else {
@@ -51,8 +53,8 @@ extension QCOW2Node: BitmapStore {
             bitmap.bits = Array(repeating: 0, count: Bitmap.words(header.size, granularity: granularity))
             bitmap.isChanged = true
             bitmapList.append(bitmap)
+            // It is stored when the image is closed, as everything about bitmaps.
             bitmapsChanged = true
-            try storeBitmaps()
         }
     }
 
@@ -62,6 +64,7 @@ extension QCOW2Node: BitmapStore {
         try exclusively { () throws(BlockError) in
             let bitmap = bitmapList.remove(at: try index(name))
             bitmapsChanged = true
+            guard bitmap.tableOffset != 0 else { return }
             try writeDirectory(inUse: areBitmapsMarked)
             try freeBits(bitmap)
         }
