@@ -383,6 +383,8 @@ var testTargets: [Target] = [
     tests("NetworkFilters", ["ManagementModel"]),
     tests("HostInventory", ["ManagementModel"]),
     tests("MachineDriver", ["HostInventory", "ManagementModel", "StateStore", "JSONCoding", "HostSystem"]),
+    tests("LibvirtService", ["LibvirtProtocol", "LibvirtRPC"]),
+    tests("DaemonAssembly", ["Diagnostics"]),
     tests("StorageBackends", ["ManagementModel", "StateStore"]),
     tests(
         "ClientKit", ["LibvirtProtocol", "LocalSockets", "ManagementModel", "XDRCoding", "HostSystem"]),

@@ -133,7 +133,10 @@ public enum NodeDevices {
             let speed = line(folder + "/speed").flatMap { Int($0) }.flatMap { $0 > 0 ? "\($0)" : nil }
             let link = XMLElement("link", ["speed": speed, "state": line(folder + "/operstate") ?? "unknown"])
             let device = real(folder + "/device")
-            let parent = device.split(separator: "/").last(where: { $0.contains(":") && $0.contains(".") })
+            let parent = device.split(separator: "/").last { part in
+                // An address on the PCI has two colons, an interface on the USB one.
+                part.count { $0 == ":" } == 2 && part.contains(".")
+            }
             return NodeDevice(
                 name: "net_\(plain(name))_\(plain(address))", capability: .net,
                 parent: parent.map { "pci_" + plain(String($0)) } ?? "computer", path: real(folder),

@@ -62,7 +62,6 @@ extension MachineDriver {
             var builder = CommandLineBuilder(definition, emulator: emulator, socketFolder: sockets)
             var arguments = try builder.build()
             if options.memory >= 0 { arguments += ["-incoming", "defer"] }
-            if let snapshot = options.snapshot { arguments += ["-loadvm", snapshot] }
             process = try spawn(definition, arguments, sockets)
         } catch {
             taps.disconnect(definition)
@@ -108,6 +107,7 @@ extension MachineDriver {
 
     /// Reads the memory of a machine that does not boot.
     private func takeMemory(_ machine: Machine, _ monitor: MonitorClient, _ options: LaunchOptions) throws {
+        if let snapshot = options.snapshot, let live = machine.live { return try human(live, "loadvm \"\(snapshot)\"") }
         guard options.memory >= 0 else { return }
         begin(machine, RunningOperation.restore)
         defer { end(machine) }

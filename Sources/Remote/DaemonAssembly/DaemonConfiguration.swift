@@ -51,6 +51,9 @@ package struct DaemonConfiguration {
             let name = String(Self.trimmed(bare[..<equals]))
             if Self.known.contains(name) { values[name] = value } else { unknown.append(name) }
         }
+        guard Self.trimmed(pending[...]).isEmpty else {
+            throw UserError("\(path): the last list is not closed", remedy: "close it with ]")
+        }
     }
 
     private static func withoutComment(_ line: Substring) -> String {
