@@ -37,9 +37,17 @@ private struct Workshop {
         let folders = MachineFolders(
             configuration: folder + "/etc", state: folder + "/lib", runtime: folder + "/run", logs: folder + "/log")
         return try MachineDriver(
-            folders: folders, emulator: try EmulatorFacts(probing: folder + "/emulator"), imageTool: "/bin/false",
+            folders: folders, emulator: try probe(folder + "/emulator"), imageTool: "/bin/false",
             events: events
         ) { _ in throw ManagementError(.noNetwork, "none here", from: .network) }
+    }
+
+    /// A process that another test starts just now may still have the program open for writing.
+    private static func probe(_ path: String) throws -> EmulatorFacts {
+        for _ in 0..<1000 {
+            if let facts = try? EmulatorFacts(probing: path) { return facts }
+        }
+        return try EmulatorFacts(probing: path)
     }
 
     func define(_ name: String = "m", devices: String = "") throws -> UniqueID {
