@@ -22,7 +22,6 @@ let secondsInRound: UInt32 = 120
 let seed = CommandLine.arguments.count > 1 ? UInt64(CommandLine.arguments[1]) ?? 1 : 1
 let rounds = CommandLine.arguments.count > 2 ? Int(CommandLine.arguments[2]) ?? .max : .max
 
-setvbuf(stdout, nil, _IOLBF, 0)
 var reached: Set<String> = []
 for round in 0..<rounds {
     let roundSeed = seed &+ UInt64(round)
@@ -42,5 +41,7 @@ for round in 0..<rounds {
         exit(1)
     }
     print("seed \(roundSeed): \(reached.count) windows reached so far")
+    // All streams: a trap in the next round must not lose the line.
+    fflush(nil)
 }
 print("reached: \(reached.sorted().joined(separator: ", "))")

@@ -6,7 +6,7 @@ internal import HostSystem
 internal import Synchronization
 
 /// SIGUSR1 came: somebody wants to know how far a verb is that shows no progress by itself.
-private let isProgressWanted = Atomic<Bool>(false)
+private let wasAsked = Atomic<Bool>(false)
 
 /// Shows how far a verb is: qemu-img's numbers where they are asked for with `-p`, else on a terminal, for what takes longer
 /// than a moment, a bar with rate and time left.
@@ -30,9 +30,9 @@ final class Progress {
         self.total = total
         if style == .none {
             // The flag exists before a signal can come.
-            isProgressWanted.store(false, ordering: .relaxed)
+            wasAsked.store(false, ordering: .relaxed)
             // The handler only stores into an atomic.
-            _ = signal(SIGUSR1) { _ in isProgressWanted.store(true, ordering: .relaxed) }
+            _ = signal(SIGUSR1) { _ in wasAsked.store(true, ordering: .relaxed) }
         }
         show(0)
     }
@@ -45,7 +45,7 @@ final class Progress {
     func show(_ part: Double) {
         let percent = min(max(part, 0), 1) * 100
         guard style != .none else {
-            if isProgressWanted.exchange(false, ordering: .relaxed) {
+            if wasAsked.exchange(false, ordering: .relaxed) {
                 tool.errors("    (\(Self.hundredths(percent))/100%)\n")
             }
             return
@@ -72,7 +72,11 @@ final class Progress {
     /// Leaves the line as it is.
     func end() {
         if style == .numbers || drawn != 0 { tool.output("\n") }
+        drawn = 0
     }
+
+    /// Ends the line of a bar before something else is said; qemu-img's numbers stay where qemu-img has them.
+    func endBar() { if style == .bar { end() } }
 
     private func bar(_ percent: Double, _ now: UInt64) -> String {
         let width = 30

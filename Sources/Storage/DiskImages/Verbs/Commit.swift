@@ -110,8 +110,6 @@ extension ImageTool {
                 progress.show(Double(done) / Double(length))
                 pace(done, arguments.rate, since: started)
             }
-            // The data must be in the base before the image lets go of it.
-            try base.flush()
         } catch {
             progress.end()
             throw fail("Block job failed: \(isDropIn ? "\(error.errno)" : error.message)")

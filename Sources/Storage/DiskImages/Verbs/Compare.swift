@@ -51,6 +51,7 @@ extension ImageTool {
                 // The line of the progress ends behind the answer: that is how qemu-img has it.
                 defer { progress.end() }
                 let difference = try difference(comparison, progress, isQuiet: isQuiet)
+                progress.endBar()
                 if !isQuiet { output((difference ?? "Images are identical.") + "\n") }
                 return difference == nil ? 0 : 1
             }
