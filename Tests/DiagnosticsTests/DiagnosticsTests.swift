@@ -65,7 +65,7 @@ import Testing
         try Log.shared.enable(items: "none")
         #expect(Log.shared.enabled.isEmpty)
         #expect(throws: UserError.self) { try Log.shared.enable(items: "unimp,everything") }
-        #expect(Log.help.hasPrefix("Log items (comma separated):\nin_asm          show target"))
+        #expect(Log.help.hasPrefix("Log items (comma separated):\nout_asm         show generated"))
     }
 
     @Test func logFileThatCannotBeMade() {

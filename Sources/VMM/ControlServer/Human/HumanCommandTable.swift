@@ -13,7 +13,7 @@ internal import MachineSpec
 enum HumanCommandTable {
     static let all: [HumanCommand] =
         (lifeCycle + moves + inspection + devices + reporting + display + screenServers + media + snapshots + blockJobs
-            + hotPlug)
+        + hotPlug)
         .sorted { $0.names[0] < $1.names[0] }
 
     static func command(named name: String) -> HumanCommand? { all.first { $0.names.contains(name) } }
