@@ -4,12 +4,10 @@
 SWIFT ?= swift
 BUILD := .build/release
 
-.PHONY: build dependencies test-dependencies run test test-debian test-install test-libvirt test-management test-kvm \
-	lint format bench-boot bench-block bench-img bench-machine bench-cpu bench-rpc bench-virtio fuzz-virtio \
-	fuzz-devices fuzz-cpu stress-cpu test-lockstep crash-images fuzz-images fuzz-vnc bench-vnc clean
-.PHONY: build run test test-debian test-libvirt test-kvm lint format clean dependencies test-dependencies \
-	bench-block bench-boot bench-cpu bench-img bench-machine bench-rpc bench-virtio fuzz-cpu fuzz-images fuzz-virtio \
-	test-migration
+.PHONY: build dependencies test-dependencies run test test-debian test-install test-screen test-libvirt \
+	test-management test-kvm lint format bench-boot bench-block bench-img bench-machine bench-cpu bench-rpc \
+	bench-virtio fuzz-virtio fuzz-devices fuzz-cpu stress-cpu test-lockstep crash-images fuzz-images fuzz-vnc bench-vnc \
+	clean test-migration
 
 build: dependencies
 	$(SWIFT) build -c release
@@ -31,8 +29,7 @@ test: test-dependencies build
 	Integration/boot-debian
 	Integration/microvm
 	Integration/boot-firmware
-	Integration/migrate
-	Integration/screen
+	MIGRATE_MOVES=1 Integration/migrate
 	Integration/cpu-programs/run
 	Integration/cross-images
 	Integration/roost
@@ -44,6 +41,10 @@ test-debian: test-dependencies build
 # Debian put on a blank disk by keyboard and screen alone, under SeaBIOS and OVMF: an hour or more each.
 test-install: test-dependencies build
 	Integration/install-debian
+
+# Firmware, network boot and Debian's installer by screen and keyboard alone, through VNC: some minutes.
+test-screen: test-dependencies build
+	Integration/screen
 
 # A private libvirtd that drives roost-vmm.
 test-libvirt: test-dependencies build

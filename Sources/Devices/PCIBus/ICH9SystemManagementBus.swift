@@ -19,4 +19,7 @@ public final class ICH9SystemManagementBus: PCIDevice, @unchecked Sendable {
         makeDeviceRegistersWritable()
         try bus.add(self, at: PCIAddress(packed: 0xFB))
     }
+
+    /// The registers behind the ports save their own.
+    public override var hasMoreState: Bool { false }
 }
