@@ -147,8 +147,7 @@ let modules: [Target] = [
             "BlockLayer", "RawImage", "QCOW2Image", "VDIImage", "VHDImage", "VMDKImage", "LUKSImage", "VHDXImage",
             "BochsImage", "CloopImage", "DMGImage", "ParallelsImage", "QCOWImage", "QEDImage", "BlockFilters",
             "NBDProtocol", "HTTPImage", "JSONCoding", "CommandLineKit", "HostSystem", "HostIO", "Cryptography",
-            "Diagnostics",
-            "TransportSecurity",
+            "Diagnostics", "TransportSecurity", "ByteCoding",
         ]),
     module("BlockJobs", in: "Storage", ["BlockLayer", "HostSystem"]),
     // Networking
@@ -162,7 +161,7 @@ let modules: [Target] = [
         "VNCServer", in: "Presentation",
         [
             "CharacterStreams", "DisplaySurfaces", "TransportSecurity", "Compression", "Cryptography", "HostIO",
-            "HostSystem", "Diagnostics",
+            "HostSystem", "Diagnostics", "ByteCoding",
         ]),
     // Devices
     module(
@@ -213,8 +212,7 @@ let modules: [Target] = [
         [
             "ControlProtocol", "MachineRuntime", "MachineModel", "GuestMemory", "CharacterStreams", "JSONCoding",
             "CPUInterface", "Diagnostics", "HostIO", "HostSystem", "CommandLineKit", "MachineSpec", "DisplaySurfaces",
-            "VNCServer", "TransportSecurity",
-            "BlockLayer", "BlockJobs",
+            "VNCServer", "TransportSecurity", "BlockLayer", "BlockJobs", "ByteCoding",
         ]),
     module(
         "MachineAssembly", in: "VMM",
@@ -235,6 +233,7 @@ let modules: [Target] = [
     module("ManagementModel", in: "Management", []),
     module("ManagementXML", in: "Management", ["ManagementModel", "XMLTree"]),
     module("StateStore", in: "Management", ["ManagementModel", "HostSystem"]),
+    module("HostTools", in: "Management", ["ManagementModel", "HostProcesses", "HostSystem"]),
     module(
         "HostInventory", in: "Management",
         ["ManagementModel", "XMLTree", "HostSystem", "HostProcesses", "Diagnostics"]),
@@ -243,15 +242,18 @@ let modules: [Target] = [
         [
             "ManagementModel", "ManagementXML", "StateStore", "HostInventory", "ControlProtocol", "XMLTree",
             "JSONCoding", "LocalSockets", "HostProcesses", "HostIO", "HostSystem", "Diagnostics", "CLinux",
+            "ByteCoding",
+            "HostTools",
         ]),
     module(
         "StorageBackends", in: "Management",
-        ["ManagementModel", "StateStore", "XMLTree", "HostProcesses", "HostSystem", "Diagnostics"]),
+        ["ManagementModel", "StateStore", "XMLTree", "HostTools", "HostSystem", "Diagnostics"]),
     module(
         "VirtualNetworks", in: "Management",
-        ["ManagementModel", "StateStore", "XMLTree", "HostProcesses", "HostSystem", "Diagnostics"]),
+        ["ManagementModel", "StateStore", "XMLTree", "HostTools", "HostSystem", "Diagnostics"]),
     module(
-        "SecretStore", in: "Management", ["ManagementModel", "StateStore", "XMLTree", "HostSystem", "Diagnostics"]),
+        "SecretStore", in: "Management",
+        ["ManagementModel", "StateStore", "XMLTree", "ByteCoding", "HostSystem", "Diagnostics"]),
     module(
         "NetworkFilters", in: "Management", ["ManagementModel", "StateStore", "XMLTree", "HostSystem", "Diagnostics"]),
     module(
@@ -406,6 +408,8 @@ var testTargets: [Target] = [
     tests("Cryptography"),
     tests("KVMEngine", ["CPUInterface", "GuestMemory", "MachineModel", "HostSystem"]),
     tests("ByteCoding"),
+    tests("HostSystem"),
+    tests("HostTools", ["ManagementModel"]),
     tests("X86CPU", ["GuestMemory", "MachineModel", "CPUInterface", "HostSystem", "HostOracle"], settings: hot),
     tests(
         "X86Translator", ["X86CPU", "GuestMemory", "MachineModel", "CPUInterface", "HostSystem", "HostOracle"],

@@ -55,13 +55,3 @@ import Testing
         #expect(throws: ManagementError.self) { try secrets.define(text) }
     }
 }
-
-@Suite struct Base64Tests {
-    @Test(arguments: [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")])
-    func textsOfTheStandard(_ plain: String, _ coded: String) {
-        #expect(Base64.text(Array(plain.utf8)) == coded)
-        #expect(Base64.bytes(coded + "\n") == Array(plain.utf8))
-    }
-
-    @Test func rubbishIsNone() { #expect(Base64.bytes("a-b") == nil) }
-}

@@ -33,17 +33,7 @@ public enum TextFile {
 
     /// Names in a folder, in order; none when there is no such folder.
     public static func names(in folder: String) -> [String] {
-        // The stream and its entries are used before it is closed; names end with a zero.
-        guard let stream = unsafe opendir(folder) else { return [] }
-        defer { unsafe closedir(stream) }
-        var names: [String] = []
-        while let entry = unsafe readdir(stream) {
-            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if !name.hasPrefix(".") { names.append(name) }
-        }
-        return names.sorted()
+        (HostFolder.names(in: folder) ?? []).filter { !$0.hasPrefix(".") }.sorted()
     }
 
     /// The first line of a file as a number.

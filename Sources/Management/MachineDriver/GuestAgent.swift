@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import ByteCoding
 internal import Diagnostics
 internal import Glibc
 internal import HostSystem
@@ -173,7 +174,7 @@ extension MachineDriver {
         _ = try agentCommand(
             machine(uuid), "guest-set-user-password",
             [
-                "username": .string(user), "password": .string(Base64.text(Array(password.utf8))),
+                "username": .string(user), "password": .string(Base64.encode(Array(password.utf8))),
                 "crypted": .bool(isEncrypted),
             ])
     }

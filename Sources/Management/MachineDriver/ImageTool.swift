@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import HostProcesses
-internal import HostSystem
+internal import HostTools
 internal import JSONCoding
 internal import ManagementModel
 internal import XMLTree
@@ -9,14 +8,7 @@ internal import XMLTree
 extension MachineDriver {
     /// Runs the program that works on images of disks that no machine has open.
     func imageTool(_ arguments: [String], _ what: String) throws {
-        let result: (ending: ChildProcess.Ending, output: String)
-        do throws(Errno) {
-            result = try ChildProcess.run(imageToolPath, arguments, environment: ["PATH=/usr/bin:/bin", "LC_ALL=C"])
-        } catch { throw ManagementError(.systemError, "cannot \(what): \(imageToolPath): \(error)") }
-        guard result.ending == .exited(0) else {
-            throw ManagementError(
-                .internalError, "cannot \(what): \(result.output.split(separator: "\n").last ?? "")")
-        }
+        try HostTool.run(imageToolPath, arguments, to: what, from: .machineDriver)
     }
 
     /// Makes an empty image, or one whose contents are those of another until they are written.
@@ -30,9 +22,10 @@ extension MachineDriver {
 
     /// The file behind an image that no machine has open; nil when there is none or it cannot be read.
     func imageBacking(_ path: String) -> String? {
-        let result = try? ChildProcess.run(
-            imageToolPath, ["info", "-U", "--output=json", path], environment: ["PATH=/usr/bin:/bin", "LC_ALL=C"])
-        guard let output = result?.output, let value = try? JSONValue(parsing: output) else { return nil }
+        let facts = ["info", "-U", "--output=json", path]
+        guard let result = try? HostTool.attempt(imageToolPath, facts, to: "read '\(path)'", from: .machineDriver),
+            let value = try? JSONValue(parsing: result.output)
+        else { return nil }
         return value["full-backing-filename"]?.string ?? value["backing-filename"]?.string
     }
 

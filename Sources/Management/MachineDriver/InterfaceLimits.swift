@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import HostProcesses
 internal import HostSystem
+internal import HostTools
 public import ManagementModel
 internal import ManagementXML
 internal import XMLTree
@@ -67,14 +67,10 @@ extension MachineDriver {
     private static let tool = "/usr/sbin/tc"
 
     private static func control(_ arguments: [String], mayFail: Bool = false) throws {
-        let result: (ending: ChildProcess.Ending, output: String)
-        do throws(Errno) {
-            result = try ChildProcess.run(tool, arguments, environment: ["PATH=/usr/sbin:/usr/bin", "LC_ALL=C"])
-        } catch { throw ManagementError(.systemError, "cannot limit an interface: \(tool): \(error)", from: .network) }
-        guard mayFail || result.ending == .exited(0) else {
-            throw ManagementError(
-                .internalError, "cannot limit an interface: \(result.output.split(separator: "\n").last ?? "")",
-                from: .network)
+        let what = "limit an interface"
+        let result = try HostTool.attempt(tool, arguments, to: what, from: .network)
+        guard mayFail || result.succeeded else {
+            throw ManagementError(.internalError, "cannot \(what): \(result.reason(.last))", from: .network)
         }
     }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Diagnostics
-internal import HostProcesses
-internal import HostSystem
+internal import HostTools
 internal import ManagementModel
 internal import ManagementXML
 internal import StateStore
@@ -16,15 +15,7 @@ struct TapDevices: Sendable {
     private static let tool = "/usr/sbin/ip"
 
     private static func run(_ arguments: [String], _ what: String) throws {
-        let result: (ending: ChildProcess.Ending, output: String)
-        do throws(Errno) {
-            result = try ChildProcess.run(
-                tool, arguments, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"])
-        } catch { throw ManagementError(.systemError, "cannot \(what): \(tool): \(error)", from: .network) }
-        guard result.ending == .exited(0) else {
-            throw ManagementError(
-                .internalError, "cannot \(what): \(result.output.split(separator: "\n").last ?? "")", from: .network)
-        }
+        try HostTool.run(tool, arguments, to: what, from: .network)
     }
 
     /// Makes a device for each interface that needs one and writes its name into the document.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import ByteCoding
 internal import Diagnostics
 public import HostSystem
 public import ManagementModel
@@ -152,7 +153,7 @@ public final class SecretDriver: @unchecked Sendable {
                 made.value = known.value
             }
             if !made.facts.isEphemeral { try write(definitionPath(uuid), made.root.printed()) }
-            if !made.facts.isEphemeral, let value = made.value { try write(valuePath(uuid), Base64.text(value)) }
+            if !made.facts.isEphemeral, let value = made.value { try write(valuePath(uuid), Base64.encode(value)) }
             secrets[uuid] = made
         }
         emit(made.facts, 0)
@@ -186,7 +187,7 @@ public final class SecretDriver: @unchecked Sendable {
         guard value.count <= Self.valueLimit else {
             throw ManagementError(.invalidArg, "the value of secret \(uuid) is too long", from: .secret)
         }
-        if !secret.facts.isEphemeral { try write(valuePath(uuid), Base64.text(value)) }
+        if !secret.facts.isEphemeral { try write(valuePath(uuid), Base64.encode(value)) }
         lock.withLock { secrets[uuid]?.value = value }
         events.emit(
             .secretValueChanged(uuid, usageType: secret.facts.usageType, usageID: secret.facts.usage))
@@ -211,7 +212,9 @@ public final class SecretDriver: @unchecked Sendable {
             do {
                 guard let text = try StateFiles.read(folder + "/" + name + ".xml") else { continue }
                 var made = try Self.parse(text)
-                if let value = try StateFiles.read(valuePath(made.facts.uuid)) { made.value = Base64.bytes(value) }
+                if let value = try StateFiles.read(valuePath(made.facts.uuid)) {
+                    made.value = Base64.decode(value.utf8, passingOver: .lineEnds)
+                }
                 lock.withLock { secrets[made.facts.uuid] = made }
             } catch { Console.shared.error("the secret '\(name)' is left out: \(error)") }
         }

@@ -86,16 +86,7 @@ public enum StateFiles {
 
     /// Names in a folder that end with `suffix`, without it, in order; none when there is no folder.
     public static func names(in folder: String, suffix: String) -> [String] {
-        // The stream and its entries are used before it is closed; names end with a zero.
-        guard let stream = unsafe opendir(folder) else { return [] }
-        defer { unsafe closedir(stream) }
-        var names: [String] = []
-        while let entry = unsafe readdir(stream) {
-            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if name.hasSuffix(suffix), !name.hasPrefix(".") { names.append(String(name.dropLast(suffix.count))) }
-        }
-        return names.sorted()
+        (HostFolder.names(in: folder) ?? []).filter { $0.hasSuffix(suffix) && !$0.hasPrefix(".") }
+            .map { String($0.dropLast(suffix.count)) }.sorted()
     }
 }

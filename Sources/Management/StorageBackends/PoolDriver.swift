@@ -2,7 +2,7 @@
 
 internal import Diagnostics
 internal import Glibc
-internal import HostProcesses
+internal import HostTools
 public import HostSystem
 public import ManagementModel
 internal import StateStore
@@ -366,19 +366,7 @@ public final class PoolDriver: @unchecked Sendable {
     private static func driver(_ format: String) -> String { format == "iso" || format == "none" ? "raw" : format }
 
     private func tool(_ arguments: [String], _ path: String) throws {
-        let result: (ending: ChildProcess.Ending, output: String)
-        do throws(Errno) {
-            result = try ChildProcess.run(imageTool, arguments, environment: ["PATH=/usr/bin:/bin", "LC_ALL=C"])
-        } catch {
-            throw ManagementError(.systemError, "cannot run '\(imageTool)': \(error)", from: .storage)
-        }
-        guard result.ending == .exited(0) else { return try Self.failed(path, result.output) }
-    }
-
-    private static func failed(_ path: String, _ output: String) throws {
-        throw ManagementError(
-            .internalError, "cannot make or change '\(path)': \(output.split(separator: "\n").last ?? "")",
-            from: .storage)
+        try HostTool.run(imageTool, arguments, to: "make or change '\(path)'", from: .storage)
     }
 
     public func deleteVolume(_ uuid: UniqueID, named name: String) throws {

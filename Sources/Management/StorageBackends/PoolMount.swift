@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import HostProcesses
-internal import HostSystem
+internal import HostTools
 internal import ManagementModel
 internal import XMLTree
 
@@ -58,14 +57,6 @@ enum PoolMount {
     }
 
     private static func run(_ tool: String, _ arguments: [String], _ what: String) throws {
-        let result: (ending: ChildProcess.Ending, output: String)
-        do throws(Errno) {
-            result = try ChildProcess.run(
-                tool, arguments, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"])
-        } catch { throw ManagementError(.systemError, "cannot \(what): \(tool): \(error)", from: .storage) }
-        guard result.ending == .exited(0) else {
-            throw ManagementError(
-                .internalError, "cannot \(what): \(result.output.split(separator: "\n").first ?? "")", from: .storage)
-        }
+        try HostTool.run(tool, arguments, to: what, from: .storage, reason: .first)
     }
 }

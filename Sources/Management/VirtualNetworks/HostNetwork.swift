@@ -2,7 +2,7 @@
 
 internal import Diagnostics
 internal import Glibc
-internal import HostProcesses
+internal import HostTools
 internal import HostSystem
 internal import ManagementModel
 internal import StateStore
@@ -27,15 +27,7 @@ struct HostNetwork: Sendable {
     private func rulesPath(_ definition: NetworkDefinition) -> String { state + "/" + definition.bridge + ".nft" }
 
     private func run(_ tool: String, _ arguments: [String], _ what: String) throws {
-        let result: (ending: ChildProcess.Ending, output: String)
-        do throws(Errno) {
-            result = try ChildProcess.run(
-                tool, arguments, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"])
-        } catch { throw ManagementError(.systemError, "cannot \(what): \(tool): \(error)", from: .network) }
-        guard result.ending == .exited(0) else {
-            let line = result.output.split(separator: "\n").last ?? ""
-            throw ManagementError(.internalError, "cannot \(what): \(line)", from: .network)
-        }
+        try HostTool.run(tool, arguments, to: what, from: .network)
     }
 
     private static let ip = "/usr/sbin/ip"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Glibc
+internal import HostSystem
 
 /// Which server a client talks to, and as what.
 public struct ServerAddress: Equatable, Sendable {
@@ -31,8 +32,6 @@ public struct ServerAddress: Equatable, Sendable {
     /// Where libvirt's servers listen: for the host, or for this user.
     public static func usualSocket(isSystem: Bool) -> String {
         if isSystem { return "/run/libvirt/libvirt-sock" }
-        // getenv's text is copied at once; this program changes no variables.
-        let runtime = unsafe getenv("XDG_RUNTIME_DIR").map { unsafe String(cString: $0) }
-        return (runtime ?? "/run/user/\(getuid())") + "/libvirt/libvirt-sock"
+        return (ThisProgram.variable("XDG_RUNTIME_DIR") ?? "/run/user/\(getuid())") + "/libvirt/libvirt-sock"
     }
 }

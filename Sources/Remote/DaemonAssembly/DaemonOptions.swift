@@ -2,6 +2,7 @@
 
 internal import Diagnostics
 internal import Glibc
+internal import HostSystem
 
 /// What the command line says.
 struct DaemonOptions {
@@ -20,7 +21,7 @@ struct DaemonOptions {
     /// The emulator of machines that name none.
     var emulator: String
     /// The program that makes disk images.
-    let imageTool = besideThisProgram("roost-img")
+    let imageTool = ThisProgram.beside("roost-img")
     /// Whether this is the host's daemon or one user's.
     var isSystem: Bool
     /// The file of settings.
@@ -77,9 +78,9 @@ struct DaemonOptions {
             default: throw UserError("unknown option \(argument)", remedy: "see roostd --help")
             }
         }
-        self.emulator = emulator ?? Self.besideThisProgram("roost-vmm")
-        let home = Self.environment("HOME") ?? "/"
-        let runtimeHome = (Self.environment("XDG_RUNTIME_DIR") ?? "/run/user/\(getuid())") + "/libvirt"
+        self.emulator = emulator ?? ThisProgram.beside("roost-vmm")
+        let home = ThisProgram.variable("HOME") ?? "/"
+        let runtimeHome = (ThisProgram.variable("XDG_RUNTIME_DIR") ?? "/run/user/\(getuid())") + "/libvirt"
         if let state {
             configuration = state + "/etc"
             self.state = state + "/lib"
@@ -91,29 +92,13 @@ struct DaemonOptions {
             runtime = "/run/libvirt"
             logs = "/var/log/libvirt"
         } else {
-            configuration = (Self.environment("XDG_CONFIG_HOME") ?? home + "/.config") + "/libvirt"
-            self.state = (Self.environment("XDG_DATA_HOME") ?? home + "/.local/share") + "/libvirt"
+            configuration = (ThisProgram.variable("XDG_CONFIG_HOME") ?? home + "/.config") + "/libvirt"
+            self.state = (ThisProgram.variable("XDG_DATA_HOME") ?? home + "/.local/share") + "/libvirt"
             runtime = runtimeHome
-            logs = (Self.environment("XDG_CACHE_HOME") ?? home + "/.cache") + "/libvirt"
+            logs = (ThisProgram.variable("XDG_CACHE_HOME") ?? home + "/.cache") + "/libvirt"
         }
         self.socket = socket ?? (isSystem && state == nil ? "/run/libvirt/libvirt-sock" : runtime + "/libvirt-sock")
         self.settings = settings ?? configuration + "/libvirtd.conf"
         readOnlySocket = isSystem ? self.socket + "-ro" : nil
-    }
-
-    private static func environment(_ name: String) -> String? {
-        // getenv's text is copied at once; nothing sets variables while the program starts.
-        unsafe getenv(name).map { unsafe String(cString: $0) }
-    }
-
-    private static func besideThisProgram(_ name: String) -> String {
-        var path = [UInt8](repeating: 0, count: Int(PATH_MAX))
-        // readlink writes at most the buffer's size.
-        let count = unsafe path.withUnsafeMutableBytes {
-            unsafe readlink("/proc/self/exe", $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
-        }
-        let own = String(decoding: path.prefix(max(0, count)), as: UTF8.self)
-        guard let slash = own.lastIndex(of: "/") else { return "/usr/bin/" + name }
-        return own[...slash] + name
     }
 }

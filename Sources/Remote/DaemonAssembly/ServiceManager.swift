@@ -19,16 +19,11 @@ enum ServiceManager {
         let kind: Kind
     }
 
-    private static func environment(_ name: String) -> String? {
-        // getenv's text is copied at once; nothing sets variables meanwhile.
-        unsafe getenv(name).map { unsafe String(cString: $0) }
-    }
-
     /// The sockets that were handed over; none without a service manager. Taken once, while the process has one thread.
     static func takeSockets() -> [Activation] {
         defer { for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] { unsafe unsetenv(name) } }
-        guard let process = environment("LISTEN_PID").flatMap({ Int32($0) }), process == getpid(),
-            let count = environment("LISTEN_FDS").flatMap({ Int($0) }), (1...socketLimit).contains(count)
+        guard let process = ThisProgram.variable("LISTEN_PID").flatMap({ Int32($0) }), process == getpid(),
+            let count = ThisProgram.variable("LISTEN_FDS").flatMap({ Int($0) }), (1...socketLimit).contains(count)
         else { return [] }
         return (0..<Int32(count)).compactMap { place in
             let number = firstDescriptor + place
@@ -58,7 +53,9 @@ enum ServiceManager {
 
     /// Tells the service manager something (`READY=1`, `STOPPING=1`).
     static func notify(_ state: String) {
-        guard let path = environment("NOTIFY_SOCKET"), path.hasPrefix("/") || path.hasPrefix("@") else { return }
+        guard let path = ThisProgram.variable("NOTIFY_SOCKET"), path.hasPrefix("/") || path.hasPrefix("@") else {
+            return
+        }
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         var bytes = Array(path.utf8)
@@ -87,7 +84,7 @@ enum ServiceManager {
 
     /// Gives lines for the journal their level, where standard error goes there.
     static func useJournalLevels() {
-        guard environment("JOURNAL_STREAM") != nil else { return }
+        guard ThisProgram.variable("JOURNAL_STREAM") != nil else { return }
         Console.shared.redirect { line in
             let level = line.contains(": info: ") ? 6 : line.contains(": warning: ") ? 4 : 3
             _ = try? FileDescriptor.writeAll(Array("<\(level)>\(line)".utf8), to: STDERR_FILENO)

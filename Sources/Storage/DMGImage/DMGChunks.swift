@@ -70,7 +70,9 @@ struct DMGChunks {
         while let start = Self.find(open, in: bytes, from: position),
             let end = Self.find(close, in: bytes, from: start + open.count)
         {
-            if let table = Base64.decode(bytes[(start + open.count)..<end]) { try readTable(table) }
+            if let table = Base64.decode(bytes[(start + open.count)..<end], passingOver: .whiteSpace) {
+                try readTable(table)
+            }
             position = end + close.count
         }
     }

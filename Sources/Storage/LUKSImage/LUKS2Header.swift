@@ -171,7 +171,9 @@ extension LUKS2Header {
     }
 
     private static func bytes(_ value: JSONValue?, _ what: String) throws(BlockError) -> [UInt8] {
-        guard let text = value?.string, let bytes = Base64.decode(Array(text.utf8)[...]), bytes.count <= 1024 else {
+        guard let text = value?.string, let bytes = Base64.decode(text.utf8, passingOver: .whiteSpace),
+            bytes.count <= 1024
+        else {
             throw damaged("'\(what)' is not base64")
         }
         return bytes

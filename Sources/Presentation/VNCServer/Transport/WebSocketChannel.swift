@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import ByteCoding
 internal import Cryptography
 internal import HostSystem
 
@@ -37,7 +38,7 @@ package final class WebSocketChannel: VNCChannel, @unchecked Sendable {
             throw VNCFailure("not a WebSocket request")
         }
         var answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        answer += "Sec-WebSocket-Accept: \(Base64Text.encode(digest))\r\n"
+        answer += "Sec-WebSocket-Accept: \(Base64.encode(digest))\r\n"
         let offered = (fields["sec-websocket-protocol"] ?? "").split(separator: ",").map { $0.filter { $0 != " " } }
         if offered.contains("binary") { answer += "Sec-WebSocket-Protocol: binary\r\n" }
         try inner.send(Array((answer + "\r\n").utf8))
@@ -135,21 +136,4 @@ package final class WebSocketChannel: VNCChannel, @unchecked Sendable {
     }
 
     package func shutDown() { inner.shutDown() }
-}
-
-/// Base 64 (RFC 4648, 4).
-enum Base64Text {
-    private static let digits = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-
-    static func encode(_ bytes: [UInt8]) -> String {
-        var text: [UInt8] = []
-        for start in stride(from: 0, to: bytes.count, by: 3) {
-            let part = Array(bytes[start..<min(start + 3, bytes.count)])
-            let value = part.reduce(0) { $0 << 8 | Int($1) } << ((3 - part.count) * 8)
-            for place in 0..<4 {
-                text.append(place <= part.count ? digits[value >> ((3 - place) * 6) & 63] : UInt8(ascii: "="))
-            }
-        }
-        return String(decoding: text, as: UTF8.self)
-    }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Glibc
+internal import HostSystem
 
 /// What this host can virtualize: what virt-host-validate and virt-what say, and how to mend what is missing.
 package struct HostCheck {
@@ -100,7 +101,7 @@ package struct HostCheck {
     }
 
     private var iommu: Finding {
-        let isOn = !(ProgramFiles.entries(root + "/sys/class/iommu") ?? []).isEmpty
+        let isOn = !(HostFolder.names(in: root + "/sys/class/iommu") ?? []).isEmpty
         return Finding(
             "IOMMU", isOn ? .fine : .warning, isOn ? "devices can be handed to guests" : "no IOMMU is in use",
             remedy: "start Linux with intel_iommu=on if guests are to have real devices")

@@ -5,40 +5,8 @@ internal import Glibc
 internal import HostProcesses
 internal import HostSystem
 
-/// Variables of the environment.
-enum Environment {
-    static subscript(_ name: String) -> String? {
-        // getenv's text is copied at once; this program changes no variables.
-        unsafe getenv(name).map { unsafe String(cString: $0) }
-    }
-
-    /// All of them, as NAME=VALUE.
-    static var all: [String] {
-        (ProgramFiles.content("/proc/self/environ") ?? []).split(separator: 0).map {
-            String(decoding: $0, as: UTF8.self)
-        }
-    }
-}
-
 /// Files and other programs.
 enum ProgramFiles {
-    /// The program of a name that was installed with this one.
-    static func beside(_ name: String) -> String {
-        guard let own = linkTarget("/proc/self/exe"), let slash = own.lastIndex(of: "/") else {
-            return "/usr/bin/" + name
-        }
-        return own[...slash] + name
-    }
-
-    private static func linkTarget(_ path: String) -> String? {
-        var target = [UInt8](repeating: 0, count: Int(PATH_MAX))
-        // readlink writes at most the array's size.
-        let count = unsafe target.withUnsafeMutableBytes {
-            unsafe readlink(path, $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
-        }
-        return count < 0 ? nil : String(decoding: target.prefix(count), as: UTF8.self)
-    }
-
     /// The content of a file, at most `limit` bytes; nil where it cannot be read.
     static func content(_ path: String, limit: Int = 1 << 20) -> [UInt8]? {
         guard let file = try? FileDescriptor.open(path, flags: O_RDONLY) else { return nil }
@@ -69,22 +37,6 @@ enum ProgramFiles {
         unsafe access(path, F_OK) == 0
     }
 
-    /// The names in a folder; nil where it cannot be read.
-    static func entries(_ path: String) -> [String]? {
-        // opendir copies the path; each entry is read before the next call.
-        guard let folder = unsafe opendir(path) else { return nil }
-        defer { unsafe closedir(folder) }
-        var names: [String] = []
-        while let entry = unsafe readdir(folder) {
-            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
-                // d_name ends with a zero.
-                unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
-            }
-            if name != ".", name != ".." { names.append(name) }
-        }
-        return names
-    }
-
     /// A path from the root on.
     static func absolute(_ path: String) -> String {
         // realpath's text is copied, then freed.
@@ -95,7 +47,7 @@ enum ProgramFiles {
 
     /// Where a program is that the shell would find.
     static func find(_ name: String) -> String? {
-        let folders = (Environment["PATH"] ?? "/usr/bin:/bin").split(separator: ":") + ["/usr/sbin", "/sbin"]
+        let folders = (ThisProgram.variable("PATH") ?? "/usr/bin:/bin").split(separator: ":") + ["/usr/sbin", "/sbin"]
         return folders.map { "\($0)/\(name)" }.first {
             // access copies the path.
             unsafe access($0, X_OK) == 0

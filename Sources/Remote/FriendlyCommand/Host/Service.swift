@@ -26,7 +26,8 @@ struct Service {
 
     static func address(_ settings: GlobalSettings) throws(UserError) -> ServerAddress {
         let uri =
-            settings.uri ?? Environment["LIBVIRT_DEFAULT_URI"] ?? (getuid() == 0 ? "qemu:///system" : "qemu:///session")
+            settings.uri ?? ThisProgram.variable("LIBVIRT_DEFAULT_URI")
+            ?? (getuid() == 0 ? "qemu:///system" : "qemu:///session")
         guard let address = ServerAddress(uri: uri, socket: settings.socket) else {
             throw UserError("cannot connect to \(uri)", remedy: "use qemu:///system or qemu:///session")
         }
@@ -51,10 +52,10 @@ struct Service {
     }
 
     private static func startOwnServer(_ address: ServerAddress) throws -> ServerConnection {
-        let program = ProgramFiles.beside("roostd")
+        let program = ThisProgram.beside("roostd")
         do throws(Errno) {
             _ = try ChildProcess.start(
-                program, ["--session"], environment: Environment.all, newSession: true)
+                program, ["--session"], environment: ThisProgram.environment, newSession: true)
         } catch {
             throw UserError("cannot start \(program)", because: error, remedy: "install roostd beside roost")
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Diagnostics
+internal import HostSystem
 
 /// What cloud-init in a guest finds on a CD-ROM labelled "cidata" (its data source NoCloud).
 package struct CloudSeed {
@@ -33,7 +34,7 @@ package struct CloudSeed {
     }
 
     private static func publicKeys() -> [String] {
-        let folder = (Environment["HOME"] ?? "/root") + "/.ssh/"
+        let folder = (ThisProgram.variable("HOME") ?? "/root") + "/.ssh/"
         return ["id_ed25519", "id_ecdsa", "id_rsa"].compactMap { ProgramFiles.text("\(folder)\($0).pub") }
     }
 

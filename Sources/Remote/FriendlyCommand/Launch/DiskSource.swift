@@ -20,11 +20,11 @@ struct DiskSource {
     init(_ path: String) throws {
         guard ProgramFiles.exists(path) else { throw UserError("there is no image '\(path)'") }
         self.path = ProgramFiles.absolute(path)
-        let tool = ProgramFiles.beside("roost-img")
+        let tool = ThisProgram.beside("roost-img")
         let result: (ending: ChildProcess.Ending, output: String)
         do throws(Errno) {
             result = try ChildProcess.run(
-                tool, ["info", "--output=json", "--force-share", self.path], environment: Environment.all)
+                tool, ["info", "--output=json", "--force-share", self.path], environment: ThisProgram.environment)
         } catch { throw UserError("cannot run \(tool)", because: error) }
         guard result.ending == .exited(0), let facts = try? JSONValue(parsing: result.output),
             let format = facts["format"]?.string, let size = facts["virtual-size"]?.unsigned

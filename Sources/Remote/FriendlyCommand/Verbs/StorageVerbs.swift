@@ -5,11 +5,12 @@ internal import ClientKit
 internal import Diagnostics
 internal import LibvirtProtocol
 internal import XMLTree
+internal import HostSystem
 
 extension Verbs {
     static let storage: [Verb] = [
         Verb("image", [.rest("WORD", .file)], "disk images: what roost-img does (roost image --help)") {
-            try ProgramFiles.become(ProgramFiles.beside("roost-img"), $0.words)
+            try ProgramFiles.become(ThisProgram.beside("roost-img"), $0.words)
         },
         Verb("pool list", [], "show all storage pools", run: listPools),
         Verb("pool create", [.required("POOL"), .required("FOLDER", .file)], "make a pool of a folder's files") {
@@ -108,7 +109,7 @@ enum FolderPool {
 
     private static func usualFolder(_ service: Service) -> String {
         if service.address.uri == "qemu:///system" { return "/var/lib/libvirt/images" }
-        let data = Environment["XDG_DATA_HOME"] ?? (Environment["HOME"] ?? "/") + "/.local/share"
+        let data = ThisProgram.variable("XDG_DATA_HOME") ?? (ThisProgram.variable("HOME") ?? "/") + "/.local/share"
         return data + "/libvirt/images"
     }
 }

@@ -63,7 +63,7 @@ extension Verbs {
         let folder =
             service.address.uri == "qemu:///system"
             ? "/var/log/libvirt"
-            : (Environment["XDG_CACHE_HOME"] ?? (Environment["HOME"] ?? "/") + "/.cache") + "/libvirt"
+            : (ThisProgram.variable("XDG_CACHE_HOME") ?? (ThisProgram.variable("HOME") ?? "/") + "/.cache") + "/libvirt"
         let candidates = ["\(folder)/qemu/\(machine.name).log", "\(folder)/qemu/log/\(machine.name).log"]
         guard let path = candidates.first(where: ProgramFiles.exists) else {
             throw UserError(

@@ -115,16 +115,6 @@ enum HostFiles {
 
     /// The names in a folder; none when it cannot be read.
     private static func names(in folder: String) -> [String] {
-        // The stream is closed below; an entry is copied before the next is read.
-        guard let stream = unsafe opendir(folder) else { return [] }
-        defer { unsafe closedir(stream) }
-        var names: [String] = []
-        while names.count < mostEntries, let entry = unsafe readdir(stream) {
-            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if name != ".", name != ".." { names.append(name) }
-        }
-        return names
+        HostFolder.names(in: folder, most: mostEntries) ?? []
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import BlockLayer
+internal import ByteCoding
 internal import HostSystem
 
 /// The secrets of `--object secret,id=...`. Filled before images are opened, only read afterwards.
@@ -39,7 +40,7 @@ final class SecretStore: SecretProvider, @unchecked Sendable {
         switch format {
         case "raw": break
         case "base64":
-            guard let decoded = Self.decode(bytes) else {
+            guard let decoded = Base64.decode(bytes, passingOver: .lineEnds) else {
                 throw BlockError(
                     .invalidArgument, "Base64 data '\(String(decoding: bytes, as: UTF8.self))' is not valid")
             }
@@ -59,23 +60,6 @@ final class SecretStore: SecretProvider, @unchecked Sendable {
         } catch {
             throw BlockError(system: error, "Unable to read \(path)")
         }
-    }
-
-    private static func decode(_ text: [UInt8]) -> [UInt8]? {
-        let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-        var result: [UInt8] = []
-        var bits: UInt32 = 0
-        var count = 0
-        for byte in text where byte != UInt8(ascii: "=") && byte != 10 && byte != 13 {
-            guard let value = alphabet.firstIndex(of: byte) else { return nil }
-            bits = bits << 6 | UInt32(value)
-            count += 6
-            if count >= 8 {
-                count -= 8
-                result.append(UInt8(truncatingIfNeeded: bits >> UInt32(count)))
-            }
-        }
-        return result
     }
 
     func secret(_ identifier: String) throws(BlockError) -> [UInt8] {

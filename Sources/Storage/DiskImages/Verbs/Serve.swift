@@ -155,10 +155,9 @@ extension ImageTool {
 
     /// The socket that the service manager listens on for us (sd_listen_fds(3)).
     private static func inheritedSocket() -> Int32? {
-        // The environment is not changed while this program runs.
-        guard let process = unsafe getenv("LISTEN_PID"), let count = unsafe getenv("LISTEN_FDS"),
-            unsafe String(cString: process) == String(getpid()), unsafe String(cString: count) == "1"
-        else { return nil }
+        guard ThisProgram.variable("LISTEN_PID") == String(getpid()), ThisProgram.variable("LISTEN_FDS") == "1" else {
+            return nil
+        }
         return 3
     }
 
