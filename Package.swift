@@ -409,6 +409,10 @@ var testTargets: [Target] = [
     tests("KVMEngine", ["CPUInterface", "GuestMemory", "MachineModel", "HostSystem"]),
     tests("ByteCoding"),
     tests("HostSystem"),
+    tests("HostProcesses", ["HostSystem"]),
+    tests("LocalSockets", ["HostSystem"]),
+    tests("Compression", ["StorageTestKit"]),
+    tests("MachineModel", ["HostSystem", "StorageTestKit"]),
     tests("HostTools", ["ManagementModel"]),
     tests("X86CPU", ["GuestMemory", "MachineModel", "CPUInterface", "HostSystem", "HostOracle"], settings: hot),
     tests(
