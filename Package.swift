@@ -421,7 +421,7 @@ var testTargets: [Target] = [
     tests("PCIBus", ["MachineModel", "GuestMemory", "HostSystem"]),
     tests("FirmwareTables", ["ByteCoding", "GuestMemory", "HostSystem"]),
     tests("BootLoading", ["ByteCoding", "GuestMemory", "CPUInterface", "HostSystem"]),
-    tests("BlockLayer"),
+    tests("BlockLayer", ["HostSystem", "StorageTestKit"]),
     tests("JSONCoding"),
     tests("MachineSpec", ["Diagnostics", "CommandLineKit", "JSONCoding"]),
     tests(
