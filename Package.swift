@@ -414,6 +414,7 @@ var testTargets: [Target] = [
     tests("Compression", ["StorageTestKit"]),
     tests("MachineModel", ["HostSystem", "StorageTestKit"]),
     tests("HostTools", ["ManagementModel"]),
+    tests("ControlProtocol", ["JSONCoding"]),
     tests("X86CPU", ["GuestMemory", "MachineModel", "CPUInterface", "HostSystem", "HostOracle"], settings: hot),
     tests(
         "X86Translator", ["X86CPU", "GuestMemory", "MachineModel", "CPUInterface", "HostSystem", "HostOracle"],

@@ -111,7 +111,7 @@ public enum QMPResponse: Equatable, Sendable {
 
 /// Something that happened, sent to every client.
 public struct QMPEvent: Equatable, Sendable {
-    /// The command's name in the schema, such as `query-status`.
+    /// The event's name in the schema, such as `SHUTDOWN`.
     public var name: String
     /// What the event carries; `nil` for an event without data.
     public var data: JSONObject?
