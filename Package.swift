@@ -384,7 +384,9 @@ var testTargets: [Target] = [
     tests("SecretStore", ["ManagementModel"]),
     tests("NetworkFilters", ["ManagementModel"]),
     tests("HostInventory", ["ManagementModel"]),
-    tests("MachineDriver", ["HostInventory", "ManagementModel", "StateStore", "JSONCoding", "HostSystem"]),
+    tests(
+        "MachineDriver",
+        ["HostInventory", "ManagementModel", "ManagementXML", "StateStore", "JSONCoding", "HostSystem"]),
     tests("LibvirtService", ["LibvirtProtocol", "LibvirtRPC"]),
     tests("DaemonAssembly", ["Diagnostics"]),
     tests("StorageBackends", ["ManagementModel", "StateStore"]),

@@ -27,6 +27,19 @@ public struct EmulatorFacts: Sendable {
     /// Whether it can give up system calls that machines do not need.
     public var hasSandbox = false
 
+    /// Facts that are known without asking an emulator.
+    public init(
+        path: String, version: UInt64, machines: [Machine], processorModels: [String], devices: Set<String>,
+        hasKVM: Bool
+    ) {
+        self.path = path
+        self.version = version
+        self.machines = machines
+        self.processorModels = processorModels
+        self.devices = devices
+        self.hasKVM = hasKVM
+    }
+
     /// The versioned name of a machine that may be given by its alias; nil when there is no such machine.
     public func canonical(_ name: String) -> String? {
         machines.first { $0.name == name }.map { $0.canonical ?? $0.name }

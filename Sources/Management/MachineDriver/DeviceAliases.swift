@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import ManagementXML
+package import ManagementXML
 internal import XMLTree
 
 /// Names of a running machine's devices.
-enum DeviceAliases {
+package enum DeviceAliases {
     /// Gives every device the name that libvirt gives it.
-    static func assign(to definition: inout DomainDefinition) {
+    package static func assign(to definition: inout DomainDefinition) {
         var used = Set(definition.devices.compactMap { $0[child: "alias"]?["name"] })
         func next(_ kind: String) -> String {
             let name = (0...).lazy.map { kind + "\($0)" }.first { !used.contains($0) } ?? kind

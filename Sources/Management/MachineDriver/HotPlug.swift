@@ -45,6 +45,10 @@ package struct HotPlug {
             let properties = options(value, first: "qom-type")
             return Step(
                 command: "object-add", arguments: properties, undo: properties["id"].map { ("object-del", ["id": $0]) })
+        case "-action":
+            let properties = options(value, first: "what")
+            guard let action = properties["watchdog"] else { break }
+            return Step(command: "watchdog-set-action", arguments: ["action": action])
         case "-chardev": return try chardev(options(value, first: "backend"))
         default: break
         }
