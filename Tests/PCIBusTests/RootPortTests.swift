@@ -26,6 +26,13 @@ import Testing
         #expect(identifiers.contains(PCICapabilityID.express) && identifiers.contains(0x0D))
     }
 
+    @Test func aPortThatSharesItsSlotSaysSo() {
+        port.isMultifunction = true
+        #expect(port.readConfig(offset: 0x0E, size: 1) == 0x81)
+        port.isMultifunction = false
+        #expect(port.readConfig(offset: 0x0E, size: 1) == 1)
+    }
+
     @Test func functionsBehindAnswerAtTheNumberThatThePortWasGiven() {
         #expect(config(1, 0) == .max)
         board.bus.writeConfig(bus: 0, function: port.address, offset: 0x18, size: 4, value: 0x0005_0500)

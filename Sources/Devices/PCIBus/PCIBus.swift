@@ -29,7 +29,7 @@ public final class PCIBus: @unchecked Sendable {
     public var number: UInt8 { port?.busNumbers?.lowerBound ?? rootNumber }
     private let rootNumber: UInt8
     /// The port that this bus is behind.
-    weak var port: PCIExpressRootPort?
+    public internal(set) weak var port: PCIExpressRootPort?
     /// Where port windows are mapped.
     public let ports: AddressSpace
     /// Where memory windows are mapped.

@@ -12,8 +12,18 @@ open class PCIDevice: Device, Stateful, @unchecked Sendable {
     public let name: String
     /// What the person called it with `id=`.
     public var identifier: String?
-    /// Further functions may share the slot.
-    public var isMultifunction: Bool
+    /// Further functions may share the slot; guests look for them only where the header's type says so.
+    public var isMultifunction: Bool { didSet { noteMultifunction() } }
+    /// In the header's type.
+    private static let multifunctionBit: UInt8 = 0x80
+
+    private func noteMultifunction() {
+        let type = config.get(PCIRegister.headerType, as: UInt8.self)
+        config.set(
+            PCIRegister.headerType,
+            isMultifunction ? type | Self.multifunctionBit : type & ~Self.multifunctionBit)
+    }
+
     /// The configuration registers.
     public var config: PCIConfigSpace
     /// Base address registers by index.

@@ -14,7 +14,7 @@ public final class PCIExpressRootPort: PCIDevice, @unchecked Sendable {
         static let prefetchUpperBase = 0x28, prefetchUpperLimit = 0x2C, ioUpperBase = 0x30, ioUpperLimit = 0x32
         static let control = 0x3E
     }
-    private static let headerTypeBridge: UInt8 = 1, multifunction: UInt8 = 0x80
+    private static let headerTypeBridge: UInt8 = 1
     private static let secondaryBusReset: UInt16 = 1 << 6, controlWritable: UInt16 = 0x0FFF
     /// Windows of ports end in 4 KiB, those of memory in 1 MiB; the low bits say what is possible.
     private static let ioWritable: UInt8 = 0xF0, memoryWritable: UInt16 = 0xFFF0, wide: UInt16 = 1

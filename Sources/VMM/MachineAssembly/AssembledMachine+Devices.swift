@@ -167,7 +167,7 @@ extension AssembledMachine {
             options: options)
         if case .virtioNetwork = device.model { try addBootROM("efi-virtio.rom", to: function, device) }
         try add(function, device, board)
-        noteBootIndex(of: device, at: function.address)
+        noteBootIndex(of: device, at: function)
     }
 
     private func makeVirtio(_ device: DeviceSpec) throws(UserError) -> (any VirtioDevice, VirtioTransportSpec) {

@@ -41,7 +41,7 @@ extension AssembledMachine {
             machineLock: lock)
         try addBootROM(model == .i82574L ? "efi-e1000e.rom" : "efi-e1000.rom", to: card, device)
         try add(card, device, board)
-        noteBootIndex(of: device, at: card.address)
+        noteBootIndex(of: device, at: card)
         note(device, address, network: spec.network) { [unowned card, lock] isUp in
             lock.withLock { card.setLink(isUp) }
         }

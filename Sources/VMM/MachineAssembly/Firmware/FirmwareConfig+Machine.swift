@@ -55,22 +55,30 @@ extension AssembledMachine {
     }
 
     /// Notes a device with a bootindex under the name that firmware gives it.
-    func noteBootIndex(of device: DeviceSpec, at address: PCIAddress) {
-        let slot = String(address.slot, radix: 16)
-        let place = address.function == 0 ? slot : "\(slot),\(address.function)"
+    func noteBootIndex(of device: DeviceSpec, at function: PCIDevice) {
+        let place = Self.unitAddress(function.address)
+        // Behind a port the name leads through its bridge.
+        let bridge = function.bus?.port.map { "/pci-bridge@" + Self.unitAddress($0.address) } ?? ""
+        let root = "/pci@i0cf8" + bridge
         switch device.model {
         case .virtioBlock(_, let block):
-            if let index = block.bootIndex { bootEntries.append((index, "/pci@i0cf8/scsi@\(place)/disk@0,0")) }
+            if let index = block.bootIndex { bootEntries.append((index, root + "/scsi@\(place)/disk@0,0")) }
         case .virtioNetwork(_, let card):
             if let index = card.bootIndex {
-                bootEntries.append((index, "/pci@i0cf8/ethernet@\(place)/ethernet-phy@0"))
+                bootEntries.append((index, root + "/ethernet@\(place)/ethernet-phy@0"))
             }
         case .pc(.networkCard(let card)):
             if let index = card.bootIndex {
-                bootEntries.append((index, "/pci@i0cf8/ethernet@\(place)/ethernet-phy@0"))
+                bootEntries.append((index, root + "/ethernet@\(place)/ethernet-phy@0"))
             }
         default: break
         }
+    }
+
+    /// `1f,2` of Open Firmware's names; function 0 is left out.
+    private static func unitAddress(_ address: PCIAddress) -> String {
+        let slot = String(address.slot, radix: 16)
+        return address.function == 0 ? slot : "\(slot),\(address.function)"
     }
 
     private func addBootFiles(to config: FirmwareConfig) throws(UserError) {
