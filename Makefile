@@ -6,7 +6,7 @@ BUILD := .build/release
 
 .PHONY: build dependencies test-dependencies run test test-debian test-install test-screen test-libvirt \
 	test-management test-kvm lint format bench-boot bench-block bench-img bench-machine bench-cpu bench-rpc \
-	bench-virtio fuzz-virtio fuzz-devices fuzz-cpu stress-cpu test-lockstep crash-images fuzz-images fuzz-vnc bench-vnc \
+	bench-virtio fuzz-virtio fuzz-devices fuzz-cpu stress-cpu test-lockstep crash-images fuzz-images fuzz-state fuzz-vnc bench-migration bench-vnc \
 	clean test-migration
 
 build: dependencies
@@ -126,6 +126,18 @@ crash-images: test-dependencies
 fuzz-images:
 	$(SWIFT) build -c release --product fuzz-images
 	SWIFT_BACKTRACE=enable=no $(BUILD)/fuzz-images $(or $(SEED),1) $(or $(ROUNDS),1000000) $(FORMAT)
+
+# Saved machines with valid checksums and wrong contents: ROUNDS=n streams, then whole machines from SEED=n without end
+# (or MACHINES=n).
+fuzz-state:
+	ROOST_TESTS=MigrationTests ROOST_FUZZ_STATE=$(or $(ROUNDS),1000000) \
+		$(SWIFT) test -c release --filter StateFuzzTests
+	$(SWIFT) build -c release --product fuzz-devices
+	SWIFT_BACKTRACE=enable=no $(BUILD)/fuzz-devices $(or $(SEED),1) $(or $(MACHINES),9999999) state
+
+# How long guests of 1 GiB stand still while they move between two network namespaces: ROUNDS=n CHANNELS=n.
+bench-migration: build
+	Benchmarks/migration
 
 # Viewers of the VNC server that say anything: SEED=n ROUNDS=n.
 fuzz-vnc:

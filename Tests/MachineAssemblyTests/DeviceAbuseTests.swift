@@ -22,4 +22,21 @@ import Testing
             #expect(abuse.accesses.count > 5)
         }
     }
+
+    /// Whole machines whose saved state has wrong values in it: refused by the section's name, or taken without harm.
+    @Test(arguments: [
+        "-M q35 -vga std -device virtio-rng-pci -device pvpanic-pci -device pci-testdev -device e1000e "
+            + "-device pcie-root-port,id=p -device virtio-balloon-pci,bus=p",
+        "-M pc -vga std -device virtio-balloon-pci -device pc-testdev -device e1000 -device virtio-net-pci",
+        "-M microvm -device virtio-rng-device -device virtio-serial-device",
+    ])
+    func wrongStatesAreRefusedOrHarmless(line: String) throws {
+        for seed in [3, 4] as [UInt64] {
+            let abuse = try DeviceAbuse((Self.common + line).split(separator: " ").map(String.init), seed: seed)
+            if seed == 4 { abuse.configure() }
+            let result = try abuse.disturbState(60, accesses: 30)
+            #expect(result.taken > 0 && result.refused > 0)
+            #expect(result.silentRefusal == nil)
+        }
+    }
 }

@@ -45,6 +45,7 @@ private final class FakeMachine: MigratableMachine, @unchecked Sendable {
             machine: name, accelerator: "tcg", processorModel: "max", processorCount: 1,
             memory: memory.regions.map { StateHeader.Region(name: $0.name, count: $0.count) })
     }
+    func prepareForMove() {}
     func setDirtyLogging(_ isOn: Bool) {}
     func collectDirty(into pages: inout PageSet) {
         pages.takeDirty(of: memory)
@@ -53,6 +54,7 @@ private final class FakeMachine: MigratableMachine, @unchecked Sendable {
     func stopForMove() { isRunning = false }
     func moveEnded() { hasMoved = true }
     func goOn() { isRunning = true }
+    func diskFlush() -> @Sendable () throws(UserError) -> Void { { () throws(UserError) in } }
     func releaseDisks() { hasDisks = false }
     func takeDisks() throws(UserError) {
         if let disksProblem { throw UserError(disksProblem) }

@@ -219,3 +219,16 @@ import Testing
         #expect(throws: UserError.self) { _ = try TapPort(options, on: loop) }
     }
 }
+
+@Suite struct AnnouncementTests {
+    /// RFC 903: a request of the card's own address, in an Ethernet frame of the shortest length.
+    @Test func theFrameIsAReverseRequest() {
+        let address: [UInt8] = [0x52, 0x54, 0, 0x12, 0x34, 0x56]
+        let frame = Announcement.frame(of: address)
+        #expect(frame.count == 60)
+        #expect(frame.prefix(6).allSatisfy { $0 == 0xFF } && Array(frame[6..<12]) == address)
+        #expect(Array(frame[12..<22]) == [0x80, 0x35, 0, 1, 8, 0, 6, 4, 0, 3])
+        #expect(Array(frame[22..<28]) == address && Array(frame[32..<38]) == address)
+        #expect(frame[28..<32].allSatisfy { $0 == 0 } && frame[38...].allSatisfy { $0 == 0 })
+    }
+}

@@ -101,12 +101,17 @@ extension PCIExpressRootPort {
         notify()
     }
 
-    /// Interrupts while an event waits that the guest wants to hear of.
-    private func notify() {
+    /// An event waits that the guest wants to hear of.
+    var assertsSlot: Bool {
         let control: UInt16 = config.get(express + Slot.control), status: UInt16 = config.get(express + Slot.status)
         var waiting = status & control & 0x1F
         if status & Slot.linkChanged != 0, control & Slot.linkInterrupt != 0 { waiting |= Slot.linkChanged }
-        let asserts = control & Slot.interrupts != 0 && waiting != 0
+        return control & Slot.interrupts != 0 && waiting != 0
+    }
+
+    /// Interrupts while such an event waits.
+    private func notify() {
+        let asserts = assertsSlot
         defer { isSlotAsserted = asserts }
         if let msi, msi.isEnabled {
             if asserts, !isSlotAsserted { msi.notify(0, from: self) }

@@ -89,6 +89,12 @@ public final class PCIExpressRootPort: PCIDevice, @unchecked Sendable {
         return first != 0 && first <= last ? first...last : nil
     }
 
+    /// What is behind it is saved for itself.
+    public override var hasMoreState: Bool { false }
+
+    /// A message that was due has been sent before.
+    public override func stateRestored() { isSlotAsserted = isHotPluggable && assertsSlot }
+
     public override func reset() {
         super.reset()
         for register in [Register.prefetchBase, Register.prefetchLimit] { config.set(register, Self.wide) }

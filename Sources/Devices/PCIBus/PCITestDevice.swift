@@ -2,6 +2,7 @@
 
 internal import ByteCoding
 internal import MachineModel
+public import StateCoding
 
 /// `pci-testdev` (1b36:0005): counts writes to a place that it names, so that test programs can time exits.
 ///
@@ -98,5 +99,37 @@ public final class PCITestDevice: PCIDevice, @unchecked Sendable {
     public override func reset() {
         super.reset()
         state.current = nil
+    }
+
+    /// What a saved machine keeps: the test that runs, and how often each was hit.
+    private struct Saved: SavedState {
+        var function: PCIDeviceState
+        var current: Int?
+        var counts: [UInt32]
+
+        func problem(replacing now: Saved) -> String? {
+            if let problem = function.problem(replacing: now.function) { return problem }
+            guard counts.count == now.counts.count, current.map(counts.indices.contains) ?? true else {
+                return "it has other tests"
+            }
+            return nil
+        }
+    }
+
+    private var saved: Saved {
+        Saved(function: pciState, current: state.current, counts: state.tests.map(\.count))
+    }
+
+    public override func saveState(as name: String) throws(StateError) -> StateRecord {
+        try StateRecord(name: name, saved)
+    }
+
+    public override func checkState(_ record: StateRecord) throws(StateError) -> () -> Void {
+        let new = try record.decode(replacing: saved)
+        return { [self] in
+            apply(new.function)
+            state.current = new.current
+            for (place, count) in new.counts.enumerated() { state.tests[place].count = count }
+        }
     }
 }

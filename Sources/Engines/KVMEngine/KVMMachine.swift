@@ -18,6 +18,8 @@ public final class KVMMachine: @unchecked Sendable {
     /// The PICs and the I/O APIC as the kernel made them, `kvm_irqchip` each.
     private(set) var controllersAtReset: [[UInt8]] = []
     let routes: RouteTable
+    /// The kernel notes which pages are written. Changed and used on the loop's thread or with the vCPUs parked.
+    private var logsWrites = false
 
     /// Furnishes the machine of `system` with this memory, which is complete; once for each `system`.
     /// - Parameter hasTimer: also the PIT in the kernel; without it the machine models its own.
@@ -117,55 +119,80 @@ public final class KVMMachine: @unchecked Sendable {
 
     /// Starts or stops logging of written pages.
     public func setDirtyLogging(_ on: Bool) throws(KVMUnusable) {
-        for (slot, region) in memory.regions.enumerated() where !region.isReadOnly && region.isMapped {
-            var map = unsafe kvm_userspace_memory_region(
-                slot: UInt32(slot), flags: on ? UInt32(ROOST_KVM_MEM_LOG_DIRTY_PAGES) : 0,
-                guest_phys_addr: region.start, memory_size: region.count,
-                userspace_addr: UInt64(UInt(bitPattern: region.base)))
+        logsWrites = on
+        for slot in memory.regions.indices where isLogged(slot) {
+            var map = slotMap(slot)
             // As in init.
             try check(
                 unsafe roost_ioctl_pointer(file, ROOST_KVM_SET_USER_MEMORY_REGION, &map), "log dirty pages")
         }
     }
 
+    /// The guest can write to a region, where it is mapped: the kernel keeps no log of others.
+    private func isLogged(_ slot: Int) -> Bool {
+        let region = memory.region(index: slot)
+        return !region.isReadOnly && region.isMapped
+    }
+
+    /// What the kernel is told of a region.
+    private func slotMap(_ slot: Int) -> kvm_userspace_memory_region {
+        let region = memory.region(index: slot)
+        let log = logsWrites ? UInt32(ROOST_KVM_MEM_LOG_DIRTY_PAGES) : 0
+        // The address alone is taken.
+        return unsafe kvm_userspace_memory_region(
+            slot: UInt32(slot), flags: region.isReadOnly ? UInt32(ROOST_KVM_MEM_READONLY) : log,
+            guest_phys_addr: region.start, memory_size: region.count,
+            userspace_addr: UInt64(UInt(bitPattern: region.base)))
+    }
+
     /// Moves the kernel's log into the regions' page flags and clears it.
     public func collectDirtyPages() throws(KVMUnusable) {
-        for (slot, region) in memory.regions.enumerated() where !region.isReadOnly && region.isMapped {
-            let pages = Int(region.count / GuestMemory.pageSize)
-            var bitmap = [UInt64](repeating: 0, count: (pages + 63) / 64)
-            // One bit a page, rounded up to 64 bits: the size that the kernel writes.
-            let status = unsafe bitmap.withUnsafeMutableBytes { bits in
-                var log = unsafe kvm_dirty_log()
-                unsafe log.slot = UInt32(slot)
-                unsafe log.dirty_bitmap = bits.baseAddress
-                return unsafe roost_ioctl_pointer(file, ROOST_KVM_GET_DIRTY_LOG, &log)
-            }
-            try check(status, "read its log of dirty pages")
-            for (word, bits) in bitmap.enumerated() where bits != 0 {
-                for bit in 0..<64 where bits & (1 << UInt64(bit)) != 0 {
-                    let page = word * 64 + bit
-                    if page < pages {
-                        // page is inside the region, which has a flag byte for each.
-                        unsafe region.pageFlags[page] |= GuestMemory.PageFlags.dirty.rawValue
-                    }
-                }
+        for slot in memory.regions.indices where isLogged(slot) { try collectDirtyPages(of: slot) }
+    }
+
+    private func collectDirtyPages(of slot: Int) throws(KVMUnusable) {
+        let region = memory.region(index: slot)
+        let pages = Int(region.count / GuestMemory.pageSize)
+        var bitmap = [UInt64](repeating: 0, count: (pages + 63) / 64)
+        // One bit a page, rounded up to 64 bits: the size that the kernel writes.
+        let status = unsafe bitmap.withUnsafeMutableBytes { bits in
+            var log = unsafe kvm_dirty_log()
+            unsafe log.slot = UInt32(slot)
+            unsafe log.dirty_bitmap = bits.baseAddress
+            return unsafe roost_ioctl_pointer(file, ROOST_KVM_GET_DIRTY_LOG, &log)
+        }
+        try check(status, "read its log of dirty pages")
+        for (word, bits) in bitmap.enumerated() where bits != 0 {
+            var rest = bits
+            while rest != 0 {
+                let page = word * 64 + rest.trailingZeroBitCount
+                rest &= rest &- 1
+                // Inside the region, which has a flag byte for each page. A device's thread may be about to set the
+                // same bit, and no other is used with this engine.
+                if page < pages { unsafe region.pageFlags[page] |= GuestMemory.PageFlags.dirty.rawValue }
             }
         }
     }
 }
 
 extension KVMMachine: MemoryMapObserver {
-    /// The kernel takes a slot away and makes it anew; it tells its processors by itself.
+    /// The kernel takes a slot away and makes it anew; it tells its processors by itself. What it has logged of the slot
+    /// goes with it, so that a region that moves while the log is kept counts as written.
     public func memoryRegionMoved(_ index: Int, of memory: GuestMemory) {
         let region = memory.region(index: index)
-        var map = unsafe kvm_userspace_memory_region(
-            slot: UInt32(index), flags: region.isReadOnly ? UInt32(ROOST_KVM_MEM_READONLY) : 0, guest_phys_addr: 0,
-            memory_size: 0, userspace_addr: UInt64(UInt(bitPattern: region.base)))
+        var map = slotMap(index)
+        map.guest_phys_addr = 0
+        map.memory_size = 0
         // As in init. A slot that was not there cannot be taken away, which is as good.
         _ = unsafe roost_ioctl_pointer(file, ROOST_KVM_SET_USER_MEMORY_REGION, &map)
+        if logsWrites, !region.isReadOnly {
+            for page in 0..<Int(region.count / GuestMemory.pageSize) {
+                // As in `collectDirtyPages`.
+                unsafe region.pageFlags[page] |= GuestMemory.PageFlags.dirty.rawValue
+            }
+        }
         guard region.isMapped else { return }
-        map.guest_phys_addr = region.start
-        map.memory_size = region.count
+        map = slotMap(index)
         // As in init. Where the kernel refuses the place, accesses go to the device's registers behind it.
         _ = unsafe roost_ioctl_pointer(file, ROOST_KVM_SET_USER_MEMORY_REGION, &map)
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CLinux
+internal import Diagnostics
 internal import HostSystem
 public import StateCoding
 
@@ -51,13 +52,18 @@ extension KVMProcessor: Stateful {
         return bytes
     }
 
-    private func write(_ request: UInt, _ bytes: [UInt8]) {
+    private func write(_ request: UInt, _ bytes: [UInt8], _ what: String) {
         var copy = bytes
-        // As large as the struct that the request reads: its length was compared with that of `read`. What the kernel
-        // does not take stays as it was.
-        _ = unsafe copy.withUnsafeMutableBytes {
+        // As large as the struct that the request reads: its length was compared with that of `read`.
+        let status = unsafe copy.withUnsafeMutableBytes {
             unsafe roost_ioctl_pointer(file.number, request, $0.baseAddress!)
         }
+        if status < 0 { complain(what) }
+    }
+
+    /// What the kernel does not take stays as it was, which the guest may notice.
+    private func complain(_ what: String) {
+        Console.shared.warning("KVM does not take the \(what) that was saved for vCPU \(index): \(Errno.current)")
     }
 
     private var savedState: KVMProcessorState {
@@ -83,21 +89,23 @@ extension KVMProcessor: Stateful {
     private func restore(_ saved: KVMProcessorState) {
         // The base of the local APIC is in the special registers, and the form of its registers depends on it. The
         // deadline counts in the time stamp and means nothing before the controller is in its mode.
-        write(ROOST_KVM_SET_SREGS, saved.special)
-        write(ROOST_KVM_SET_REGS, saved.general)
-        write(ROOST_KVM_SET_XCRS, saved.extendedControl)
+        write(ROOST_KVM_SET_SREGS, saved.special, "special registers")
+        write(ROOST_KVM_SET_REGS, saved.general, "registers")
+        write(ROOST_KVM_SET_XCRS, saved.extendedControl, "extended control registers")
         extendedState = saved.extended
         for register in saved.registers where register.number != Self.deadline {
             setModelSpecificRegister(register.number, register.value)
         }
-        write(ROOST_KVM_SET_LAPIC, saved.localController)
+        write(ROOST_KVM_SET_LAPIC, saved.localController, "local APIC")
         for register in saved.registers where register.number == Self.deadline {
             setModelSpecificRegister(register.number, register.value)
         }
         var multiprocessing = kvm_mp_state(mp_state: saved.multiprocessing)
         // Copied from this frame.
-        _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SET_MP_STATE, &multiprocessing)
-        write(ROOST_KVM_SET_VCPU_EVENTS, saved.events)
-        write(ROOST_KVM_SET_DEBUGREGS, saved.debug)
+        if unsafe roost_ioctl_pointer(file.number, ROOST_KVM_SET_MP_STATE, &multiprocessing) < 0 {
+            complain("state of start-up")
+        }
+        write(ROOST_KVM_SET_VCPU_EVENTS, saved.events, "pending events")
+        write(ROOST_KVM_SET_DEBUGREGS, saved.debug, "debug registers")
     }
 }

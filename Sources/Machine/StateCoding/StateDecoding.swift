@@ -91,7 +91,11 @@ extension StateDecoder: SingleValueDecodingContainer {
     func decode(_ type: UInt16.Type) throws -> UInt16 { try number(type) }
     func decode(_ type: UInt32.Type) throws -> UInt32 { try number(type) }
     func decode(_ type: UInt64.Type) throws -> UInt64 { try number(type) }
-    func decode<Value: Decodable>(_ type: Value.Type) throws -> Value { try Value(from: self) }
+    func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
+        // As in the encoder.
+        if type == [UInt8].self, case .bytes(let bytes) = value, let result = bytes as? Value { return result }
+        return try Value(from: self)
+    }
 }
 
 private struct RecordContainer<Key: CodingKey>: KeyedDecodingContainerProtocol {

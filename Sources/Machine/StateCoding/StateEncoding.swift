@@ -102,7 +102,13 @@ extension StateEncoder: SingleValueEncodingContainer {
     func encode(_ value: UInt16) throws { put(.unsigned(UInt64(value))) }
     func encode(_ value: UInt32) throws { put(.unsigned(UInt64(value))) }
     func encode(_ value: UInt64) throws { put(.unsigned(value)) }
-    func encode<Value: Encodable>(_ value: Value) throws { try value.encode(to: self) }
+    func encode<Value: Encodable>(_ value: Value) throws {
+        // Most of what a machine has is tables of bytes, whose every element would go its own way here.
+        if Value.self == [UInt8].self, let bytes = value as? [UInt8] {
+            return put(bytes.isEmpty ? .list([]) : .bytes(bytes))
+        }
+        try value.encode(to: self)
+    }
 }
 
 /// Every kind of field goes through a single value of its own.

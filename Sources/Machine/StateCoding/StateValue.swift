@@ -5,7 +5,7 @@ internal import ByteCoding
 /// The contents of a section as a tree: what a saved struct looks like without its type.
 ///
 /// Fields carry their names, so that a state of another layout is told from this one by name and not by accident.
-enum StateValue: Equatable, Sendable {
+package enum StateValue: Equatable, Sendable {
     case null
     case bool(Bool)
     case unsigned(UInt64)
@@ -15,9 +15,12 @@ enum StateValue: Equatable, Sendable {
     case list([StateValue])
     case record([Field])
 
-    struct Field: Equatable, Sendable {
-        var name: String
-        var value: StateValue
+    /// A member of a record.
+    package struct Field: Equatable, Sendable {
+        /// As in the struct.
+        package var name: String
+        /// What it holds.
+        package var value: StateValue
     }
 
     private enum Tag: UInt8 {
@@ -29,7 +32,7 @@ enum StateValue: Equatable, Sendable {
     // MARK: bytes
 
     /// The tree as bytes.
-    var encoded: [UInt8] {
+    package var encoded: [UInt8] {
         var builder = ByteBuilder()
         append(to: &builder)
         return builder.bytes
@@ -79,7 +82,7 @@ enum StateValue: Equatable, Sendable {
     }
 
     /// The tree that the bytes hold, all of them.
-    init(decoding bytes: [UInt8]) throws(StateError) {
+    package init(decoding bytes: [UInt8]) throws(StateError) {
         var reader = ByteReader(bytes)
         do throws(ByteRangeError) {
             self = try Self.read(&reader, depth: 0)

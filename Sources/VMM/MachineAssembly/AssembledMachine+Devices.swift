@@ -253,9 +253,10 @@ extension AssembledMachine {
             throw UserError("\(feature)=off is not supported", remedy: "leave it out")
         }
         let model = VirtioNetworkDevice(options, port: try networks.port(spec.network), loop: loop)
-        note(device, address, network: spec.network) { [unowned model] isUp in
-            model.setLink(isUp: isUp, machineLockHeld: false)
-        }
+        note(
+            device, address, network: spec.network,
+            announce: { [unowned model] in model.requestAnnouncement(machineLockHeld: false) },
+            setLink: { [unowned model] isUp in model.setLink(isUp: isUp, machineLockHeld: false) })
         return model
     }
 }

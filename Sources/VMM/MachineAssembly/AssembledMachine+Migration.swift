@@ -118,6 +118,7 @@ extension AssembledMachine: MigrationControlling {
             if let problem { return refuse(problem) }
             incomingStatus = "completed"
             tellMigration("completed")
+            announce(AnnouncementSettings(migrationSettings))
         }
         incoming = move
         incomingStatus = "setup"
@@ -131,6 +132,18 @@ extension AssembledMachine: MigrationControlling {
         incomingStatus = "failed"
         tellMigration("failed")
         runner.requestExit(status: 1, cause: .hostError)
+    }
+
+    func diskFlush() -> @Sendable () throws(UserError) -> Void {
+        // Exactly these requests may come from any thread, as a guest's do.
+        let backends = storage.devices.roots.map(\.backend).filter { !$0.isReadOnly }
+        return { () throws(UserError) in
+            for backend in backends {
+                do throws(BlockError) { try backend.flush() } catch {
+                    throw UserError("cannot write the disk '\(backend.location.filename)' out: \(error)")
+                }
+            }
+        }
     }
 
     func releaseDisks() throws(UserError) {

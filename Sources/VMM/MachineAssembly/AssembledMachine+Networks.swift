@@ -15,13 +15,14 @@ extension AssembledMachine {
 
     /// Makes a card that monitors know of.
     func note(
-        _ device: DeviceSpec, _ address: [UInt8], network: String?, setLink: @escaping (Bool) -> Void
+        _ device: DeviceSpec, _ address: [UInt8], network: String?, announce: @escaping () -> Void = {},
+        setLink: @escaping (Bool) -> Void
     ) {
         let peers = networkCards.filter { $0.typeName == device.typeName }.count
         networkCards.append(
             NetworkCard(
                 name: device.identifier ?? "\(device.typeName).\(peers)", typeName: device.typeName, address: address,
-                setLink: setLink, network: network))
+                setLink: setLink, announce: announce, network: network))
     }
 
     /// The ROM that starts the machine over the network, where firmware runs it.

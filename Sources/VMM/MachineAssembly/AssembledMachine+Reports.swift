@@ -26,6 +26,8 @@ struct NetworkCard {
     let address: [UInt8]
     /// Plugs the cable in or out; without the machine lock.
     let setLink: (Bool) -> Void
+    /// Asks the driver to make the guest's addresses known, where the card has a way to; without the machine lock.
+    let announce: () -> Void
     /// Identifier of the network; nil for none.
     let network: String?
 }

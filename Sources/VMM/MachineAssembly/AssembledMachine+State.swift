@@ -68,6 +68,14 @@ extension AssembledMachine: MigratableMachine {
         isIncoming = false
     }
 
+    /// What is done for the first time takes much longer than later: here while nobody waits for it.
+    func prepareForMove() {
+        let sections: [StateRecord]? = runner.whileParked { try? saveSections() }
+        guard let sections else { return }
+        // What is found wrong is found again when it matters.
+        _ = try? checkSections(sections)
+    }
+
     func saveSections() throws(StateError) -> [StateRecord] {
         lock.lock()
         defer { lock.unlock() }
@@ -112,7 +120,14 @@ extension AssembledMachine: MigratableMachine {
         }
         for (name, part) in board.savedDevices { try add(name, part) }
         for port in serialPorts { try add(port.name, port) }
-        for function in board.bus.devices { try add("pci \(function.address) \(function.name)", function) }
+        // A port comes before what is behind it, whose pins it passes on.
+        for function in board.bus.devices {
+            try add("pci \(function.address) \(function.name)", function)
+            guard let port = function as? PCIExpressRootPort else { continue }
+            for inner in port.secondaryBus.devices {
+                try add("pci \(function.address)/\(inner.address) \(inner.name)", inner)
+            }
+        }
         return parts + engine.savedParts
     }
 }

@@ -84,6 +84,8 @@ final class AssembledMachine: @unchecked Sendable {
     var incoming: IncomingMigration?
     var incomingStatus: String?
     var settingsForMoves = MigrationSettings()
+    /// Announcements of network cards that are under way, by the name of their series.
+    var announcements: [String: AnnouncementSeries] = [:]
     /// Monitors, QMP and the debugger's stub.
     var control: ControlServer?
     private var boot: DirectBoot?

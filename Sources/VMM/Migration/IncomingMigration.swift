@@ -28,6 +28,7 @@ public final class IncomingMigration: @unchecked Sendable {
     /// Begins; on the loop's thread.
     public func begin() throws(UserError) {
         let here = machine.stateHeader
+        machine.prepareForMove()
         do throws(Errno) {
             thread = try HostThread(name: "incoming") { [self] in
                 var channel: MigrationChannel?
@@ -71,7 +72,13 @@ public final class IncomingMigration: @unchecked Sendable {
                         receiver = try MemoryReceiver(memory, others)
                     } catch { throw StateError(error.description) }
                 },
-                barrier: { (number) throws(StateError) in try receiver?.pass(number) })
+                barrier: { (number, asksForAnswer) throws(StateError) in
+                    try receiver?.pass(number)
+                    guard asksForAnswer, way.isConversation else { return }
+                    do throws(UserError) { try way.write([MigrationAnswer.received]) } catch {
+                        throw StateError(error.description)
+                    }
+                })
             result = .success(records)
         } catch { result = .failure(UserError(error.description)) }
         entrance.close()
@@ -84,7 +91,7 @@ public final class IncomingMigration: @unchecked Sendable {
         _ reader: inout StateStreamReader, header here: StateHeader,
         memory: (StateFrame) throws(StateError) -> Void,
         channels: (Int) throws(StateError) -> Void = { _ throws(StateError) in throw unexpectedChannels },
-        barrier: (UInt32) throws(StateError) -> Void = { _ throws(StateError) in throw unexpectedChannels }
+        barrier: (UInt32, Bool) throws(StateError) -> Void = { _, _ throws(StateError) in throw unexpectedChannels }
     ) throws(StateError) -> [StateRecord] {
         let first = try reader.next()
         guard first.kind == .header else { throw StateError("the saved state has no beginning") }
@@ -104,15 +111,19 @@ public final class IncomingMigration: @unchecked Sendable {
                     throw StateError("the saved state comes by \(count) channels; at most \(mostChannels) are taken")
                 }
                 try channels(Int(count))
-            case .barrier: try barrier(try number(frame))
+            case .barrier: try barrier(try number(frame), try number(frame, at: 1) == MemorySender.answered)
             case .header: throw StateError("the saved state is damaged: it begins twice")
             }
         }
     }
 
-    static func number(_ frame: StateFrame) throws(StateError) -> UInt32 {
+    /// One of the numbers that a frame consists of.
+    static func number(_ frame: StateFrame, at place: Int = 0) throws(StateError) -> UInt32 {
         var reader = ByteReader(frame.payload)
-        do throws(ByteRangeError) { return try reader.read() } catch {
+        do throws(ByteRangeError) {
+            for _ in 0..<place { let _: UInt32 = try reader.read() }
+            return try reader.read()
+        } catch {
             throw StateError("the saved state is damaged: \(error)")
         }
     }
@@ -126,20 +137,25 @@ public final class IncomingMigration: @unchecked Sendable {
     private func finish(_ records: [StateRecord], _ channel: MigrationChannel) {
         thread?.join()
         thread = nil
+        var stages = PauseStages("target")
         do throws(StateError) {
             var records = records
             let place = records.firstIndex { $0.name == RunningState.name }
             guard let place else { throw StateError("the saved state does not say whether the guest ran") }
             let running = try records.remove(at: place).decode(replacing: RunningState(isRunning: true))
             let restore = try machine.checkSections(records)
+            stages.pass("check")
             do throws(UserError) { try machine.takeDisks() } catch { throw StateError(error.description) }
+            stages.pass("disks")
             restore()
+            stages.pass("restore")
             if channel.isConversation {
                 do throws(UserError) { try channel.write([MigrationAnswer.accepted]) } catch {
                     // Nobody is there any more who could go on instead.
                 }
             }
             if running.isRunning { machine.goOn() } else { machine.moveEnded() }
+            stages.pass("start")
             ended(nil)
         } catch {
             if channel.isConversation { try? channel.write(MigrationAnswer.refusal(error.description)) }

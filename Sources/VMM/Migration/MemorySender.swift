@@ -26,6 +26,8 @@ final class MemorySender: @unchecked Sendable {
 
     /// Runs that wait at most: what is queued has not been read yet, and may as well be newer.
     private static let longestQueue = 16
+    /// In a barrier's frame: an answer is waited for.
+    static let answered: UInt32 = 1
 
     init(_ memory: GuestMemory, main: MigrationChannel, others: [MigrationChannel]) throws(UserError) {
         self.memory = memory
@@ -99,8 +101,9 @@ final class MemorySender: @unchecked Sendable {
     }
 
     /// Waits until everything is sent, and lets all channels pass a barrier.
-    func endRound() throws(UserError) {
-        guard !others.isEmpty else { return }
+    /// - Parameter asksForAnswer: the other side says when it has come there (`MigrationAnswer.received`).
+    func endRound(asksForAnswer: Bool) throws(UserError) {
+        guard !others.isEmpty || asksForAnswer else { return }
         try lock.withLock { () throws(UserError) in
             while !queue.isEmpty || working > 0, problem == nil { lock.wait() }
             if let problem { throw problem }
@@ -108,6 +111,7 @@ final class MemorySender: @unchecked Sendable {
         barriers &+= 1
         var builder = ByteBuilder()
         builder.append(barriers)
+        builder.append(asksForAnswer ? Self.answered : 0)
         let frame = StateFrame(kind: .barrier, payload: builder.bytes).encoded
         // The threads have nothing to send now.
         for channel in others { try channel.write(frame) }

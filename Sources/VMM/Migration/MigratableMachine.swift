@@ -12,6 +12,8 @@ public protocol MigratableMachine: AnyObject, Sendable {
     var stateHeader: StateHeader { get }
     /// RAM and ROM.
     var memory: GuestMemory { get }
+    /// Called before a move, on either side: what takes long for the first time can be done once here.
+    func prepareForMove()
     /// Has writes to memory noted from now on, or no more.
     func setDirtyLogging(_ isOn: Bool) throws(UserError)
     /// Adds what was written since the last call to a set.
@@ -24,6 +26,8 @@ public protocol MigratableMachine: AnyObject, Sendable {
     func moveEnded()
     /// Goes on after a failed move, or as the machine that was moved here.
     func goOn()
+    /// What writes out everything that the guest has written to its disks; to be called on any other thread.
+    func diskFlush() -> @Sendable () throws(UserError) -> Void
     /// Closes what only one process may write to, for the other side to open. The guest is stopped.
     func releaseDisks() throws(UserError)
     /// Opens it again, or for the first time. The guest is stopped.

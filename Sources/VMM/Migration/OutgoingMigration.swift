@@ -36,6 +36,8 @@ public final class OutgoingMigration: @unchecked Sendable {
     private static let million: UInt64 = 1_000_000
     private static let second: UInt64 = 1_000_000_000
     private static let sleepUnit: UInt64 = 5_000_000
+    /// Bytes that are not worth another round.
+    private static let smallRest: UInt64 = 128 << 10
     /// How often and how long apart the disks are asked for back after a failure: a process that dies lets go soon.
     private static let attempts = 50, pause: UInt32 = 100_000
 
@@ -133,6 +135,7 @@ public final class OutgoingMigration: @unchecked Sendable {
         sender = try MemorySender(machine.memory, main: main, others: lock.withLock { others })
         // What was written before now goes with the first round.
         let failure: UserError? = onLoop { machine in
+            machine.prepareForMove()
             do throws(UserError) {
                 try machine.setDirtyLogging(true)
                 var old = PageSet(machine.memory)
@@ -150,10 +153,11 @@ public final class OutgoingMigration: @unchecked Sendable {
     }
 
     private func sendRounds() throws(UserError) {
+        var previous = UInt64.max, hasFlushed = false
         while true {
             let roundStart = monotonicNanoseconds(), sentBefore = sender?.transferred ?? 0
             try sendPages(paced: true)
-            try sender?.endRound()
+            try endRound()
             let duration = max(monotonicNanoseconds() &- roundStart, 1)
             let sent = (sender?.transferred ?? 0) &- sentBefore
             try collect()
@@ -168,10 +172,30 @@ public final class OutgoingMigration: @unchecked Sendable {
                 current.megabits = rate * 8000
                 return Double(parameters.downtimeLimit) * Double(Self.million)
             }
-            if expected <= limit { return }
+            if expected <= limit {
+                // Another round makes the pause shorter, as long as it leaves much less than the one before.
+                if hasFlushed, rest <= Self.smallRest || rest > previous / 2 { return }
+                if !hasFlushed {
+                    // So that little is left to write out while the guest stands still.
+                    let flush = onLoop { $0.diskFlush() }
+                    try flush()
+                    hasFlushed = true
+                }
+            }
+            previous = rest
             if onLoop({ !$0.isRunning }) { return }
             slowDown(written: rest, sent: sent)
         }
+    }
+
+    /// Waits until the other side has put everything in its place: what is still on its way would be waited for while
+    /// the guest stands still.
+    private func endRound() throws(UserError) {
+        guard let sender, let channel = lock.withLock({ channel }) else { return }
+        try sender.endRound(asksForAnswer: channel.isConversation)
+        guard channel.isConversation else { return }
+        let answer = try channel.read(count: 1)[0]
+        if answer != MigrationAnswer.received { throw try refusal(from: channel) }
     }
 
     /// A guest that keeps writing faster than it is sent gets less of its processors.
@@ -325,20 +349,32 @@ public final class OutgoingMigration: @unchecked Sendable {
     private func sendRest() throws(UserError) {
         guard !isCancelledNow, let channel = lock.withLock({ channel }) else { throw UserError("cancelled") }
         if stopped == 0 { stopped = monotonicNanoseconds() }
+        var stages = PauseStages("source")
         let before = sender?.transferred ?? 0
         if machine.isRunning { machine.stopForMove() }
         lock.withLock { current.status = .device }
+        stages.pass("stop")
         // Devices first: what they still have in flight ends in memory.
         let records = try savedSections(isRunning: wasRunning)
+        stages.pass("sections")
         try machine.collectDirty(into: &pages)
+        stages.pass("collect")
+        let count = pages.count
         try sendPages(paced: false)
-        try sender?.endRound()
-        for record in records { try channel.write(record.frame.encoded) }
+        try sender?.endRound(asksForAnswer: false)
+        stages.pass("\(count) pages")
+        // In one piece: the other side has less to wait for.
+        var bytes: [UInt8] = []
+        for record in records { bytes += record.frame.encoded }
+        try channel.write(bytes)
+        stages.pass("\(bytes.count) bytes of \(records.count) sections")
         hasReleasedDisks = true
         try machine.releaseDisks()
+        stages.pass("disks")
         try channel.write(StateFrame(kind: .end, payload: []).encoded)
         if channel.isConversation { try readAnswer(channel) }
         try channel.finish()
+        stages.pass("answer")
         let sent = (sender?.transferred ?? 0) &- before
         lock.withLock {
             current.downtime = (monotonicNanoseconds() &- stopped) / Self.million
@@ -357,16 +393,25 @@ public final class OutgoingMigration: @unchecked Sendable {
     /// Until the other side has said that the guest runs there, it may have to go on here; a side that is gone has said
     /// nothing.
     private func readAnswer(_ channel: MigrationChannel) throws(UserError) {
-        let kind = try channel.read(count: 1)[0]
+        var kind = MigrationAnswer.received
+        // An answer to a round may come before, where the round's sender has not waited for it.
+        while kind == MigrationAnswer.received { kind = try channel.read(count: 1)[0] }
         guard kind != MigrationAnswer.accepted else { return }
+        throw try refusal(from: channel)
+    }
+
+    /// The sentence behind a refusal's first byte.
+    private func refusal(from channel: MigrationChannel) throws(UserError) -> UserError {
         let length = try channel.read(count: 2)
         let text = try channel.read(count: Int(length[0]) | Int(length[1]) << 8)
-        throw UserError("\(Self.refused): \(String(decoding: text, as: UTF8.self))")
+        return UserError("\(Self.refused): \(String(decoding: text, as: UTF8.self))")
     }
 }
 
-/// What the receiving side says in the end.
+/// What the receiving side says: at the end of each round and in the end.
 enum MigrationAnswer {
+    /// Everything up to a round's end is in its place.
+    static let received: UInt8 = 0x41
     static let accepted: UInt8 = 0x52
     static let refused: UInt8 = 0x45
 

@@ -19,4 +19,6 @@ public final class PCIPanicDevice: PCIDevice, @unchecked Sendable {
         addBaseAddress(
             0, kind: .memory32, size: Self.windowCount, window: PanicPort.registers(events: events, requests: requests))
     }
+
+    public override var hasMoreState: Bool { false }
 }

@@ -17,6 +17,8 @@ public enum TracePoint: String, CaseIterable, Sendable {
     // Run state
     case runStateChanged = "runstate_set"
     case systemReset = "system_reset"
+    /// What a guest's standing still at a move is spent on.
+    case migrationPause = "migration_pause"
     // Devices
     case virtioSetStatus = "virtio_set_status"
     case virtioQueueNotify = "virtio_queue_notify"

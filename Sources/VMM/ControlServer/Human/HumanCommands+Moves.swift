@@ -13,6 +13,19 @@ extension HumanCommandTable {
 
     /// Moves and what can be set for them.
     static let moves = [
+        HumanCommand("announce_self", "[interfaces] [id]", "Trigger GARP/RARP announcements") {
+            (call) throws(HumanFailure) in
+            let cards = try call.word(), identifier = try call.word()
+            try call.finish()
+            guard let machine = call.machine as? any SelfAnnouncing else { return }
+            var settings = AnnouncementSettings()
+            if let migrating = machine as? any MigrationControlling {
+                settings = AnnouncementSettings(migrating.migrationSettings)
+            }
+            settings.cards = cards?.split(separator: ",").map(String.init)
+            settings.identifier = identifier ?? ""
+            machine.announce(settings)
+        },
         HumanCommand("migrate", "[-d] uri", "migrate to URI (in the background, always)") {
             (call) throws(HumanFailure) in
             var words: [String] = []

@@ -107,6 +107,25 @@ extension QMPCommandTable {
             guard isKnown == true else { throw QMPError("Device '\(name)' not found", class: .deviceNotFound) }
             return [:]
         },
+        QMPCommandDefinition(
+            "announce-self",
+            [
+                QMPParameter("initial", .integer), QMPParameter("max", .integer), QMPParameter("rounds", .integer),
+                QMPParameter("step", .integer), QMPParameter("interfaces", .array, optional: true),
+                QMPParameter("id", .string, optional: true),
+            ]
+        ) { (context, arguments) throws(QMPError) in
+            guard let machine = context.machine as? any SelfAnnouncing else { return [:] }
+            var settings = AnnouncementSettings()
+            settings.initial = arguments.integer("initial") ?? settings.initial
+            settings.maximum = arguments.integer("max") ?? settings.maximum
+            settings.rounds = arguments.integer("rounds") ?? settings.rounds
+            settings.step = arguments.integer("step") ?? settings.step
+            settings.cards = arguments["interfaces"]?.array?.compactMap(\.string)
+            settings.identifier = arguments["id"]?.string ?? ""
+            machine.announce(settings)
+            return [:]
+        },
     ]
 
     private static var machines: JSONValue {

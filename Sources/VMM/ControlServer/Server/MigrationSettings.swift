@@ -28,16 +28,18 @@ public struct MigrationSettings: Sendable {
             standard: .integer(value))
     }
 
-    private static func size(_ name: String, _ value: Int64, _ words: String, unit: String = "") -> Parameter {
-        Parameter(name: name, kind: .number(0...Int64.max, words), standard: .integer(value), unit: unit)
+    private static func size(
+        _ name: String, _ value: Int64, _ words: String, unit: String = "", in range: ClosedRange<Int64> = 0...Int64.max
+    ) -> Parameter {
+        Parameter(name: name, kind: .number(range, words), standard: .integer(value), unit: unit)
     }
 
     /// In the order in which the human monitor lists them.
     static let table: [Parameter] = [
-        size("announce-initial", 50, "a value between 0 and 100000", unit: " ms"),
-        size("announce-max", 550, "a value between 0 and 100000", unit: " ms"),
-        size("announce-rounds", 5, "a value between 0 and 1000"),
-        size("announce-step", 100, "a value between 0 and 10000", unit: " ms"),
+        size("announce-initial", 50, "a value between 0 and 100000", unit: " ms", in: 0...100_000),
+        size("announce-max", 550, "a value between 0 and 100000", unit: " ms", in: 0...100_000),
+        size("announce-rounds", 5, "a value between 0 and 1000", in: 0...1000),
+        size("announce-step", 100, "a value between 0 and 10000", unit: " ms", in: 0...10_000),
         percent("compress-level", 1, in: 0...9), percent("compress-threads", 8, in: 1...255),
         Parameter(name: "compress-wait-thread", kind: .flag, standard: true),
         percent("decompress-threads", 2, in: 1...255),

@@ -12,9 +12,9 @@ internal import PCIBus
 /// A whole machine whose processors stand still while something else, with nothing but rubbish in mind, reads and writes
 /// its ports, registers, configuration space and memory: for tests and for the fuzz target.
 package final class DeviceAbuse {
-    private let machine: AssembledMachine
+    let machine: AssembledMachine
     private let loop: EventLoop
-    private var random: RandomWords
+    var random: RandomWords
     private static let configAddress: UInt64 = 0xCF8, configData: UInt64 = 0xCFC
     private static let configEnable: UInt64 = 1 << 31
     /// What was reached so far: accesses by the name of the window.
@@ -74,7 +74,7 @@ package final class DeviceAbuse {
     }
 
     /// Small numbers, single bits, addresses in memory, and noise.
-    private func value() -> UInt64 {
+    func value() -> UInt64 {
         switch random.below(5) {
         case 0: UInt64(random.below(16))
         case 1: 1 << UInt64(random.below(64))
@@ -113,7 +113,7 @@ package final class DeviceAbuse {
 }
 
 /// xorshift64*: the same words for the same seed.
-private struct RandomWords {
+struct RandomWords {
     private var state: UInt64
 
     init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
