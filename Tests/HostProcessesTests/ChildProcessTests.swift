@@ -26,7 +26,7 @@ import Testing
         #expect(unsafe pipe(&ends) == 0)
         let reading = FileDescriptor(owning: ends[0]), writing = FileDescriptor(owning: ends[1])
         let child = try ChildProcess.start(
-            shell, ["-c", "read line <&\(reading.number)"], environment: [], passing: [reading.number])
+            shell, ["-c", "read line </dev/fd/\(reading.number)"], environment: [], passing: [reading.number])
         #expect(try ChildProcess.poll(child) == nil)
         try writing.writeAll(Array("go\n".utf8))
         #expect(try ChildProcess.wait(child) == .exited(0))
