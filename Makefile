@@ -7,8 +7,9 @@ BUILD := .build/release
 .PHONY: build dependencies test-dependencies run test test-debian test-install test-screen test-libvirt \
 	test-management test-kvm lint format bench-boot bench-block bench-img bench-machine bench-cpu bench-rpc \
 	bench-virtio fuzz-virtio fuzz-devices fuzz-cpu stress-cpu test-lockstep crash-images fuzz-images fuzz-state fuzz-vnc bench-migration bench-vnc \
-	clean test-migration
+	clean test-migration help
 
+# Builds the four programs into .build/release.
 build: dependencies
 	$(SWIFT) build -c release
 
@@ -18,9 +19,11 @@ dependencies:
 test-dependencies:
 	@scripts/install-dependencies --test
 
+# Boots Debian's kernel to a shell on this terminal.
 run: build
 	@scripts/run-debian
 
+# Every unit test and the integration tests that take minutes at most.
 test: test-dependencies build
 	$(SWIFT) test -c release --parallel
 	Integration/bad-input
@@ -61,6 +64,7 @@ test-management: test-dependencies build
 test-kvm: test-dependencies build
 	Integration/kvm-nested
 
+# The arrows between modules, and the formatter's rules.
 lint:
 	scripts/lint-imports
 	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
@@ -156,3 +160,9 @@ clean:
 test-migration: build
 	MIGRATE_MOVES=$(or $(MOVES),100) Integration/migrate
 	MIGRATE_KILL=$(or $(KILLS),40) Integration/migrate
+
+# This list.
+help:
+	@awk '/^# /{if (!text) text = substr($$0, 3); next} \
+		/^[a-z-]+:/{split($$1, name, ":"); if (text) printf "  %-18s %s\n", name[1], text; text = ""; next} \
+		/^$$/{text = ""}' Makefile
