@@ -26,13 +26,13 @@ extension GigabitController {
     /// Reading the causes takes them back, in the ways that the manuals say.
     private func readCause() -> UInt32 {
         let value = self[Register.cause]
-        let usesVectors = msix?.isEnabled == true
-        if !model.isExpress || !usesVectors || self[Register.maskSet] == 0 { self[Register.cause] = 0 }
-        if model.isExpress, value & GigabitBit.Cause.asserted != 0,
-            self[Register.extendedControl] & GigabitBit.Extended.autoMask != 0
-        {
+        if !model.isExpress || self[Register.maskSet] == 0 { self[Register.cause] = 0 }
+        // An asserted interrupt is taken back by the read, whatever form it had (82574 datasheet, 10.2.4.1).
+        if model.isExpress, value & GigabitBit.Cause.asserted != 0 {
             self[Register.cause] = 0
-            self[Register.maskSet] &= ~self[Register.autoMask]
+            if self[Register.extendedControl] & GigabitBit.Extended.autoMask != 0 {
+                self[Register.maskSet] &= ~self[Register.autoMask]
+            }
         }
         updateInterrupts()
         return value
@@ -49,6 +49,10 @@ extension GigabitController {
         case Register.mediaControl: media(value)
         case Register.cause:
             self[Register.cause] &= ~value
+            // Taking back the gathered cause takes back what it stands for.
+            if model.isExpress, value & GigabitBit.Cause.other != 0 {
+                self[Register.cause] &= ~GigabitBit.Cause.others
+            }
             updateInterrupts()
         case Register.causeSet: raise(value & ~GigabitBit.Cause.asserted)
         case Register.maskSet:

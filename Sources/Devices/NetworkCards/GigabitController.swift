@@ -163,11 +163,12 @@ public final class GigabitController: PCIDevice, @unchecked Sendable {
             // The 82574 shows in the register whether there is any cause.
             self[GigabitRegister.cause] = causes == 0 ? 0 : causes | Cause.asserted
         }
-        defer { told = pending }
-        if model.isExpress, msix?.isEnabled == true { return sendVectors(pending) }
+        // A message for each cause that was not there before.
+        let fresh = pending & ~told
+        told = pending
+        if model.isExpress, msix?.isEnabled == true { return sendVectors(fresh) }
         if let msi, msi.isEnabled {
-            // A message for each cause that was not there before.
-            if pending & ~told != 0 { msi.notify(0, from: self) }
+            if fresh != 0 { msi.notify(0, from: self) }
             return
         }
         setInterrupt(pending != 0)
@@ -178,8 +179,8 @@ public final class GigabitController: PCIDevice, @unchecked Sendable {
         (1 << 20, 0), (1 << 21, 4), (1 << 22, 8), (1 << 23, 12), (1 << 24, 16),
     ]
 
-    private func sendVectors(_ pending: UInt32) {
-        for (cause, shift) in Self.routes where pending & cause != 0 {
+    private func sendVectors(_ fresh: UInt32) {
+        for (cause, shift) in Self.routes where fresh & cause != 0 {
             let entry = self[GigabitRegister.vectors] >> shift & 0xF
             guard entry & 8 != 0 else { continue }
             msix?.notify(Int(entry & 7), from: self)
@@ -188,6 +189,7 @@ public final class GigabitController: PCIDevice, @unchecked Sendable {
             }
             let cleared = self[GigabitRegister.autoClear] & cause
             self[GigabitRegister.cause] &= ~cleared
+            told &= ~cleared
             if self[GigabitRegister.extendedControl] & GigabitBit.Extended.autoMask == 0 {
                 self[GigabitRegister.maskSet] &= ~cleared
             }
