@@ -81,7 +81,7 @@ public final class RuntimeClock: MachineClock, @unchecked Sendable {
     }
 
     /// A host that keeps up is never as late.
-    private static let overdueNanoseconds: UInt64 = 2_000_000
+    private static let overdueNanoseconds: UInt64 = 500_000
 
     /// Lets time pass. The machine lock is held.
     func start() {

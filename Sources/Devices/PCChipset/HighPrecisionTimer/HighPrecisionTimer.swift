@@ -57,6 +57,10 @@ public final class HighPrecisionTimer: Device, RegisterWindow {
 
     /// A shorter period or delay than this, in ticks, is served late and coalesced, so that a guest cannot busy the host.
     private static let shortestPeriod: UInt64 = 2000
+    /// Periods that passed while the host was late are made up for, so many at most and so many ticks apart: a guest that
+    /// counts a timer's interrupts by the processor's clock takes a timer that lost some for a broken one.
+    private static let mostOwed: UInt64 = 10, makingUp: UInt64 = 20_000
+    private var owed: [UInt64]
     var current: State
     private let clock: any MachineClock
     private var timers: [any MachineTimer] = []
@@ -86,6 +90,7 @@ public final class HighPrecisionTimer: Device, RegisterWindow {
         self.messages = messages
         self.legacyReplacement = legacyReplacement
         let count = max(3, min(comparatorCount, 32))
+        owed = [UInt64](repeating: 0, count: count)
         current = State(comparators: [Comparator](repeating: Comparator(), count: count))
         timers = (0..<count).map { index in clock.makeTimer { [unowned self] in expired(index) } }
     }
@@ -148,6 +153,7 @@ public final class HighPrecisionTimer: Device, RegisterWindow {
     /// Finds the counter at which a comparator matches next. A value that has just passed fires at once: the guest
     /// wrote it a moment too late, and waiting for the counter to wrap would hang it.
     private func schedule(_ index: Int) {
+        owed[index] = 0
         guard current.comparators[index].configuration & Configuration.enable != 0 else {
             current.comparators[index].due = nil
             return timers[index].cancel()
@@ -167,7 +173,8 @@ public final class HighPrecisionTimer: Device, RegisterWindow {
     private func arm(_ index: Int, notBefore delay: UInt64 = 0) {
         guard isRunning, let due = current.comparators[index].due else { return timers[index].cancel() }
         let distance = Int64(bitPattern: due &- counter)
-        let ticks = max(distance < 0 ? 0 : UInt64(distance), delay)
+        var ticks = max(distance < 0 ? 0 : UInt64(distance), delay)
+        if owed[index] > 0 { ticks = min(ticks, Self.makingUp) }
         let (nanoseconds, overflow) = ticks.multipliedReportingOverflow(by: Self.tick)
         if overflow { return timers[index].cancel() }
         timers[index].arm(at: clock.now.addingClamped(nanoseconds))
@@ -176,13 +183,18 @@ public final class HighPrecisionTimer: Device, RegisterWindow {
     private func expired(_ index: Int) {
         guard isRunning, let due = current.comparators[index].due else { return }
         let now = counter
-        guard Int64(bitPattern: now &- due) >= 0 else { return arm(index) }
+        guard Int64(bitPattern: now &- due) >= 0 else {
+            guard owed[index] > 0 else { return arm(index) }
+            owed[index] -= 1
+            arm(index)
+            return raise(index)
+        }
         let period =
             isNarrow(index)
             ? current.comparators[index].period & 0xFFFF_FFFF : current.comparators[index].period
         if isPeriodic(index) && period > 0 {
-            // Periods that passed while the host was late count as one.
             let steps = (now &- due) / period &+ 1
+            owed[index] = period > Self.makingUp ? min(owed[index] &+ steps &- 1, Self.mostOwed) : 0
             current.comparators[index].due = due &+ steps &* period
             let value = current.comparators[index].value &+ steps &* period
             current.comparators[index].value = isNarrow(index) ? value & 0xFFFF_FFFF : value

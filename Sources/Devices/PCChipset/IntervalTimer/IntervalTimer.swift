@@ -31,6 +31,13 @@ public final class IntervalTimer: Device {
     /// Changes of OUT that follow faster are coalesced, so that a guest cannot busy the host with a count of 1.
     private static let shortestPeriod: UInt64 = 20_000
 
+    /// Periods that passed while the host was late are made up for, so many at most and so many nanoseconds apart: a guest
+    /// that counts the timer's interrupts by the processor's clock takes a timer that lost some for a broken one.
+    private static let mostOwed: UInt64 = 10, makingUp: UInt64 = 200_000
+    private var owed: UInt64 = 0
+    /// When OUT 0 was to change, as the timer was armed.
+    private var expected: UInt64?
+
     /// - Parameter interrupt: ISA interrupt 0.
     public init(clock: any MachineClock, interrupt: InterruptLine) {
         self.clock = clock
@@ -76,6 +83,7 @@ public final class IntervalTimer: Device {
         }
         let now = clock.now
         let channel = current.channels[0]
+        countMissed(channel, now, isExpiry: isExpiry)
         switch channel.mode {
         case 0, 1, 3: interrupt.set(channel.start != nil && channel.output(at: now))
         default:
@@ -83,9 +91,23 @@ public final class IntervalTimer: Device {
             if isExpiry { interrupt.pulse() }
         }
         if let next = channel.nextChange(after: now) {
-            timer?.arm(at: max(next, now.addingClamped(Self.shortestPeriod)))
+            expected = next
+            let later = max(next, now.addingClamped(Self.shortestPeriod))
+            timer?.arm(at: owed > 0 ? min(later, now.addingClamped(Self.makingUp)) : later)
         } else {
+            expected = nil
             timer?.cancel()
+        }
+    }
+
+    /// Counts the periods that passed unseen in mode 2, the mode of systems' ticks.
+    private func countMissed(_ channel: IntervalChannel, _ now: UInt64, isExpiry: Bool) {
+        guard isExpiry, channel.mode == 2, let expected else { return owed = 0 }
+        let period = TickConversion.nanoseconds(ticks: channel.reload, frequency: IntervalChannel.frequency)
+        if now < expected {
+            if owed > 0 { owed -= 1 }
+        } else if period > Self.makingUp {
+            owed = min(owed &+ (now &- expected) / period, Self.mostOwed)
         }
     }
 

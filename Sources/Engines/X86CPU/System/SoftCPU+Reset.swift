@@ -76,8 +76,8 @@ extension SoftCPU {
     /// The host's counter when the first processor was made: all processors count from there.
     static let timestampOrigin = roost_rdtsc()
 
-    /// Two milliseconds.
-    private static let timerLookTicks = timestampFrequency / 500
+    /// A quarter of a millisecond.
+    private static let timerLookTicks = timestampFrequency / 4000
 
     /// Keeps the machine's timers on time while the guest watches the clock.
     func noteTimeStampRead() {
