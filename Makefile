@@ -4,7 +4,7 @@
 SWIFT ?= swift
 BUILD := .build/release
 
-.PHONY: build dependencies test-dependencies run test test-debian test-install test-screen test-libvirt \
+.PHONY: build dependencies test-dependencies run test test-debian test-install test-screen test-media test-libvirt \
 	test-management test-kvm lint format bench-boot bench-block bench-img bench-machine bench-cpu bench-rpc \
 	bench-virtio fuzz-virtio fuzz-devices fuzz-cpu stress-cpu test-lockstep crash-images fuzz-images fuzz-state fuzz-vnc bench-migration bench-vnc \
 	clean test-migration help
@@ -32,6 +32,9 @@ test: test-dependencies build
 	Integration/boot-debian
 	Integration/microvm
 	Integration/boot-firmware
+	Integration/hotplug
+	Integration/usb
+	Integration/devices
 	MIGRATE_MOVES=1 Integration/migrate
 	Integration/cpu-programs/run
 	Integration/cross-images
@@ -48,6 +51,10 @@ test-install: test-dependencies build
 # Firmware, network boot and Debian's installer by screen and keyboard alone, through VNC: some minutes.
 test-screen: test-dependencies build
 	Integration/screen
+
+# Network boot up to a shell, and a full pass of memtest86+: minutes.
+test-media: test-dependencies build
+	Integration/boot-media
 
 # A private libvirtd that drives roost-vmm.
 test-libvirt: test-dependencies build

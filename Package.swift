@@ -199,6 +199,12 @@ let modules: [Target] = [
             "StateCoding", "MachineModel", "GuestMemory", "PCIBus", "PacketPorts", "ByteCoding", "HostIO", "HostSystem",
         ]),
     module(
+        "USBDevices", in: "Devices",
+        [
+            "StateCoding", "MachineModel", "GuestMemory", "PCIBus", "BlockLayer", "ByteCoding", "DisplaySurfaces",
+            "DiskControllers",
+        ]),
+    module(
         "DisplayAdapters", in: "Devices", ["StateCoding", "MachineModel", "GuestMemory", "PCIBus", "DisplaySurfaces"]),
     // VMM
     module(
@@ -223,7 +229,7 @@ let modules: [Target] = [
             "MachineSpec", "MachineRuntime", "X86CPU", "X86Translator", "KVMEngine", "InterruptControllers", "PCIBus",
             "PCChipset",
             "FirmwareTables", "BootLoading", "Virtio", "VirtioDevices", "DiskControllers", "DisplayAdapters",
-            "NetworkCards",
+            "NetworkCards", "USBDevices",
             "DisplaySurfaces", "VNCServer", "TransportSecurity", "DiskImages", "BlockLayer",
             "UserNetwork",
             "PacketPorts", "CharacterStreams", "GuestMemory", "MachineModel", "CPUInterface", "HostIO", "HostSystem",
@@ -457,6 +463,12 @@ var testTargets: [Target] = [
             "CharacterStreams", "Diagnostics",
         ]),
     tests("BlockJobs", ["BlockLayer", "DiskImages", "StorageTestKit", "HostSystem"]),
+    tests(
+        "USBDevices",
+        [
+            "BlockLayer", "DiskControllers", "DisplaySurfaces", "GuestMemory", "HostSystem", "MachineModel", "PCIBus",
+            "StateCoding",
+        ]),
     tests("DisplayAdapters", ["DisplaySurfaces", "GuestMemory", "HostSystem", "MachineModel", "PCIBus"]),
     tests("DisplaySurfaces", ["HostSystem"]),
     tests("VNCServer", ["VNCTestKit", "DisplaySurfaces", "CharacterStreams", "HostIO", "HostSystem"]),

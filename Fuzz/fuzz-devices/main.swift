@@ -12,8 +12,11 @@ import MachineAssembly
 let machines = [
     "-M q35 -m 16 -vga std -device isa-debugcon,chardev=n -device pvpanic -device pvpanic-pci -device pci-testdev -device e1000e "
         + "-device pc-testdev -device virtio-rng-pci -device virtio-balloon-pci -device virtio-serial-pci "
-        + "-device virtserialport,chardev=m -device pcie-root-port,id=p -device virtio-rng-pci,bus=p",
-    "-M pc -m 16 -vga std -device e1000 -device pvpanic -device virtio-net-pci -device virtio-rng-pci -device virtio-balloon-pci",
+        + "-device virtserialport,chardev=m -device pcie-root-port,id=p -device virtio-rng-pci,bus=p "
+        + "-device qemu-xhci,id=u -device usb-tablet,bus=u.0 -device usb-kbd,bus=u.0 "
+        + "-drive if=none,id=s,file=null-co://,format=raw -device usb-storage,bus=u.0,drive=s",
+    "-M pc -m 16 -vga std -device e1000 -device pvpanic -device virtio-net-pci -device virtio-rng-pci "
+        + "-device virtio-balloon-pci -usb -device usb-mouse -device nec-usb-xhci,id=x -device usb-tablet,bus=x.0",
     "-M microvm -m 16 -device virtio-rng-device -device virtio-balloon-device -device virtio-serial-device "
         + "-device virtconsole,chardev=n -global virtio-mmio.force-legacy=false",
     "-M microvm,acpi=off -m 16 -device virtio-rng-device -device virtio-balloon-device",

@@ -23,6 +23,7 @@ func makeMachine(_ board: MachineDescription.Board) -> MachineDescription {
         machine = MachineDescription(
             board: board, processors: [0, 1], lowMemoryEnd: 3 << 30, highMemoryEnd: 6 << 30)
         machine.serialPorts = serial + [.init(port: 0x2F8, interrupt: 3)]
+        if board == .pc { machine.hotPlugSlots = Array(2..<32) }
         if board == .microvm { machine.virtioDevices = [.init(base: 0xFEB0_0000, interrupt: 16)] }
     }
     return machine

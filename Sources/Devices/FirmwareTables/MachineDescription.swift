@@ -102,6 +102,8 @@ public struct MachineDescription: Sendable {
     /// The 8254.
     public var hasIntervalTimer = true
     public var hasVGA = false
+    /// Slots of a conventional bus whose functions come and go; none where nothing does.
+    public var hotPlugSlots: [Int] = []
     /// First port of fw_cfg.
     public var firmwareConfigPort: UInt16?
     public var serialPorts: [SerialPort] = []

@@ -56,6 +56,18 @@ public final class InputRouter: @unchecked Sendable {
     /// Adds a pointer, which gets the movements from now on. The machine lock is held, or the machine does not run yet.
     public func add(_ pointer: any PointerSink) { pointers.append(pointer) }
 
+    /// Adds a keyboard that gets the keys when `activate` says so, or where there is no other.
+    public func addIdle(_ keyboard: any KeyboardSink) { keyboards.insert(keyboard, at: 0) }
+
+    /// Adds a pointer that gets the movements when `activate` says so, or where there is no other.
+    public func addIdle(_ pointer: any PointerSink) { pointers.insert(pointer, at: 0) }
+
+    /// A device gets the input from now on: the guest has begun to listen to it. The machine lock is held.
+    public func activate(_ device: AnyObject) {
+        if let place = keyboards.firstIndex(where: { $0 === device }) { keyboards.append(keyboards.remove(at: place)) }
+        if let place = pointers.firstIndex(where: { $0 === device }) { pointers.append(pointers.remove(at: place)) }
+    }
+
     /// Takes a device out. The machine lock is held.
     public func remove(_ device: AnyObject) {
         keyboards.removeAll { $0 === device }

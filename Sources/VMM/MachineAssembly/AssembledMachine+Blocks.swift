@@ -31,7 +31,7 @@ extension AssembledMachine: BlockReporting {
             report.qdev = users.first.flatMap { diskPath($0.drive) }
             report.ioStatus = report.qdev == nil ? nil : "ok"
             if let disk = users.first { report.statistics = Self.statistics(disk.device.counters) }
-            if let drive = drives.first(where: { $0.backend == root.drive }), let packets = drive.drive.packetCommands {
+            if let drive = drives.first(where: { $0.backend == root.drive }), let packets = drive.disc {
                 report.isRemovable = true
                 report.trayOpen = lock.withLock { packets.state.isTrayOpen }
             }

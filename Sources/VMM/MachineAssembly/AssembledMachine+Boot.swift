@@ -53,6 +53,7 @@ extension AssembledMachine {
         machine.hasIntervalTimer = board.options.hasIntervalTimer
         machine.hasInterruptControllers = spec.board.pic.resolved(true)
         machine.timerPort = board.timerPort
+        machine.hotPlugSlots = board.hotPlug?.slots ?? []
         machine.virtioDevices = board.transports?.descriptions ?? []
         machine.firmwareConfigPort = 0x510
         machine.serialPorts = serialPlaces.map {

@@ -123,7 +123,13 @@ extension AssembledMachine {
         let place = device.placement.slot.flatMap { PCIAddress(slot: $0, function: device.placement.function) }
         let bus = try pciBus(device.placement.bus, board)
         do throws(PCIBusError) {
-            if let hotPlugPort { try hotPlugPort.plug(function) } else { try bus.add(function, at: place) }
+            if let hotPlugPort {
+                try hotPlugPort.plug(function)
+            } else if let hotPlugSlots {
+                try hotPlugSlots.plug(function, at: place)
+            } else {
+                try bus.add(function, at: place)
+            }
         } catch { throw UserError(error.description) }
         pciDevices.append(function)
     }

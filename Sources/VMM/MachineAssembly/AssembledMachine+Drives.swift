@@ -10,20 +10,18 @@ internal import MachineSpec
 internal import PCIBus
 internal import Virtio
 
-/// A drive on an IDE channel or a SATA port.
+/// A drive on an IDE channel, a SATA port or a USB cable.
 final class AssembledDrive {
     /// What the person calls the device, or its place: "ide1-cd0".
     let name: String
-    let spec: DriveDeviceSpec
-    let drive: ATADrive
     /// "ide0-hd0" or the identifier of its -drive or node.
     let backend: String
+    let medium: DriveMedium
+    /// Of a CD-ROM drive.
+    let disc: CDROMCommands?
 
-    init(name: String, spec: DriveDeviceSpec, drive: ATADrive, backend: String) {
-        self.name = name
-        self.spec = spec
-        self.drive = drive
-        self.backend = backend
+    init(name: String, backend: String, medium: DriveMedium, disc: CDROMCommands?) {
+        (self.name, self.backend, self.medium, self.disc) = (name, backend, medium, disc)
     }
 }
 
@@ -37,6 +35,8 @@ extension AssembledMachine {
         case .vga(let vga): try addVGA(vga, device, board)
         case .ramFramebuffer: addRAMFramebuffer(board)
         case .networkCard(let card): try addNetworkCard(card, device, board)
+        case .usbController(let controller): try addUSBController(controller, device, board)
+        case .usbDevice(let usb): try addUSBDevice(usb, device)
         }
     }
 
@@ -62,13 +62,17 @@ extension AssembledMachine {
         board.ide?.channels[place.bus].attach(drive, at: place.unit)
         board.sata?.attach(drive, at: place.bus)
         let name = device.identifier ?? "ide\(place.bus)-\(spec.isCDROM ? "cd" : "hd")\(place.unit)"
-        let assembled = AssembledDrive(name: name, spec: spec, drive: drive, backend: spec.drive ?? name)
-        drives.append(assembled)
-        watchTray(of: assembled)
+        note(AssembledDrive(name: name, backend: spec.drive ?? name, medium: medium, disc: drive.packetCommands))
         if let index = spec.bootIndex {
             let controller = board.ide == nil ? "pci8086,2922@1f,2" : "ide@1,1"
             bootEntries.append((index, "/pci@i0cf8/\(controller)/drive@\(place.bus)/disk@\(place.unit)"))
         }
+    }
+
+    /// A drive that monitors know of.
+    func note(_ drive: AssembledDrive) {
+        drives.append(drive)
+        watchTray(of: drive)
     }
 
     private func drivePlace(_ spec: DriveDeviceSpec, _ board: PCBoard) throws(UserError) -> (bus: Int, unit: Int) {
@@ -87,7 +91,7 @@ extension AssembledMachine {
             spec.bus.map { "ide.\($0) has no place left for the drive" } ?? "no IDE or SATA place is left")
     }
 
-    private func makeMedium(_ spec: DriveDeviceSpec) throws(UserError) -> DriveMedium {
+    func makeMedium(_ spec: DriveDeviceSpec) throws(UserError) -> DriveMedium {
         var node: (any BlockNode)?
         let drive = self.spec.drives.first { $0.identifier == spec.drive }
         if let name = spec.drive, drive == nil || drive?.file != nil { node = try storage.node(name) }

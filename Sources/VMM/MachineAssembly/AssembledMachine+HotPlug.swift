@@ -8,17 +8,18 @@ internal import HostSystem
 internal import JSONCoding
 internal import MachineSpec
 internal import PCIBus
+internal import Virtio
 internal import VirtioDevices
 
 extension AssembledMachine: HotPlugging {
     /// Whether a device of this name can be asked for.
     func hasDevice(_ name: String) -> Bool { spec.devices.contains { $0.identifier == name } }
 
-    /// `device_add`: behind a PCI Express port of q35, or on a virtio-serial bus.
+    /// `device_add`: behind a PCI Express port of q35, on pc's bus, on a virtio-serial bus, or on a USB cable.
     func addDevice(_ options: JSONObject) throws(UserError) {
         let wanted = try MachineArguments.adding(device: try OptionList(options), to: spec, nodes: storage.nodeNames)
         guard let device = wanted.devices.last, let board else { throw UserError("this machine takes no devices") }
-        if case .virtioPort = device.model {
+        if device.isMadeAtOnce {
             try lock.withLock { () throws(UserError) in try make(device, board) }
         } else {
             try plug(device, board)
@@ -31,6 +32,12 @@ extension AssembledMachine: HotPlugging {
             throw UserError("Device '\(device.typeName)' does not support hotplugging")
         }
         let root = board.bus.name
+        if let slots = board.hotPlug, (device.placement.bus ?? root) == root {
+            hotPlugSlots = slots
+            defer { hotPlugSlots = nil }
+            slots.unplugged = { [weak self] function in self?.leave(function) }
+            return try lock.withLock { () throws(UserError) in try make(device, board) }
+        }
         guard let name = device.placement.bus ?? freePort(board), name != root,
             let port = board.bus.rootPorts.first(where: { $0.identifier == name })
         else { throw UserError("Bus '\(device.placement.bus ?? root)' does not support hotplugging") }
@@ -53,6 +60,13 @@ extension AssembledMachine: HotPlugging {
 
     /// `device_del`: the guest is asked, and DEVICE_DELETED says that it has let go.
     func removeDevice(_ name: String) throws(UserError) {
+        if try removeUSBDevice(name) { return }
+        if let slots = board?.hotPlug, let function = board?.bus.devices.first(where: { $0.identifier == name }) {
+            slots.unplugged = { [weak self] function in self?.leave(function) }
+            do throws(PCIBusError) {
+                return try lock.withLock { () throws(PCIBusError) in try slots.requestUnplug(function) }
+            } catch { throw UserError(error.description) }
+        }
         guard
             let port = board?.bus.rootPorts.first(where: { port in
                 port.secondaryBus.devices.contains { $0.identifier == name }
@@ -70,13 +84,16 @@ extension AssembledMachine: HotPlugging {
         let device = spec.devices.first { $0.identifier == name && name != nil }
         spec.devices.removeAll { $0.identifier == name && name != nil }
         pciDevices.removeAll { $0 === function }
+        let isVirtio = function is VirtioPCIDevice
         loop.post { [weak self] in
             guard let self else { return }
             forget(device, name)
             // Kept until here, so that its threads end outside of the lock.
             _ = function
             guard let name else { return }
-            control?.emit("DEVICE_DELETED", data: ["path": .string("/machine/peripheral/\(name)/virtio-backend")])
+            if isVirtio {
+                control?.emit("DEVICE_DELETED", data: ["path": .string("/machine/peripheral/\(name)/virtio-backend")])
+            }
             control?.emit(
                 "DEVICE_DELETED", data: ["device": .string(name), "path": .string("/machine/peripheral/\(name)")])
         }
@@ -115,5 +132,13 @@ extension AssembledMachine: HotPlugging {
 
 extension DeviceSpec {
     /// Sits on a PCI bus, by its type.
+    /// Needs no slot, and no word of the guest's: a port on a virtio-serial bus, a device on a USB cable.
+    var isMadeAtOnce: Bool {
+        switch model {
+        case .virtioPort, .pc(.usbDevice): true
+        default: false
+        }
+    }
+
     var isPCI: Bool { DeviceType.named(typeName)?.bus == "PCI" }
 }

@@ -10,7 +10,7 @@ internal import JSONCoding
 
 extension AssembledMachine: MediaControlling {
     private func removable(_ name: String) -> CDROMCommands? {
-        drives.first { $0.name == name || $0.backend == name }?.drive.packetCommands
+        drives.first { $0.name == name || $0.backend == name }?.disc
     }
 
     /// Whether a device's or drive's name is that of a CD-ROM drive.
@@ -45,7 +45,7 @@ extension AssembledMachine: MediaControlling {
 
     /// Tells QMP's clients when a tray moves.
     func watchTray(of assembled: AssembledDrive) {
-        guard let commands = assembled.drive.packetCommands else { return }
+        guard let commands = assembled.disc else { return }
         let backend = assembled.backend, identifier = assembled.name
         commands.trayMoved = { [weak self] isOpen in
             // Said with the machine lock held, on a processor's thread.

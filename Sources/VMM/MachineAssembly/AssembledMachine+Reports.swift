@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Glibc
+internal import HostIO
 internal import HostSystem
 internal import InterruptControllers
 internal import CharacterStreams
@@ -108,9 +110,42 @@ extension AssembledMachine: BalloonControlling {
     func adopt(_ balloon: VirtioBalloonDevice) throws(UserError) {
         guard self.balloon == nil else { throw UserError("Only one balloon device is supported") }
         self.balloon = balloon
+        balloon.statisticsChanged = { [unowned self] in balloonUpdate = Int64(time(nil)) }
         balloon.actualChanged = { [unowned self, unowned balloon] in
             let bytes = spec.memory.bytes - min(balloon.ballooned, spec.memory.bytes)
             runner.announce(.balloonChanged(actualBytes: bytes))
+        }
+    }
+}
+
+extension AssembledMachine: BalloonStatisticsKeeping {
+    private static let nanosecondsPerSecond: UInt64 = 1_000_000_000
+
+    /// Seconds between questions to the guest.
+    var balloonStatisticsInterval: Int {
+        get { balloonInterval }
+        set {
+            balloonInterval = newValue
+            if balloonTimer == nil { balloonTimer = loop.makeTimer { [weak self] in self?.askForStatistics() } }
+            balloonTimer?.cancel()
+            if newValue > 0 { askForStatistics() }
+        }
+    }
+
+    private func askForStatistics() {
+        // A guest whose driver is not there is asked again the next time.
+        lock.withLock { _ = balloon?.requestStatistics() }
+        guard balloonInterval > 0 else { return }
+        balloonTimer?.arm(at: monotonicNanoseconds() &+ UInt64(balloonInterval) &* Self.nanosecondsPerSecond)
+    }
+
+    /// The guest's last answer.
+    var balloonStatistics: (values: [Int: UInt64], lastUpdate: Int64)? {
+        guard let balloon else { return nil }
+        return lock.withLock {
+            var values: [Int: UInt64] = [:]
+            for (statistic, value) in balloon.statistics { values[Int(statistic.rawValue)] = value }
+            return (values, balloonUpdate)
         }
     }
 }

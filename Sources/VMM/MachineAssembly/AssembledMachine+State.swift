@@ -128,6 +128,7 @@ extension AssembledMachine: MigratableMachine {
                 try add("pci \(function.address)/\(inner.address) \(inner.name)", inner)
             }
         }
+        for (name, device) in usbParts { try add(name, device) }
         return parts + engine.savedParts
     }
 }

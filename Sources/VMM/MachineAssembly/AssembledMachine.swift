@@ -9,6 +9,7 @@ internal import ControlServer
 internal import CPUInterface
 internal import Diagnostics
 internal import DiskControllers
+internal import DisplayAdapters
 internal import DisplaySurfaces
 internal import GuestMemory
 internal import HostIO
@@ -20,6 +21,7 @@ internal import Migration
 internal import PacketPorts
 internal import PCChipset
 internal import PCIBus
+internal import USBDevices
 internal import Virtio
 internal import VirtioDevices
 internal import VNCServer
@@ -52,12 +54,18 @@ final class AssembledMachine: @unchecked Sendable {
     var serialPorts: [UART16550] = []
     var networkCards: [NetworkCard] = []
     var balloon: VirtioBalloonDevice?
+    /// Seconds between questions for the guest's statistics, their timer, and when the last ones came.
+    var balloonInterval = 0
+    var balloonTimer: LoopTimer?
+    var balloonUpdate: Int64 = 0
     /// Disks in the order of -device.
     var disks: [(drive: String, ioThread: String?, device: VirtioBlockDevice)] = []
     /// What the guest's processors show; nil without any.
     var processorModel: CPUModel?
     /// Drives on the board's controllers.
     var drives: [AssembledDrive] = []
+    /// Controllers with USB ports, in the order of -device.
+    var usbControllers: [any USBController] = []
     /// Screens of the display adapters, and what people type and point at.
     var consoles: [DisplayConsole] = []
     private(set) lazy var input = InputRouter(machineLock: lock)
@@ -71,6 +79,8 @@ final class AssembledMachine: @unchecked Sendable {
     var serialBus: VirtioSerialDevice?
     /// The port that the device being made goes behind, while the machine runs.
     var hotPlugPort: PCIExpressRootPort?
+    /// The slots that the device being made goes into, while the machine runs.
+    var hotPlugSlots: ACPIHotPlug?
     /// Flash chips, which take the ROM's place.
     private var flash: FlashParts?
     /// Threads for their requests, made with the first.
@@ -144,7 +154,7 @@ final class AssembledMachine: @unchecked Sendable {
         for server in screenServers { server.close() }
         // First the threads that use the disks.
         for disk in disks { disk.device.close() }
-        for drive in drives { drive.drive.medium.waitForWorkers() }
+        for drive in drives { drive.medium.waitForWorkers() }
         storage.closeAll(messages)
         networks.closeAll()
         characters.closeAll()
@@ -185,7 +195,7 @@ final class AssembledMachine: @unchecked Sendable {
         }
         runner.observe { [weak self] event in
             guard let self, case .resumed = event else { return }
-            lock.withLock { for drive in self.drives { drive.drive.medium.resumeStopped() } }
+            lock.withLock { for drive in self.drives { drive.medium.resumeStopped() } }
         }
         runner.beforeReset = { [unowned self] in logProcessors() }
         logUnassignedAccesses()
@@ -256,6 +266,9 @@ final class AssembledMachine: @unchecked Sendable {
         for chip in flash?.chips ?? [] { chip.map(in: space) }
         addInput(board)
         try plugIn(board, requests: requests)
+        board.hotPlug?.settle { function in
+            pciDevices.contains { $0 === function } && !(function is VGADevice)
+        }
         try engine.finish()
         try fillFirmwareConfig(board)
         boot = try makeBoot(board)

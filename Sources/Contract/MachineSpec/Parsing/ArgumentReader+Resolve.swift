@@ -13,7 +13,9 @@ extension ArgumentReader {
         addDefaultDisplay()
         try resolveDrives()
         try resolveNetworks()
+        addBoardUSB()
         try resolveDevices()
+        try addShortUSBDevices()
         var check = ReferenceCheck(spec: spec)
         try check.run()
         return spec
@@ -434,6 +436,27 @@ extension ArgumentReader {
     }
 
     // MARK: devices
+
+    /// `usb=on`: the south bridge's own controller on pc. QEMU's q35 has an EHCI controller and three companions, which
+    /// one xHCI controller stands for here.
+    private mutating func addBoardUSB() {
+        guard spec.board.usb else { return }
+        let isPC = spec.board.kind == .pc
+        let model = isPC ? "piix3-usb-uhci" : "qemu-xhci"
+        var device = DeviceSpec(
+            typeName: model, identifier: nil, model: .pc(.usbController(USBControllerSpec(model: model))))
+        if isPC { (device.placement.slot, device.placement.function) = (1, 2) }
+        spec.devices.append(device)
+    }
+
+    /// `-usbdevice`.
+    private mutating func addShortUSBDevices() throws(UserError) {
+        for entry in usbDevices {
+            do throws(UserError) {
+                spec.devices.append(try device(OptionList([OptionList.Entry(key: "driver", value: entry.value)])))
+            } catch { throw error.at(entry.place) }
+        }
+    }
 
     /// Properties of chips that -global can name, with the values that describe what they do anyway.
     static let fixedGlobals: [String: [String]] = [

@@ -41,6 +41,8 @@ struct ArgumentReader {
     var hasDisplayFlag = false
     /// Cards and back ends of -net, which QEMU joins in a hub.
     var hubMembers: [Placed<OptionList>] = []
+    /// The drivers of -usbdevice.
+    var usbDevices: [Placed<String>] = []
     /// The word of -vga.
     var videoCard: String?
     private var depth = 0
@@ -118,6 +120,15 @@ struct ArgumentReader {
             }
             spec.identity.uuid = uuid
         case "nodefaults": hasDefaults = false
+        case "usb": machine.entries.append(OptionList.Entry(key: "usb", value: "on"))
+        case "usbdevice":
+            guard let driver = USBReader.shortNames[use.value] else {
+                throw UserError(
+                    "could not add USB device '\(use.value)'",
+                    remedy: Suggestion.sentence(for: use.value, among: USBReader.shortNames.keys.sorted()))
+            }
+            machine.entries.append(OptionList.Entry(key: "usb", value: "on"))
+            usbDevices.append(placed(driver, use))
         case "nographic": isNographic = true
         case "vga":
             guard ["std", "none"].contains(use.value) else {

@@ -66,6 +66,9 @@ enum BoardReader {
         ("auto-kernel-cmdline", "bool", "Set off to leave the kernel command line alone (microvm)"),
         ("dump-guest-core", "bool", "Include guest memory in a core dump"),
         ("mem-merge", "bool", "Enable/disable memory merge support"),
+        ("pflash0", "str", "Node name or ID of a block device to use as a backend"),
+        ("pflash1", "str", "Node name or ID of a block device to use as a backend"),
+        ("usb", "bool", "Set on/off to enable/disable usb"),
     ]
 
     static func machineHelp(_ name: String) throws(UserError) -> String {
@@ -100,6 +103,18 @@ enum BoardReader {
             spec.board.kernelIRQChip = kind
         }
         spec.memory.backend = list.take("memory-backend") ?? spec.memory.backend
+        for number in 0...1 {
+            guard let node = list.take("pflash\(number)") else { continue }
+            guard spec.board.kind == .pc || spec.board.kind == .q35 else {
+                throw UserError("Property '\(spec.board.name)-machine.pflash\(number)' not found")
+            }
+            spec.board.flash[number] = node
+        }
+        let hasUSB = try list.takeBool("usb") ?? false
+        guard !hasUSB || spec.board.kind == .pc || spec.board.kind == .q35 else {
+            throw UserError("usb=on is not supported", remedy: "leave it out, or use -M q35")
+        }
+        spec.board.usb = hasUSB
         if isMicroVM {
             spec.board.rtc = try onOffAuto("rtc", &list) ?? .auto
             spec.board.pcie = try onOffAuto("pcie", &list) ?? .auto
@@ -139,7 +154,6 @@ enum BoardReader {
 
     private static func refuseMachineKeys(_ list: inout OptionList) throws(UserError) {
         let off = ["off", "no", "false"]
-        try list.refuse("usb", except: off, because: "USB is not available")
         try list.refuse("vmport", except: off + ["auto"], because: "the VMware port is not available")
         try list.refuse("smm", except: off + ["auto"], because: "system-management mode is not available")
         try list.refuse("nvdimm", except: off, because: "persistent memory is not available")

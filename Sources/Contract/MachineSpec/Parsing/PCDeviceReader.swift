@@ -6,6 +6,7 @@ internal import Diagnostics
 /// The kinds of devices that `PCDeviceReader` reads.
 enum PCDeviceFamily: Equatable, Sendable {
     case disk, cdrom, vga, secondaryVGA, ramFramebuffer, gigabit
+    case usb(USBFamily)
 }
 
 /// Reads the properties of a PC's devices.
@@ -13,34 +14,37 @@ struct PCDeviceReader {
     let family: PCDeviceFamily
     let typeName: String
 
-    static let types: [DeviceType] = [
-        DeviceType(
-            name: "e1000", alias: "e1000-82540em", bus: "PCI", category: "Network devices",
-            summary: "Intel Gigabit Ethernet", family: .pc(.gigabit)),
-        DeviceType(
-            name: "e1000-82544gc", bus: "PCI", category: "Network devices", summary: "Intel Gigabit Ethernet",
-            family: .pc(.gigabit)),
-        DeviceType(
-            name: "e1000-82545em", bus: "PCI", category: "Network devices", summary: "Intel Gigabit Ethernet",
-            family: .pc(.gigabit)),
-        DeviceType(
-            name: "e1000e", bus: "PCI", category: "Network devices", summary: "Intel 82574L GbE Controller",
-            family: .pc(.gigabit)),
-        DeviceType(name: "VGA", bus: "PCI", category: "Display devices", family: .pc(.vga)),
-        DeviceType(
-            name: "ramfb", bus: "System", category: "Display devices", summary: "ram framebuffer standalone device",
-            family: .pc(.ramFramebuffer)),
-        DeviceType(name: "secondary-vga", bus: "PCI", category: "Display devices", family: .pc(.secondaryVGA)),
-        DeviceType(
-            name: "ide-cd", bus: "IDE", category: "Storage devices", summary: "virtual IDE CD-ROM",
-            family: .pc(.cdrom)),
-        DeviceType(
-            name: "ide-hd", bus: "IDE", category: "Storage devices", summary: "virtual IDE disk", family: .pc(.disk)),
-    ]
+    static let types: [DeviceType] =
+        [
+            DeviceType(
+                name: "e1000", alias: "e1000-82540em", bus: "PCI", category: "Network devices",
+                summary: "Intel Gigabit Ethernet", family: .pc(.gigabit)),
+            DeviceType(
+                name: "e1000-82544gc", bus: "PCI", category: "Network devices", summary: "Intel Gigabit Ethernet",
+                family: .pc(.gigabit)),
+            DeviceType(
+                name: "e1000-82545em", bus: "PCI", category: "Network devices", summary: "Intel Gigabit Ethernet",
+                family: .pc(.gigabit)),
+            DeviceType(
+                name: "e1000e", bus: "PCI", category: "Network devices", summary: "Intel 82574L GbE Controller",
+                family: .pc(.gigabit)),
+            DeviceType(name: "VGA", bus: "PCI", category: "Display devices", family: .pc(.vga)),
+            DeviceType(
+                name: "ramfb", bus: "System", category: "Display devices", summary: "ram framebuffer standalone device",
+                family: .pc(.ramFramebuffer)),
+            DeviceType(name: "secondary-vga", bus: "PCI", category: "Display devices", family: .pc(.secondaryVGA)),
+            DeviceType(
+                name: "ide-cd", bus: "IDE", category: "Storage devices", summary: "virtual IDE CD-ROM",
+                family: .pc(.cdrom)),
+            DeviceType(
+                name: "ide-hd", bus: "IDE", category: "Storage devices", summary: "virtual IDE disk", family: .pc(.disk)
+            ),
+        ] + USBReader.types
 
     static func properties(_ family: PCDeviceFamily) -> [DeviceProperty] {
         switch family {
         case .ramFramebuffer: []
+        case .usb(let family): USBReader.properties(family)
         case .gigabit:
             [
                 DeviceProperty("netdev", "str", nil, "ID of a netdev to use as a backend"),
@@ -74,6 +78,7 @@ struct PCDeviceReader {
         case .vga, .secondaryVGA: .vga(try vga(&list))
         case .ramFramebuffer: .ramFramebuffer
         case .gigabit: .networkCard(try networkCard(&list))
+        case .usb(let family): try USBReader(family: family, typeName: typeName).read(&list, bus: bus)
         }
     }
 
@@ -124,8 +129,8 @@ struct PCDeviceReader {
             drive.writeCache = try OptionValue.bool(text, for: "write-cache") ? .on : .off
         }
         drive.shareReadWrite = try list.takeBool("share-rw") ?? false
-        drive.writeError = try action(&list, "werror", ["report", "ignore", "enospc", "stop"])
-        drive.readError = try action(&list, "rerror", ["report", "ignore", "stop"])
+        drive.writeError = try Self.action(&list, "werror", ["report", "ignore", "enospc", "stop"])
+        drive.readError = try Self.action(&list, "rerror", ["report", "ignore", "stop"])
         return drive
     }
 
@@ -143,7 +148,7 @@ struct PCDeviceReader {
         return vga
     }
 
-    private func action(
+    static func action(
         _ list: inout OptionList, _ key: String, _ words: [String]
     ) throws(UserError) -> DriveSpec.ErrorAction? {
         guard let text = list.take(key), text != "auto" else { return nil }

@@ -12,6 +12,7 @@ struct ReferenceCheck {
     private var frontends: [String: String] = [:]
     private var serialBuses: [String] = []
     private var bridges: Set<String> = []
+    private var usbBuses: [String] = []
 
     private let nodes: [String]
 
@@ -20,6 +21,7 @@ struct ReferenceCheck {
 
     mutating func run() throws(UserError) {
         try checkMemory()
+        try checkFlash()
         for monitor in spec.monitors { try use(monitor.characterDevice, by: "a monitor") }
         if let debugger = spec.debugger { try use(debugger, by: "the debugger") }
         for device in spec.devices {
@@ -61,6 +63,28 @@ struct ReferenceCheck {
         }
         if let name = server.display, !spec.devices.contains(where: { $0.identifier == name }) {
             throw UserError("Device '\(name)' not found", place: place)
+        }
+    }
+
+    private mutating func checkFlash() throws(UserError) {
+        let drives = spec.drives.filter { $0.interface == .pflash }.map(\.unit)
+        for (number, node) in spec.board.flash.sorted(by: { $0.key < $1.key }) {
+            let place = "-machine pflash\(number)=\(node)"
+            guard !drives.contains(number) else {
+                throw UserError(
+                    "there is a -drive if=pflash,unit=\(number) already", remedy: "use one of them", place: place)
+            }
+            guard (spec.drives.map(\.identifier) + spec.blockNodes.map(\.name)).contains(node) else {
+                throw UserError(
+                    "Property '\(spec.board.name)-machine.pflash\(number)' can't find value '\(node)'",
+                    remedy: "add -blockdev ...,node-name=\(node)", place: place)
+            }
+            guard usedDrives.insert(node).inserted else {
+                throw UserError("Drive '\(node)' is already in use by another block device", place: place)
+            }
+        }
+        guard spec.board.flash[1] == nil || spec.board.flash[0] != nil || drives.contains(0) else {
+            throw UserError("pflash1 requires pflash0")
         }
     }
 
@@ -125,6 +149,9 @@ struct ReferenceCheck {
         case .isaSerial(let serial):
             if let stream = serial.characterDevice { try use(stream, by: "a serial port") }
         case .pc(.drive(let drive)): try check(drive, device)
+        case .pc(.usbController):
+            usbBuses.append(device.identifier.map { $0 + ".0" } ?? "usb-bus.\(usbBuses.count)")
+        case .pc(.usbDevice(let usb)): try check(usb, device)
         case .isaDebugConsole(_, _, let stream): try use(stream, by: device.typeName)
         default: break
         }
@@ -166,6 +193,22 @@ struct ReferenceCheck {
         guard names.contains(name) else { throw notFound(device, "drive", name, names) }
         guard usedDrives.insert(name).inserted || drive.shareReadWrite else {
             throw UserError("Drive '\(name)' is already in use by another block device")
+        }
+    }
+
+    private mutating func check(_ usb: USBDeviceSpec, _ device: DeviceSpec) throws(UserError) {
+        guard !usbBuses.isEmpty else {
+            throw UserError(
+                "No 'usb-bus' bus found for device '\(device.typeName)'", remedy: "add -device qemu-xhci before it")
+        }
+        if let bus = usb.bus, !usbBuses.contains(bus) {
+            throw UserError("Bus '\(bus)' not found", remedy: "use bus=\(usbBuses[0])")
+        }
+        guard case .storage(let storage) = usb.kind else { return }
+        let names = spec.drives.map(\.identifier) + spec.blockNodes.map(\.name) + nodes
+        guard names.contains(storage.drive) else { throw notFound(device, "drive", storage.drive, names) }
+        guard usedDrives.insert(storage.drive).inserted || storage.shareReadWrite else {
+            throw UserError("Drive '\(storage.drive)' is already in use by another block device")
         }
     }
 

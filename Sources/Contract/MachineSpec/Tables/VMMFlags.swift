@@ -22,9 +22,12 @@ public enum VMMFlags {
             """
             selects emulated machine ('-machine help' for list)
             accel=accel1[:accel2[:...]] selects accelerator: kvm, tcg
-            acpi=on|off|auto, hpet=on|off, i8042=on|off, pit=, pic=, rtc=, graphics=on|off
+            acpi=on|off|auto, hpet=on|off, i8042=on|off, pit=, pic=, rtc=, graphics=on|off,
+            usb=on|off, pflash0=node, pflash1=node
             kernel-irqchip=on|off|split, memory-backend=id, max-ram-below-4g=size
             """),
+        Flag("usb", section: standard, "give the board a USB controller (UHCI on pc, xHCI on q35)"),
+        Flag("usbdevice", argument: "tablet|mouse|keyboard", section: standard, "add a USB device, and -usb"),
         Flag("cpu", argument: "cpu", section: standard, "select CPU ('-cpu help' for list)"),
         Flag(
             "accel", argument: "[accel=]accelerator[:accelerator][,prop=value]", section: standard,
@@ -176,7 +179,6 @@ public enum VMMFlags {
     static let refused: [String: String] = [
         "loadvm": "saved states are not available yet",
         "icount": "the instruction counter is not available", "spice": "SPICE is not available",
-        "usb": "USB is not available", "usbdevice": "USB is not available",
         "soundhw": "sound is not available", "audio": "sound is not available",
         "fda": "there is no floppy disk controller", "fdb": "there is no floppy disk controller",
         "runas": "start roost-vmm as that user instead", "chroot": "start roost-vmm inside the directory instead",

@@ -39,6 +39,10 @@ public struct BoardSpec: Equatable, Sendable {
     public var autoKernelCommandLine = true
     /// Whether virtio devices in memory have the registers of before Virtio 1.0 (`-global virtio-mmio.force-legacy=`).
     public var hasLegacyTransports = true
+    /// `pflash0=`, `pflash1=`: the block nodes of the flash chips, by number.
+    public var flash: [Int: String] = [:]
+    /// `usb=on`: a USB controller of the board's own.
+    public var usb = false
     /// Where KVM's interrupt controllers live; `nil` for the accelerator's default.
     public var kernelIRQChip: KernelIRQChip?
     /// `dump-guest-core=off`: the guest's memory is left out of the process's core dumps.

@@ -9,6 +9,10 @@ public enum PCDeviceSpec: Equatable, Sendable {
     case ramFramebuffer
     /// e1000, e1000e and relatives.
     case networkCard(NetworkCardSpec)
+    /// qemu-xhci, nec-usb-xhci.
+    case usbController(USBControllerSpec)
+    /// usb-tablet, usb-mouse, usb-kbd, usb-storage.
+    case usbDevice(USBDeviceSpec)
 }
 
 /// `-device e1000`, `-device e1000e`.

@@ -46,6 +46,9 @@ public final class CDROMCommands {
         state.attention = nil
     }
 
+    /// Puts a saved state back.
+    public func restore(_ saved: State) { state = saved }
+
     /// A command was given up.
     func endCommand() { state.sense = .none }
 

@@ -70,7 +70,7 @@ public final class DriveMedium: @unchecked Sendable {
     }
 
     /// Whole units of `size` bytes that the medium has.
-    func count(of size: Int) -> UInt64 { UInt64(max(node?.length ?? 0, 0)) / UInt64(size) }
+    package func count(of size: Int) -> UInt64 { UInt64(max(node?.length ?? 0, 0)) / UInt64(size) }
 
     /// Puts another image in, or none; requests under way are finished first.
     public func replace(_ node: (any BlockNode)?) {
@@ -102,13 +102,13 @@ public final class DriveMedium: @unchecked Sendable {
     // MARK: Requests
 
     /// Reads into guest memory.
-    func read(_ segments: [GuestSegment], at offset: Int64, done: @escaping (BlockError?) -> Void) {
+    package func read(_ segments: [GuestSegment], at offset: Int64, done: @escaping (BlockError?) -> Void) {
         guard let regions = memory.hostRegions(segments, writable: true) else { return done(Self.notMemory) }
         submit(Request(operation: .read, offset: offset, regions: regions, segments: segments, done: done))
     }
 
     /// Writes from guest memory.
-    func write(
+    package func write(
         _ segments: [GuestSegment], at offset: Int64, isForced: Bool = false, done: @escaping (BlockError?) -> Void
     ) {
         guard let regions = memory.hostRegions(segments, writable: false) else { return done(Self.notMemory) }
@@ -116,7 +116,7 @@ public final class DriveMedium: @unchecked Sendable {
     }
 
     /// Reads into a buffer of the host.
-    func read(count: Int, at offset: Int64, done: @escaping ([UInt8], BlockError?) -> Void) {
+    package func read(count: Int, at offset: Int64, done: @escaping ([UInt8], BlockError?) -> Void) {
         let buffer = AlignedBuffer(zeroed: count)
         submit(
             Request(operation: .read, offset: offset, regions: [buffer.region]) { error in
@@ -125,17 +125,19 @@ public final class DriveMedium: @unchecked Sendable {
     }
 
     /// Writes bytes.
-    func write(_ bytes: [UInt8], at offset: Int64, isForced: Bool = false, done: @escaping (BlockError?) -> Void) {
+    package func write(
+        _ bytes: [UInt8], at offset: Int64, isForced: Bool = false, done: @escaping (BlockError?) -> Void
+    ) {
         let buffer = AlignedBuffer(count: bytes.count)
         buffer.region.copy(from: bytes)
         submit(Request(operation: .write, offset: offset, regions: [buffer.region], isForced: isForced, done: done))
     }
 
     /// Makes everything durable.
-    func flush(done: @escaping (BlockError?) -> Void) { submit(Request(operation: .flush, done: done)) }
+    package func flush(done: @escaping (BlockError?) -> Void) { submit(Request(operation: .flush, done: done)) }
 
     /// Gives a range back, or makes it zeroes.
-    func discard(at offset: Int64, count: Int64, zeroes: Bool = false, done: @escaping (BlockError?) -> Void) {
+    package func discard(at offset: Int64, count: Int64, zeroes: Bool = false, done: @escaping (BlockError?) -> Void) {
         submit(Request(operation: zeroes ? .writeZeroes : .discard, offset: offset, count: count, done: done))
     }
 

@@ -20,6 +20,7 @@ extension DifferentiatedTable {
             interruptRouting
             if let fixed = machine.fixedHardware { eventPorts(fixed) }
             southBridge
+            hotPlug
         }
     }
 

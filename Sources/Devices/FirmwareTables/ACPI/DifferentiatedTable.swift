@@ -11,6 +11,7 @@ struct DifferentiatedTable {
         var terms: [AMLTerm] = []
         if machine.hasPCI { terms += interruptModel }
         terms.append(AML.scope("\\_SB") { systemBus })
+        if !machine.hotPlugSlots.isEmpty { terms.append(hotPlugEvent) }
         terms.append(sleepStates)
         return Array(terms.map(\.bytes).joined())
     }

@@ -153,6 +153,12 @@ package enum AML {
         AMLTerm(bytes: [AMLOpcode.or] + left.bytes + right.bytes + target.bytes)
     }
 
+    /// `value` moved up by a number of bits.
+    package static func shiftLeft(_ value: AMLTerm, by count: AMLTerm) -> AMLTerm {
+        let nowhere: AMLTerm = 0
+        return AMLTerm(bytes: [AMLOpcode.shiftLeft] + value.bytes + count.bytes + nowhere.bytes)
+    }
+
     package static func equal(_ left: AMLTerm, _ right: AMLTerm) -> AMLTerm {
         AMLTerm(bytes: [AMLOpcode.equal] + left.bytes + right.bytes)
     }

@@ -89,7 +89,8 @@ enum AMLOpcode {
     static let string: UInt8 = 0x0D, quadWord: UInt8 = 0x0E, scope: UInt8 = 0x10, buffer: UInt8 = 0x11
     static let package: UInt8 = 0x12, method: UInt8 = 0x14, dualName: UInt8 = 0x2E, multiName: UInt8 = 0x2F
     static let extended: UInt8 = 0x5B, local0: UInt8 = 0x60, argument0: UInt8 = 0x68, store: UInt8 = 0x70
-    static let and: UInt8 = 0x7B, or: UInt8 = 0x7D, notify: UInt8 = 0x86, createDoubleWordField: UInt8 = 0x8A
+    static let shiftLeft: UInt8 = 0x79, and: UInt8 = 0x7B, or: UInt8 = 0x7D, notify: UInt8 = 0x86,
+        createDoubleWordField: UInt8 = 0x8A
     static let not: UInt8 = 0x92, equal: UInt8 = 0x93, ifTrue: UInt8 = 0xA0, otherwise: UInt8 = 0xA1
     static let giveBack: UInt8 = 0xA4
     static let extendedRegion: UInt8 = 0x80, extendedField: UInt8 = 0x81, extendedDevice: UInt8 = 0x82

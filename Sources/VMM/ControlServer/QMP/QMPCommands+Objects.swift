@@ -16,10 +16,28 @@ extension QMPCommandTable {
             (context, arguments) throws(QMPError) in
             let node = try ObjectTree(context.machine).node(arguments.string("path"))
             let name = arguments.string("property")
+            if node.isBalloon, name == "guest-stats" { return try BalloonAnswers.statistics(context.machine) }
             guard let entry = node.entries.first(where: { $0.name == name }) else {
                 throw QMPError("Property '\(node.type).\(name)' not found")
             }
             return entry.value
+        },
+        QMPCommandDefinition(
+            "qom-set", [QMPParameter("path", .string), QMPParameter("property", .string), QMPParameter("value", .any)]
+        ) { (context, arguments) throws(QMPError) in
+            let node = try ObjectTree(context.machine).node(arguments.string("path"))
+            let name = arguments.string("property")
+            guard node.isBalloon, name == BalloonAnswers.interval else {
+                throw QMPError(
+                    node.entries.contains { $0.name == name }
+                        ? "Property '\(node.type).\(name)' is not writable"
+                        : "Property '\(node.type).\(name)' not found")
+            }
+            guard let seconds = arguments.integer("value"), (0...Int64(UInt32.max)).contains(seconds) else {
+                throw QMPError("timer value must be greater than zero")
+            }
+            (context.machine as? any BalloonStatisticsKeeping)?.balloonStatisticsInterval = Int(seconds)
+            return [:]
         },
         QMPCommandDefinition(
             "qom-list-types",
@@ -67,6 +85,7 @@ struct ObjectTree {
     struct Node {
         var type: String
         var entries: [Entry]
+        var isBalloon: Bool { type.hasPrefix("virtio-balloon") }
     }
     private let machine: any ControlledMachine
 
@@ -207,7 +226,12 @@ struct ObjectTree {
         if container == "unattached" { return processor(name) }
         let list = container == "peripheral" ? named : container == "peripheral-anon" ? anonymous : []
         guard let report = list.first(where: { $0.name == name })?.report else { return nil }
-        let properties = report.properties.map { Entry(name: $0.name, type: "str", value: .string($0.value)) }
+        var properties = report.properties.map { Entry(name: $0.name, type: "str", value: .string($0.value)) }
+        if report.typeName.hasPrefix("virtio-balloon"), let keeper = machine as? any BalloonStatisticsKeeping {
+            properties.append(
+                Entry(name: BalloonAnswers.interval, type: "int", value: JSONValue(keeper.balloonStatisticsInterval)))
+            properties.append(Entry(name: "guest-stats", type: "guest statistics", value: [:]))
+        }
         return Node(
             type: report.typeName,
             entries: [typed(report.typeName), Entry(name: "realized", type: "bool", value: true)] + properties)

@@ -210,6 +210,14 @@ public protocol BalloonControlling: ControlledMachine {
     func setBalloon(target bytes: UInt64)
 }
 
+/// A machine whose balloon tells what the guest's memory is used for.
+public protocol BalloonStatisticsKeeping: BalloonControlling {
+    /// Seconds between questions to the guest; 0 asks nothing.
+    var balloonStatisticsInterval: Int { get set }
+    /// The last answer by tag (virtio 1.2, 5.5.6.5), and its second since 1970; nil without a balloon device.
+    var balloonStatistics: (values: [Int: UInt64], lastUpdate: Int64)? { get }
+}
+
 /// Character devices by label, in order.
 public final class CharacterDevices {
     private var entries: [(label: String, backend: any CharacterBackend)] = []

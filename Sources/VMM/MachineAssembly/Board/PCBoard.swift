@@ -56,6 +56,8 @@ final class PCBoard {
     private let pc: (host: I440FXHostBridge, south: PIIX3Bridge, power: PIIX4PowerManagement)?
     private let configuration: PCIConfigPorts
     private let engine: any BoardEngine
+    /// What makes functions of pc's bus come and go.
+    private(set) var hotPlug: ACPIHotPlug?
     /// The disk controllers that the chipset has: IDE channels on pc, SATA ports on q35.
     let ide: PIIXIDEController?
     let sata: AHCIController?
@@ -193,6 +195,14 @@ final class PCBoard {
         q35?.south.powerManagement = powerManagement.registers
         pc?.power.powerManagement = powerManagement.registers
         if pc != nil { _ = powerManagement.mapGeneralEvents(in: ports) }
+        if pc != nil {
+            let slots = ACPIHotPlug(bus: bus) { [unowned powerManagement] in
+                powerManagement.raiseGeneralEvent(ACPIHotPlug.event)
+            }
+            slots.map(in: ports)
+            devices.append(slots)
+            hotPlug = slots
+        }
         let direct = DMAController()
         direct.map(in: ports)
         let resetControl = ResetControl(requests: requests)

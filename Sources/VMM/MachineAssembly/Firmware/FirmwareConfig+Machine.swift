@@ -56,23 +56,27 @@ extension AssembledMachine {
 
     /// Notes a device with a bootindex under the name that firmware gives it.
     func noteBootIndex(of device: DeviceSpec, at function: PCIDevice) {
-        let place = Self.unitAddress(function.address)
-        // Behind a port the name leads through its bridge.
-        let bridge = function.bus?.port.map { "/pci-bridge@" + Self.unitAddress($0.address) } ?? ""
-        let root = "/pci@i0cf8" + bridge
         switch device.model {
         case .virtioBlock(_, let block):
-            if let index = block.bootIndex { bootEntries.append((index, root + "/scsi@\(place)/disk@0,0")) }
+            if let index = block.bootIndex {
+                bootEntries.append((index, Self.firmwarePath("scsi", function) + "/disk@0,0"))
+            }
         case .virtioNetwork(_, let card):
             if let index = card.bootIndex {
-                bootEntries.append((index, root + "/ethernet@\(place)/ethernet-phy@0"))
+                bootEntries.append((index, Self.firmwarePath("ethernet", function) + "/ethernet-phy@0"))
             }
         case .pc(.networkCard(let card)):
             if let index = card.bootIndex {
-                bootEntries.append((index, root + "/ethernet@\(place)/ethernet-phy@0"))
+                bootEntries.append((index, Self.firmwarePath("ethernet", function) + "/ethernet-phy@0"))
             }
         default: break
         }
+    }
+
+    /// Firmware's name of a PCI function; behind a port it leads through the bridge.
+    static func firmwarePath(_ kind: String, _ function: PCIDevice) -> String {
+        let bridge = function.bus?.port.map { "/pci-bridge@" + unitAddress($0.address) } ?? ""
+        return "/pci@i0cf8\(bridge)/\(kind)@\(unitAddress(function.address))"
     }
 
     /// `1f,2` of Open Firmware's names; function 0 is left out.

@@ -21,19 +21,21 @@ struct FlashParts {
         _ spec: MachineSpec, storage: StorageParts, memory: GuestMemory, warn: @escaping (String) -> Void
     ) throws(UserError) {
         var end = Self.fourGiB
-        for drive in spec.drives.filter({ $0.interface == .pflash }).sorted(by: { $0.unit < $1.unit }) {
-            if drive.unit == 1, chips.isEmpty {
+        var names = spec.board.flash
+        for drive in spec.drives where drive.interface == .pflash { names[drive.unit] = drive.identifier }
+        for (number, name) in names.sorted(by: { $0.key < $1.key }) {
+            if number == 1, chips.isEmpty {
                 throw UserError("pflash1 requires pflash0", place: "-drive if=pflash,unit=1")
             }
-            let node = try storage.node(drive.identifier)
+            let node = try storage.node(name)
             let size = node.length
             guard size > 0, size % Int64(ParallelFlash.sectorSize) == 0, size <= Self.largest else {
                 throw UserError(
-                    "system firmware block device \(drive.identifier) has invalid size \(size)",
+                    "system firmware block device \(name) has invalid size \(size)",
                     because: "its size must be a non-zero multiple of 0x1000, and at most 16 MiB")
             }
             chips.append(
-                try Self.makeChip(node, name: "system.flash\(drive.unit)", end: end, memory: memory, warn: warn))
+                try Self.makeChip(node, name: "system.flash\(number)", end: end, memory: memory, warn: warn))
             end -= UInt64(size)
         }
     }

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import BlockLayer
+internal import ControlServer
+internal import Diagnostics
+internal import DiskControllers
+internal import DisplaySurfaces
+internal import HostIO
+internal import HostSystem
+internal import JSONCoding
+internal import MachineSpec
+internal import PCIBus
+internal import USBDevices
+internal import VNCServer
+
+// USB controllers and what hangs on their cables.
+
+extension AssembledMachine {
+    /// Makes a controller with empty ports.
+    func addUSBController(_ spec: USBControllerSpec, _ device: DeviceSpec, _ board: PCBoard) throws(UserError) {
+        let name = device.identifier.map { $0 + ".0" } ?? "usb-bus.\(usbControllers.count)"
+        if let model = XHCIController.Model(rawValue: spec.model) {
+            let controller = XHCIController(
+                model, busName: name, usb2Ports: spec.usb2Ports, usb3Ports: spec.usb3Ports, memory: guestMemory,
+                clock: clock)
+            try add(controller, device, board)
+            usbControllers.append(controller)
+        } else if let model = UHCIController.Model(rawValue: spec.model) {
+            let controller = UHCIController(model, busName: name, memory: guestMemory, clock: clock)
+            try add(controller, device, board)
+            usbControllers.append(controller)
+        } else {
+            throw UserError("'\(spec.model)' is no USB controller")
+        }
+    }
+
+    /// Makes a device and plugs it in. The machine lock is held, or the machine does not run yet.
+    func addUSBDevice(_ spec: USBDeviceSpec, _ device: DeviceSpec) throws(UserError) {
+        let (controller, port) = try usbPlace(spec, device)
+        let made: USBDevice
+        switch spec.kind {
+        case .tablet, .mouse:
+            let pointer = USBPointer(isAbsolute: spec.kind == .tablet, clock: clock)
+            input.addIdle(pointer)
+            pointer.activated = { [unowned self, unowned pointer] in input.activate(pointer) }
+            made = pointer
+        case .keyboard:
+            let keyboard = USBKeyboard(clock: clock)
+            input.addIdle(keyboard)
+            keyboard.activated = { [unowned self, unowned keyboard] in input.activate(keyboard) }
+            keyboard.lightsChanged = { [weak self] lights in self?.showLights(usb: lights) }
+            made = keyboard
+        case .storage(let storage): made = try makeUSBStorage(storage, device, controller, port)
+        }
+        made.identifier = device.identifier
+        controller.attach(made, at: port)
+    }
+
+    /// Scroll, num and caps lock are the lowest bits on a PS/2 keyboard; num, caps and scroll lock on USB.
+    private func showLights(usb lights: UInt8) {
+        let scroll = lights >> 2 & 1
+        for server in screenServers { server.setIndicators(scroll | (lights & 3) << 1) }
+    }
+
+    private func usbPlace(
+        _ spec: USBDeviceSpec, _ device: DeviceSpec
+    ) throws(UserError) -> (controller: any USBController, port: Int) {
+        let buses = usbControllers.filter { spec.bus == nil || $0.busName == spec.bus }
+        guard let first = buses.first else {
+            throw UserError(
+                spec.bus.map { "Bus '\($0)' not found" } ?? "No 'usb-bus' bus found for device '\(device.typeName)'")
+        }
+        guard let wanted = spec.port else {
+            for controller in buses { if let free = controller.freePort { return (controller, free) } }
+            throw UserError(
+                "tried to attach usb device to a bus with no free ports", because: "'\(first.busName)' is full")
+        }
+        guard wanted <= first.portCount else { throw UserError("usb port \(wanted) (bus \(first.busName)) not found") }
+        guard first.device(at: wanted) == nil else {
+            throw UserError("usb port \(wanted) (bus \(first.busName)) not found (in use?)")
+        }
+        return (first, wanted)
+    }
+
+    private func makeUSBStorage(
+        _ spec: USBStorageSpec, _ device: DeviceSpec, _ controller: any USBController, _ port: Int
+    ) throws(UserError) -> USBStorage {
+        let drive = self.spec.drives.first { $0.identifier == spec.drive }
+        var like = DriveDeviceSpec(isCDROM: drive?.isCDROM ?? false)
+        (like.drive, like.writeError, like.readError) = (spec.drive, spec.writeError, spec.readError)
+        let medium = try makeMedium(like)
+        let function = (controller as? PCIDevice)?.address ?? PCIAddress(packed: 0)
+        let serial = spec.serial ?? drive?.serial ?? "1-0000:00:\(function)-\(port)"
+        let target: any SCSITarget
+        var disc: CDROMCommands?
+        if like.isCDROM {
+            let commands = CDROMCommands(medium: medium, product: "QEMU CD-ROM")
+            (target, disc) = (commands, commands)
+        } else {
+            guard medium.node != nil else { throw UserError("Device needs media, but drive is empty") }
+            var identity = SCSIDisk.Identity()
+            identity.serial = spec.serial ?? drive?.serial ?? ""
+            identity.isRemovable = spec.isRemovable
+            if let size = spec.logicalBlockSize { identity.blockSize = size }
+            target = SCSIDisk(medium: medium, identity: identity, hasWriteCache: spec.writeCache.resolved(true))
+        }
+        note(
+            AssembledDrive(
+                name: device.identifier ?? "usb-storage-\(controller.busName)-\(port)", backend: spec.drive,
+                medium: medium, disc: disc))
+        if let index = spec.bootIndex {
+            let path = Self.firmwarePath("usb", function)
+            bootEntries.append((index, path + "/storage@\(port)/channel@0/disk@0,0"))
+        }
+        return USBStorage(target: target, serial: serial)
+    }
+
+    // MARK: leaving
+
+    /// Pulls the plug of a device; a guest has no say in it.
+    /// - Returns: false where no USB device has that name.
+    func removeUSBDevice(_ name: String) throws(UserError) -> Bool {
+        for controller in usbControllers {
+            guard let device = controller.devices.first(where: { $0.device.identifier == name })?.device else {
+                continue
+            }
+            lock.withLock {
+                controller.detach(device)
+                input.remove(device)
+            }
+            if let storage = device as? USBStorage {
+                drives.removeAll { $0.medium === storage.target.medium }
+            }
+            spec.devices.removeAll { $0.identifier == name }
+            loop.post { [weak self] in
+                self?.control?.emit(
+                    "DEVICE_DELETED", data: ["device": .string(name), "path": .string("/machine/peripheral/\(name)")])
+            }
+            return true
+        }
+        return false
+    }
+
+    // MARK: state and reports
+
+    /// Devices by the sections of a saved machine.
+    var usbParts: [(name: String, device: USBDevice)] {
+        usbControllers.flatMap { controller in
+            controller.devices.map { ("usb \(controller.busName) \($0.port) \($0.device.name)", $0.device) }
+        }
+    }
+}
