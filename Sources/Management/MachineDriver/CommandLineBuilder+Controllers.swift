@@ -36,16 +36,24 @@ extension CommandLineBuilder {
             let names = [
                 "piix3-uhci": "piix3-usb-uhci", "piix4-uhci": "piix4-usb-uhci", "ehci": "usb-ehci",
                 "ich9-ehci1": "ich9-usb-ehci1", "ich9-uhci1": "ich9-usb-uhci1", "ich9-uhci2": "ich9-usb-uhci2",
-                "ich9-uhci3": "ich9-usb-uhci3",
+                "ich9-uhci3": "ich9-usb-uhci3", "nec-xhci": "nec-usb-xhci",
             ]
             let model = device["model"] ?? "none"
-            let name = names[model] ?? model
+            var name = names[model] ?? model
+            // What hangs on an EHCI controller and its companions hangs on one that has all speeds, where there are none;
+            // it is alone in its slot then.
+            var device = device
+            if model == "ich9-ehci1", !has(name), has("qemu-xhci") {
+                name = "qemu-xhci"
+                device[child: "address"]?["function"] = "0x0"
+            }
             // Every machine is given a USB controller; one that nothing sits on is left out where there is none.
             guard model != "none", has(name) else { return }
             // A companion is part of the controller whose ports it shares, and has no name of its own.
             let identity =
                 device[child: "master"].map { ",masterbus=\(id).0,firstport=\($0["startport"] ?? "0")" } ?? ",id=\(id)"
-            add("-device", name + identity + place(device))
+            let ports = name.hasSuffix("xhci") ? device["ports"].map { ",p2=\($0),p3=\($0)" } ?? "" : ""
+            add("-device", name + ports + identity + place(device))
         case "sata" where device["index"] != "0" || !isQ35:
             try require("ahci")
             add("-device", "ahci,id=\(id)\(place(device))")
@@ -67,7 +75,10 @@ extension CommandLineBuilder {
             return ",bus=\(name)\(multi),addr=\(slot)" + (function == 0 ? "" : ".0x" + String(function, radix: 16))
         case "virtio-serial":
             return ",bus=virtio-serial\(address["controller"] ?? "0").0,nr=\(address["port"] ?? "1")"
-        case "usb": return ",bus=usb.\(address["bus"] ?? "0"),port=\(address["port"] ?? "1")"
+        case "usb":
+            // The first controller's name has no number.
+            let bus = Self.number(address["bus"])
+            return ",bus=usb\(bus == 0 ? "" : "\(bus)").0,port=\(address["port"] ?? "1")"
         default: return ""
         }
     }
