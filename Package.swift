@@ -427,7 +427,7 @@ var testTargets: [Target] = [
     tests(
         "X86Translator", ["X86CPU", "GuestMemory", "MachineModel", "CPUInterface", "HostSystem", "HostOracle"],
         settings: hot),
-    tests("PCIBus", ["MachineModel", "GuestMemory", "HostSystem"]),
+    tests("PCIBus", ["MachineModel", "GuestMemory", "HostSystem", "StateCoding"]),
     tests("FirmwareTables", ["ByteCoding", "GuestMemory", "HostSystem"]),
     tests("BootLoading", ["ByteCoding", "GuestMemory", "CPUInterface", "HostSystem"]),
     tests("BlockLayer", ["HostSystem", "StorageTestKit"]),
