@@ -123,6 +123,7 @@ extension BlockTranslator {
 
     /// The jumps of a memory access lead to the interpreter, which goes on behind the instruction.
     mutating func interpretSlowly(_ index: Int, _ slow: [UnsafeMutablePointer<UInt8>]) {
+        held = nil
         cold.append(.interpret(from: slow, site: site(index), back: emitter.cursor))
     }
 
@@ -146,6 +147,7 @@ extension BlockTranslator {
         _ item: BlockInstruction, _ bit: UInt8, _ load: UnsafeMutablePointer<UInt8>
     ) {
         prepareClobber(item)
+        held = nil
         emitter.instruction(Encoding(), 0xF6, reg: 0, .state(StateLayout.loadedUnits))
         emitter.byte(bit)
         // Over the call's five bytes.

@@ -92,6 +92,7 @@ extension BlockTranslator {
     // MARK: addresses, constants
 
     mutating func emitByInterpreter(_ index: Int) {
+        held = nil
         saveFlags()
         emitter.constant(Host.scratch1, UInt32(site(index)))
         emitter.call(stubs.interpret)
@@ -119,7 +120,7 @@ extension BlockTranslator {
     }
 
     /// A 64-bit address whose registers all lie in the host's.
-    private func registerPlace(_ instruction: Instruction) -> Place? {
+    func registerPlace(_ instruction: Instruction) -> Place? {
         guard instruction.addressSize == 3, instruction.base < 16, let base = Host.of(instruction.base) else {
             return nil
         }
