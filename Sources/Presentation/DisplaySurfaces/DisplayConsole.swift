@@ -46,7 +46,12 @@ public protocol DisplayListener: AnyObject {
 /// second is usual), and all listeners hear of what changed. Used on the event loop's thread only.
 public final class DisplayConsole: @unchecked Sendable {
     /// The picture as of the last `refresh`.
-    public private(set) var image = DisplayImage(width: 720, height: 400)
+    public private(set) var image: DisplayImage {
+        get { drawn ?? DisplayImage(width: 720, height: 400) }
+        set { drawn = newValue }
+    }
+    /// Nil before the first `refresh`: a screen that nobody looks at takes up no memory.
+    private var drawn: DisplayImage?
     /// The pointer that the viewer draws; nil when the guest draws its own.
     public private(set) var cursor: CursorImage?
     /// What people call the adapter: "VGA".
