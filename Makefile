@@ -4,10 +4,11 @@
 SWIFT ?= swift
 BUILD := .build/release
 
-.PHONY: build dependencies test-dependencies run test test-debian test-install test-screen test-media test-libvirt \
-	test-management test-kvm lint format bench-boot bench-block bench-img bench-machine bench-cpu bench-rpc \
-	bench-virtio fuzz-virtio fuzz-devices fuzz-cpu stress-cpu test-lockstep crash-images fuzz-images fuzz-state fuzz-vnc bench-migration bench-vnc \
-	clean test-migration help
+.PHONY: build dependencies test-dependencies run test lint format clean help \
+	test-debian test-install test-screen test-media test-libvirt test-management test-kvm test-migration \
+	test-lockstep stress-cpu crash-images crash-jobs \
+	bench-boot bench-block bench-img bench-machine bench-cpu bench-rpc bench-virtio bench-migration bench-vnc \
+	fuzz-virtio fuzz-devices fuzz-cpu fuzz-images fuzz-state fuzz-vnc
 
 # Builds the four programs into .build/release.
 build: dependencies
@@ -133,6 +134,10 @@ test-lockstep: test-dependencies build
 crash-images: test-dependencies
 	ROOST_TESTS=QCOW2ImageTests ROOST_CRASH_SEEDS=$(or $(SEEDS),20) $(SWIFT) test -c release --filter CrashTests
 
+# What every instant of a kill or of a loss of power leaves of a disk under snapshots and block jobs: SEEDS=n.
+crash-jobs: test-dependencies
+	ROOST_TESTS=BlockJobsTests ROOST_CRASH_SEEDS=$(or $(SEEDS),10) $(SWIFT) test -c release --filter JobCrashTests
+
 # Damaged images of every format: SEED=n ROUNDS=n FORMAT=qcow2.
 fuzz-images:
 	$(SWIFT) build -c release --product fuzz-images
@@ -163,10 +168,10 @@ bench-vnc:
 clean:
 	rm -rf .build .cache
 
-# A loaded guest with two vCPUs and a disk, moved a hundred times; then either side killed at different moments.
-test-migration: build
-	MIGRATE_MOVES=$(or $(MOVES),100) Integration/migrate
-	MIGRATE_KILL=$(or $(KILLS),40) Integration/migrate
+# A loaded guest with two vCPUs, a file system and a TCP connection, moved in every way; then either side killed at
+# moments all over a move: MOVES=n KILLS=n.
+test-migration: test-dependencies build
+	Integration/long-migration
 
 # This list.
 help:

@@ -462,7 +462,7 @@ var testTargets: [Target] = [
             "RawImage", "PacketPorts",
             "CharacterStreams", "Diagnostics",
         ]),
-    tests("BlockJobs", ["BlockLayer", "DiskImages", "StorageTestKit", "HostSystem"]),
+    tests("BlockJobs", ["BlockLayer", "DiskImages", "StorageTestKit", "HostSystem", "QCOW2Image", "RawImage"]),
     tests(
         "USBDevices",
         [
@@ -474,7 +474,9 @@ var testTargets: [Target] = [
     tests("VNCServer", ["VNCTestKit", "DisplaySurfaces", "CharacterStreams", "HostIO", "HostSystem"]),
     tests(
         "NetworkCards", ["GuestMemory", "HostIO", "HostSystem", "MachineModel", "PacketPorts", "PCIBus", "StateCoding"]),
-    tests("DiskControllers", ["BlockLayer", "GuestMemory", "HostSystem", "MachineModel", "PCIBus"]),
+    tests(
+        "DiskControllers",
+        ["BlockLayer", "GuestMemory", "HostIO", "HostSystem", "MachineModel", "PCIBus", "StateCoding"]),
     tests("PacketPorts", ["HostIO", "HostSystem", "Diagnostics", "CLinux"]),
     tests("UserNetwork", ["PacketPorts", "HostIO", "HostSystem", "Diagnostics", "CLinux"]),
 ]

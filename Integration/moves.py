@@ -51,7 +51,11 @@ class Machine:
         self.command("qmp_capabilities")
 
     def _read(self):
-        line = self.lines.readline()
+        try:
+            line = self.lines.readline()
+        except OSError as error:
+            line = ""
+            self.errors.open("a").write(str(error))
         if not line:
             raise Failure(f"{self.name} is gone: {self.errors.read_text()}")
         return json.loads(line)

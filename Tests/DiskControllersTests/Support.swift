@@ -24,12 +24,15 @@ final class Channel {
     let channel: IDEChannel
     let compactDisc: CDROMCommands
 
-    init(sectors: Int = 256, disc: MemoryNode? = nil) throws {
+    /// - Parameter medium: a disk other than one whose sectors say which they are.
+    init(sectors: Int = 256, disc: MemoryNode? = nil, medium: ((GuestMemory) -> DriveMedium)? = nil) throws {
         try memory.addRegion(name: "ram", start: 0, count: 0x10_0000)
         disk = numberedDisk(sectors: sectors)
         channel = IDEChannel(memory: memory, interrupt: interrupt)
         channel.attach(
-            ATADrive(disk: makeMedium(disk, memory), identity: DriveIdentity(model: "QEMU HARDDISK", number: 1)), at: 0)
+            ATADrive(
+                disk: medium?(memory) ?? makeMedium(disk, memory),
+                identity: DriveIdentity(model: "QEMU HARDDISK", number: 1)), at: 0)
         compactDisc = CDROMCommands(medium: makeMedium(disc, memory))
         channel.attach(ATADrive(cdrom: compactDisc, identity: DriveIdentity(model: "QEMU DVD-ROM", number: 2)), at: 1)
     }

@@ -48,7 +48,10 @@ public final class AHCIController: PCIDevice, @unchecked Sendable {
     public func drive(at port: Int) -> ATADrive? { ports.indices.contains(port) ? ports[port].drive : nil }
 
     public override func saveState(as name: String) throws(StateError) -> StateRecord {
-        try ATADriveState.checkIdle(ports.map(\.drive), of: name)
+        try ATADriveState.settle(ports.map(\.drive), of: name)
+        guard !ports.contains(where: \.isWorking) else {
+            throw StateError("device '\(name)' cannot be saved while a command waits for the guest; try again")
+        }
         return try StateRecord(name: name, controllerState)
     }
 

@@ -64,6 +64,9 @@ final class AHCIPort {
         linkReset()
     }
 
+    /// A command is under way.
+    var isWorking: Bool { state.busySlot != nil || state.queued != 0 }
+
     var isInterrupting: Bool { state.interruptStatus & state.interruptEnable != 0 }
 
     /// Power-on, or the host's reset.

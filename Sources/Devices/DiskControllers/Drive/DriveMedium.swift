@@ -32,9 +32,10 @@ public final class DriveMedium: @unchecked Sendable {
     /// Requests that wait for the machine to go on after an error.
     private var stopped: [Request] = []
 
-    // Guards `running`, the number of requests that workers have.
+    // Guards `running`, the number of requests that workers have, and `finished`, those whose users were not told yet.
     private let lock = Lock()
     private var running = 0
+    private var finished: [(request: Work, generation: Int, error: BlockError?)] = []
 
     /// One request for the host.
     struct Request {
@@ -90,6 +91,25 @@ public final class DriveMedium: @unchecked Sendable {
         lock.withLock {
             while running > 0 { lock.wait() }
         }
+    }
+
+    /// Finishes everything that is under way, here and now; who asked for it is told before this returns.
+    /// - Returns: false where requests wait for the machine to go on after an error.
+    func settle() -> Bool {
+        // What is told of an end may ask for more.
+        while lock.withLock({ running > 0 || !finished.isEmpty }) {
+            waitForWorkers()
+            deliverFinished()
+        }
+        return stopped.isEmpty
+    }
+
+    private func deliverFinished() {
+        let ended = lock.withLock {
+            defer { finished = [] }
+            return finished
+        }
+        for entry in ended where entry.generation == generation { finish(entry.request.request, entry.error) }
     }
 
     /// Tries the requests again for which the machine was stopped.
@@ -151,13 +171,12 @@ public final class DriveMedium: @unchecked Sendable {
         let work = Work(request)
         pool.submit { [self] in
             let error = Self.attempt(work.request, on: node)
-            deliver { [self] in
-                if generation == self.generation { finish(work.request, error) }
-            }
             lock.withLock {
+                finished.append((work, generation, error))
                 running -= 1
                 lock.broadcast()
             }
+            deliver { [self] in deliverFinished() }
         }
     }
 

@@ -43,6 +43,9 @@ final class BusMaster {
         startIfReady()
     }
 
+    /// The drive of a saved machine that waits for the guest to start the transfer.
+    func expect(_ drive: ATADrive?) { waiting = drive }
+
     private func startIfReady() {
         guard isStarted, let drive = waiting else { return }
         waiting = nil

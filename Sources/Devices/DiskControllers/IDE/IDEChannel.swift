@@ -41,7 +41,7 @@ public final class IDEChannel {
         setInterrupt(false)
     }
 
-    /// What a saved machine keeps. The drives are idle.
+    /// What a saved machine keeps.
     struct State: Equatable, Sendable, Codable {
         var selected: Int
         var control: UInt8
@@ -62,6 +62,7 @@ public final class IDEChannel {
         control = state.control
         busMaster.state = state.busMaster
         for (drive, saved) in zip(drives, state.drives) { if let drive, let saved { saved.restore(drive) } }
+        busMaster.expect(drives.first { $0?.state.phase == .dmaWaiting } ?? nil)
         setInterrupt(state.isInterrupting)
     }
 

@@ -58,7 +58,7 @@ public final class PIIXIDEController: PCIDevice, @unchecked Sendable {
     }
 
     public override func saveState(as name: String) throws(StateError) -> StateRecord {
-        try StateRecord(name: name, try idleState(name))
+        try StateRecord(name: name, try settledState(name))
     }
 
     public override func checkState(_ record: StateRecord) throws(StateError) -> () -> Void {
@@ -73,8 +73,8 @@ public final class PIIXIDEController: PCIDevice, @unchecked Sendable {
         IDEControllerState(function: pciState, channels: channels.map(\.state))
     }
 
-    private func idleState(_ name: String) throws(StateError) -> IDEControllerState {
-        try ATADriveState.checkIdle(channels.flatMap(\.drives), of: name)
+    private func settledState(_ name: String) throws(StateError) -> IDEControllerState {
+        try ATADriveState.settle(channels.flatMap(\.drives), of: name)
         return controllerState
     }
 
