@@ -4,15 +4,25 @@ internal import ManagementModel
 internal import XMLTree
 
 /// The rules of a network, for nft: a table of its own, so that rules of other programs stay what they are.
-struct Firewall {
+package struct Firewall {
     let definition: NetworkDefinition
     let addressings: [NetworkDefinition.Addressing]
+
+    /// The rules of a network with all its addresses.
+    package init(_ definition: NetworkDefinition) throws {
+        self.init(definition: definition, addressings: try definition.addressings())
+    }
+
+    init(definition: NetworkDefinition, addressings: [NetworkDefinition.Addressing]) {
+        self.definition = definition
+        self.addressings = addressings
+    }
 
     var table: String { "roost_" + definition.bridge }
 
     /// Rules that forbid what the network is not for: an isolated one reaches nothing but itself, a routed one is
     /// reached, one with NAT is answered alone.
-    var text: String {
+    package var text: String {
         let bridge = definition.bridge
         let isNAT = definition.forwarding == "nat"
         var forward = ["iifname \"\(bridge)\" oifname \"\(bridge)\" accept"]

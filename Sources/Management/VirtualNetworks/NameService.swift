@@ -4,11 +4,23 @@ internal import ManagementModel
 internal import XMLTree
 
 /// What dnsmasq is told of a network: its arguments, and the two files that it reads again when asked to.
-struct NameService {
+package struct NameService {
     let definition: NetworkDefinition
     let addressings: [NetworkDefinition.Addressing]
     /// Files without their suffix.
     let base: String
+
+    /// What dnsmasq is told of all addresses of a network.
+    /// - Parameter base: the path of its files without their suffix.
+    package init(_ definition: NetworkDefinition, base: String) throws {
+        self.init(definition: definition, addressings: try definition.addressings(), base: base)
+    }
+
+    init(definition: NetworkDefinition, addressings: [NetworkDefinition.Addressing], base: String) {
+        self.definition = definition
+        self.addressings = addressings
+        self.base = base
+    }
 
     var pidPath: String { base + ".pid" }
     var leasesPath: String { base + ".leases" }
@@ -20,54 +32,63 @@ struct NameService {
     private var dns: XMLElement? { definition.root[child: "dns"] }
     private var answersNames: Bool { dns?["enable"] != "no" }
 
-    /// `MAC,address,name` or `id:...` a line.
-    var hosts: String {
-        addressings.flatMap(\.hosts).map { host in
-            var parts: [String] = []
-            if let id = host.id { parts.append("id:" + id) }
-            if let mac = host.mac { parts.append(mac) }
-            if let address = host.address { parts.append(address.contains(":") ? "[\(address)]" : address) }
-            if let name = host.name { parts.append(name) }
-            return parts.joined(separator: ",") + "\n"
+    /// A line for each fixed address: `MAC,address,name,lease`, or `id:ID,name,[address],lease` for IPv6.
+    package var hosts: String {
+        addressings.flatMap { addressing in
+            addressing.hosts.map { host in
+                let address = host.address.map { addressing.isIPv6 ? "[\($0)]" : $0 }
+                let places = addressing.isIPv6 ? [host.name, address] : [address, host.name]
+                return ([host.id.map { "id:" + $0 }, host.mac] + places + [host.lease]).compactMap { $0 }
+                    .joined(separator: ",") + "\n"
+            }
         }.joined()
     }
 
     /// `address name name` a line.
-    var names: String {
+    package var names: String {
         (dns?.all("host") ?? []).map { host in
             ([host["ip"] ?? ""] + host.all("hostname").map(\.text)).joined(separator: "\t") + "\n"
         }.joined()
     }
 
-    var arguments: [String] {
+    /// The arguments of the program.
+    package var arguments: [String] {
         var list = [
             "--conf-file=", "--strict-order", "--bind-dynamic", "--interface=\(definition.bridge)",
             "--except-interface=lo", "--pid-file=\(pidPath)", "--dhcp-no-override", "--dhcp-authoritative",
         ]
         if !answersNames { list.append("--port=0") }
         list += nameArguments
-        let leases = addressings.flatMap(\.ranges).reduce(0) { $0 + NetworkDefinition.count($1) }
         if addressings.contains(where: \.hasDHCP) {
-            list += [
-                "--dhcp-leasefile=\(leasesPath)", "--dhcp-lease-max=\(max(1, leases))",
-                "--dhcp-hostsfile=\(hostsPath)",
-            ]
+            list += ["--dhcp-leasefile=\(leasesPath)", "--dhcp-hostsfile=\(hostsPath)"]
+            // Fixed addresses need no bound of their own.
+            let leases = addressings.flatMap(\.ranges).reduce(0) {
+                $0 + NetworkDefinition.count(from: $1.start, to: $1.end)
+            }
+            if leases > 0 { list.append("--dhcp-lease-max=\(leases)") }
         }
-        for addressing in addressings where addressing.hasDHCP { list += leaseArguments(addressing) }
+        for addressing in addressings { list += leaseArguments(addressing) }
+        if addressings.contains(where: { $0.isIPv6 && $0.hasDHCP }) { list.append("--enable-ra") }
         // Guests of an isolated network have no way out, so they are told of none.
-        if definition.forwarding == nil { list.append("--dhcp-option=3") }
+        if definition.forwarding == nil { list += ["--dhcp-option=3", "--no-resolv", "--ra-param=*,0,0"] }
         return list
     }
 
     private func leaseArguments(_ addressing: NetworkDefinition.Addressing) -> [String] {
-        var list = addressing.ranges.map { range in
-            "--dhcp-range=\(range.start),\(range.end)"
-                + (addressing.isIPv6
-                    ? ",\(addressing.prefix)" : ",\(NetworkDefinition.mask(addressing.prefix))")
-        }
-        if addressing.ranges.isEmpty {
-            // Fixed addresses alone.
-            list.append("--dhcp-range=\(addressing.address),static")
+        var list: [String] = []
+        if addressing.hasDHCP {
+            list += addressing.ranges.map { range in
+                let network = addressing.isIPv6 ? "\(addressing.prefix)" : NetworkDefinition.mask(addressing.prefix)
+                return "--dhcp-range=\(range.start),\(range.end),\(network)" + (range.lease.map { ",\($0)" } ?? "")
+            }
+            if addressing.ranges.isEmpty {
+                // Fixed addresses alone.
+                list.append(
+                    "--dhcp-range=\(addressing.address),static" + (addressing.isIPv6 ? ",\(addressing.prefix)" : ""))
+            }
+        } else if addressing.isIPv6 {
+            // Guests make up their own addresses below the prefix that they are told (RFC 4862).
+            list.append("--dhcp-range=\(addressing.address),ra-only")
         }
         if let boot = addressing.bootFile {
             list.append("--dhcp-boot=\(boot)" + (addressing.bootServer.map { ",,\($0)" } ?? ""))
@@ -82,6 +103,7 @@ struct NameService {
             list += ["--domain=\(name)", "--expand-hosts"]
             if domain["localOnly"] == "yes" { list.append("--local=/\(name)/") }
         }
+        list += addressings.compactMap(\.reverseZone).map { "--local=/\($0)/" }
         if dns?["forwardPlainNames"] == "no" { list += ["--domain-needed", "--local=//"] }
         let forwarders = dns?.all("forwarder") ?? []
         if forwarders.contains(where: { $0["domain"] == nil }) { list.append("--no-resolv") }

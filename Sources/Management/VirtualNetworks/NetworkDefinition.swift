@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Glibc
 internal import ManagementModel
 internal import XMLTree
 
 /// A network's document, completed.
-struct NetworkDefinition: Sendable {
+package struct NetworkDefinition: Sendable {
     /// An address of the bridge and what is leased below it.
     struct Addressing: Sendable {
         var address: String
         var prefix: Int
         var isIPv6: Bool
         var hasDHCP = false
-        var ranges: [(start: String, end: String)] = []
-        var hosts: [(mac: String?, id: String?, address: String?, name: String?)] = []
+        /// Leases last as long as `lease` says in dnsmasq's words; nil for its own choice.
+        var ranges: [(start: String, end: String, lease: String?)] = []
+        var hosts: [(mac: String?, id: String?, address: String?, name: String?, lease: String?)] = []
         var bootFile: String?
         var bootServer: String?
         var tftpRoot: String?
+        /// The zone of the addresses' names, where nobody else is to be asked for them (`localPtr`).
+        var reverseZone: String?
     }
 
     var root: XMLElement
@@ -35,7 +39,9 @@ struct NetworkDefinition: Sendable {
         "portgroup", "ip", "route", "virtualport",
     ]
 
-    init(parsing text: String, isBridgeFree: (String) -> Bool) throws {
+    /// Reads and completes a document.
+    /// - Parameter isBridgeFree: whether a new bridge may have that name.
+    package init(parsing text: String, isBridgeFree: (String) -> Bool) throws {
         do throws(XMLSyntaxError) { root = try XMLParser.parse(text) } catch {
             throw ManagementError(
                 .xmlDetail, "(network_definition):\(error.line): \(error.message)\n\(error.context)", from: .xml)
@@ -62,10 +68,29 @@ struct NetworkDefinition: Sendable {
         }
         try completeBridge(isBridgeFree)
         for address in root.all("ip") { _ = try Self.addressing(address) }
+        try checkForwarding()
         root.elements = root.elements.enumerated().sorted { left, right in
             let ranks = [left, right].map { Self.order.firstIndex(of: $0.element.name) ?? Self.order.count }
             return ranks[0] != ranks[1] ? ranks[0] < ranks[1] : left.offset < right.offset
         }.map(\.element)
+    }
+
+    /// Names and numbers of the way out become words of the firewall's rules.
+    private func checkForwarding() throws {
+        guard let forward = root[child: "forward"] else { return }
+        for device in [forward["dev"]] + forward.all("interface").map({ $0["dev"] }) {
+            guard let device, device.contains(where: { "\"\\".contains($0) || $0.isWhitespace }) else { continue }
+            throw ManagementError(.xmlError, "Invalid device '\(device)' in <forward> in network", from: .network)
+        }
+        guard let nat = forward[child: "nat"] else { return }
+        for (kind, isValid) in [
+            ("address", { Self.number($0) != nil || Self.ipv6Bytes($0) != nil }), ("port", { UInt16($0) != nil }),
+        ] as [(String, (String) -> Bool)] {
+            for text in ["start", "end"].compactMap({ nat[child: kind]?[$0] }) where !isValid(text) {
+                throw ManagementError(
+                    .xmlError, "Bad \(kind) '\(text)' in <nat> in <forward> in network", from: .network)
+            }
+        }
     }
 
     private mutating func completeBridge(_ isFree: (String) -> Bool) throws {
@@ -102,7 +127,7 @@ struct NetworkDefinition: Sendable {
 
     private static func addressing(_ element: XMLElement) throws -> Addressing {
         let isIPv6 = element["family"] == "ipv6"
-        guard let address = element["address"], isIPv6 ? isIPv6Address(address) : number(address) != nil else {
+        guard let address = element["address"], isIPv6 ? ipv6Bytes(address) != nil : number(address) != nil else {
             throw ManagementError(.xmlError, "Invalid address '\(element["address"] ?? "")' in network", from: .network)
         }
         var prefix = element["prefix"].flatMap { Int($0) } ?? (isIPv6 ? 64 : 24)
@@ -118,11 +143,11 @@ struct NetworkDefinition: Sendable {
         let dhcp = element[child: "dhcp"]
         let ranges = try (dhcp?.all("range") ?? []).map { range in
             guard let start = range["start"], let end = range["end"],
-                isIPv6 || (number(start) != nil && number(end) != nil)
+                [start, end].allSatisfy({ isIPv6 ? ipv6Bytes($0) != nil : number($0) != nil })
             else {
                 throw ManagementError(.xmlError, "Invalid dhcp range", from: .network)
             }
-            return (start, end)
+            return (start, end, try lease(range))
         }
         let hosts = try (dhcp?.all("host") ?? []).map { host in
             guard host["mac"] != nil || host["name"] != nil || host["id"] != nil else {
@@ -133,17 +158,62 @@ struct NetworkDefinition: Sendable {
             where text.contains(where: { $0 == "," || $0.isWhitespace }) {
                 throw ManagementError(.xmlError, "Invalid value '\(text)' in a static host definition", from: .network)
             }
-            return (host["mac"], host["id"], host["ip"], host["name"])
+            return (host["mac"], host["id"], host["ip"], host["name"], try lease(host))
         }
         return Addressing(
             address: address, prefix: prefix, isIPv6: isIPv6, hasDHCP: dhcp != nil, ranges: ranges, hosts: hosts,
             bootFile: dhcp?[child: "bootp"]?["file"], bootServer: dhcp?[child: "bootp"]?["server"],
-            tftpRoot: element[child: "tftp"]?["root"])
+            tftpRoot: element[child: "tftp"]?["root"],
+            reverseZone: element["localPtr"] == "yes" ? try reverseZone(address, prefix) : nil)
     }
 
-    /// Hexadecimal groups and colons; what else is wrong with it `ip` says.
-    private static func isIPv6Address(_ text: String) -> Bool {
-        text.contains(":") && text.utf8.count <= 45 && text.allSatisfy { $0.isHexDigit || $0 == ":" || $0 == "." }
+    /// Seconds of the shortest lease that dnsmasq gives.
+    private static let shortestLease: UInt64 = 120
+
+    /// `<lease expiry='24' unit='hours'/>` as dnsmasq writes it: 24h. Nothing is `infinite`.
+    private static func lease(_ element: XMLElement) throws -> String? {
+        guard let lease = element[child: "lease"] else { return nil }
+        let (unit, units) = (
+            lease["unit"] ?? "minutes", ["seconds": 1, "minutes": 60, "hours": 3600] as [String: UInt64]
+        )
+        guard let factor = units[unit], let expiry = lease["expiry"].flatMap({ UInt32($0) }) else {
+            throw ManagementError(
+                .xmlError, "Invalid lease time '\(lease["expiry"] ?? "")' \(unit) in network", from: .network)
+        }
+        guard expiry > 0 else { return "infinite" }
+        guard UInt64(expiry) * factor >= shortestLease else {
+            throw ManagementError(
+                .configUnsupported, "The minimum lease time should be greater than 2 minutes", from: .network)
+        }
+        return "\(expiry)\(unit.prefix(1))"
+    }
+
+    /// The zone below in-addr.arpa (RFC 1035, 3.5) or ip6.arpa (RFC 3596, 2.5) of a network.
+    private static func reverseZone(_ address: String, _ prefix: Int) throws -> String {
+        let digits: [String]
+        let (bits, suffix): (Int, String)
+        if let bytes = ipv6Bytes(address) {
+            digits = bytes.flatMap { [String($0 >> 4, radix: 16), String($0 & 15, radix: 16)] }
+            (bits, suffix) = (4, "ip6.arpa")
+        } else {
+            digits = address.split(separator: ".").map(String.init)
+            (bits, suffix) = (8, "in-addr.arpa")
+        }
+        guard prefix > 0, prefix % bits == 0 else {
+            throw ManagementError(
+                .configUnsupported,
+                "PTR domain for \(address) network with prefix \(prefix) cannot be automatically created",
+                from: .network)
+        }
+        return (digits.prefix(prefix / bits).reversed() + [suffix]).joined(separator: ".")
+    }
+
+    /// The sixteen bytes of an IPv6 address; nil for anything else.
+    static func ipv6Bytes(_ text: String) -> [UInt8]? {
+        var address = in6_addr()
+        // inet_pton reads the text and fills the struct on this frame.
+        guard unsafe inet_pton(AF_INET6, text, &address) == 1 else { return nil }
+        return unsafe withUnsafeBytes(of: &address) { unsafe Array($0) }
     }
 
     /// `255.255.255.0` of a length.
@@ -153,16 +223,17 @@ struct NetworkDefinition: Sendable {
     }
 
     /// How many addresses a range has; bounded, for it becomes a limit.
-    static func count(_ range: (start: String, end: String)) -> Int {
-        guard let first = number(range.start), let last = number(range.end), first <= last else { return 65536 }
+    static func count(from start: String, to end: String) -> Int {
+        guard let first = number(start), let last = number(end), first <= last else { return 65536 }
         return Int(min(last - first, 65535)) + 1
     }
 
     /// An IPv4 address as a number.
     static func number(_ text: String) -> UInt32? {
-        let parts = text.split(separator: ".", omittingEmptySubsequences: false).compactMap { UInt8($0) }
-        guard parts.count == 4 else { return nil }
-        return parts.reduce(0) { $0 << 8 | UInt32($1) }
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        let bytes = parts.compactMap { $0.allSatisfy(\.isNumber) ? UInt8($0) : nil }
+        guard parts.count == 4, bytes.count == 4 else { return nil }
+        return bytes.reduce(0) { $0 << 8 | UInt32($1) }
     }
 
     /// The length of the prefix of an address's network.
