@@ -168,7 +168,7 @@ bench-vnc:
 clean:
 	rm -rf .build .cache
 
-# A loaded guest with two vCPUs, a file system and a TCP connection, moved in every way; then either side killed at
+# A loaded guest, moved in every way with its file system and a TCP connection; then either side is killed at
 # moments all over a move: MOVES=n KILLS=n.
 test-migration: test-dependencies build
 	Integration/long-migration

@@ -89,8 +89,9 @@ extension AssembledMachine {
         var like = DriveDeviceSpec(isCDROM: drive?.isCDROM ?? false)
         (like.drive, like.writeError, like.readError) = (spec.drive, spec.writeError, spec.readError)
         let medium = try makeMedium(like)
-        let function = (controller as? PCIDevice)?.address ?? PCIAddress(packed: 0)
-        let serial = spec.serial ?? drive?.serial ?? "1-0000:00:\(function)-\(port)"
+        let function = controller as? PCIDevice
+        let address = function?.address ?? PCIAddress(packed: 0)
+        let serial = spec.serial ?? drive?.serial ?? "1-0000:00:\(address)-\(port)"
         let target: any SCSITarget
         var disc: CDROMCommands?
         if like.isCDROM {
@@ -108,7 +109,7 @@ extension AssembledMachine {
             AssembledDrive(
                 name: device.identifier ?? "usb-storage-\(controller.busName)-\(port)", backend: spec.drive,
                 medium: medium, disc: disc))
-        if let index = spec.bootIndex {
+        if let index = spec.bootIndex, let function {
             let path = Self.firmwarePath("usb", function)
             bootEntries.append((index, path + "/storage@\(port)/channel@0/disk@0,0"))
         }
