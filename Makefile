@@ -5,8 +5,9 @@ SWIFT ?= swift
 BUILD := .build/release
 
 .PHONY: build dependencies test-dependencies run test lint format clean help \
-	test-debian test-install test-screen test-media test-libvirt test-management test-kvm test-migration \
-	test-lockstep stress-cpu crash-images crash-jobs \
+	test-debian test-install test-screen test-media test-libvirt test-management test-kvm test-lockstep \
+	test-images test-migration \
+	stress-cpu crash-images crash-jobs \
 	bench-boot bench-block bench-img bench-machine bench-cpu bench-rpc bench-virtio bench-migration bench-vnc \
 	fuzz-virtio fuzz-devices fuzz-cpu fuzz-images fuzz-state fuzz-vnc
 
@@ -39,6 +40,7 @@ test: test-dependencies build
 	MIGRATE_MOVES=1 Integration/migrate
 	Integration/cpu-programs/run
 	Integration/cross-images
+	Integration/image-words
 	Integration/roost
 
 # A Debian system made with mmdebstrap: systemd, ext4, apt-get, gcc, python3, sshd; made once, then kept in .cache.
@@ -130,6 +132,11 @@ stress-cpu: test-dependencies build
 # Debian's kernel with every instruction on both tiers of the software CPU.
 test-lockstep: test-dependencies build
 	Integration/lockstep
+
+# Some thousand command lines of roost-img beside qemu-img's: what both say and leave. Some minutes.
+test-images: test-dependencies build
+	EVERY=1 Integration/image-words
+
 # What every instant of a crash leaves of a qcow2 image, for longer than in the tests: SEEDS=n.
 crash-images: test-dependencies
 	ROOST_TESTS=QCOW2ImageTests ROOST_CRASH_SEEDS=$(or $(SEEDS),20) $(SWIFT) test -c release --filter CrashTests

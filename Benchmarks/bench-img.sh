@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Times roost-img against qemu-img on the same files, in pairs, and prints the ratio of the best times and the peak
-# memory of roost-img. usage: bench-img.sh [size in MiB] [rounds]; BENCH_DIR chooses the folder.
+# Times roost-img against qemu-img on the same files, in interleaved pairs. Prints for each kind of work the medians of the
+# elapsed time and of the processor's time (user and system, which a busy host disturbs less), their ratios, and the peak
+# memory of roost-img. usage: bench-img.sh [size in MiB] [pairs]; BENCH_DIR chooses the folder, ONLY=text the work.
 set -e
 size=${1:-1024}
-rounds=${2:-3}
+rounds=${2:-5}
 dir=$(mktemp -d "${BENCH_DIR:-/var/tmp}/roost-bench.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
 # As it is when installed: what the linker has written lies in the page cache page by page, which makes a start a third
@@ -23,42 +24,64 @@ qemu-img convert -c -O qcow2 -o compression_type=zstd "$dir/data.raw" "$dir/zstd
 qemu-img create -q -f qcow2 "$dir/big.qcow2" 1T
 qemu-img create -q -f qcow2 -o preallocation=metadata,cluster_size=4k "$dir/million.qcow2" 4G
 
-seconds() { # program arguments...: the time that it takes, in seconds
-    local start end
-    start=$(date +%s%N)
-    "$@" > /dev/null || { echo "failed: $*" >&2; exit 1; }
-    end=$(date +%s%N)
-    echo "$(( (end - start) / 1000 ))"
+measure() { # log program arguments...: adds "elapsed processor memory", in milliseconds and KiB
+    local log=$1
+    shift
+    rm -f "$dir"/out.*
+    /usr/bin/time -o "$dir/time" -f "%e %U %S %M" "$@" > /dev/null || { echo "failed: $*" >&2; exit 1; }
+    awk '{ printf "%.1f %.1f %d\n", $1 * 1000, ($2 + $3) * 1000, $4 }' "$dir/time" >> "$log"
 }
 
-compare() { # name limit arguments... (OUT stands for the output file)
-    local name=$1 limit=$2 best_q=0 best_r=0 t memory
-    shift 2
+# Short work is done several times in one measurement, for the clock's sake.
+repeat() { # count program arguments...
+    local count=$1
+    shift
+    for ((n = 0; n < count; n++)); do "$@"; done
+}
+export -f repeat
+
+compare() { # name limit repetitions arguments... (OUT stands for the output file)
+    local name=$1 limit=$2 count=$3 program
+    shift 3
+    case $name in *"${ONLY:-}"*) ;; *) return ;; esac
+    rm -f "$dir"/log.*
     for ((i = 0; i < rounds; i++)); do
-        rm -f "$dir"/out.*; t=$(seconds qemu-img "${@//OUT/$dir/out.q}")
-        if ((best_q == 0 || t < best_q)); then best_q=$t; fi
-        rm -f "$dir"/out.*; t=$(seconds "$roost" "${@//OUT/$dir/out.r}")
-        if ((best_r == 0 || t < best_r)); then best_r=$t; fi
+        for program in qemu-img "$roost"; do
+            measure "$dir/log.${program##*/}" bash -c 'repeat "$@"' repeat "$count" "$program" "${@//OUT/$dir/out.x}"
+        done
     done
     rm -f "$dir"/out.*
-    memory=$({ /usr/bin/time -f %M "$roost" "${@//OUT/$dir/out.r}" > /dev/null; } 2>&1 | tail -1)
-    awk -v n="$name" -v q="$best_q" -v r="$best_r" -v l="$limit" -v m="$memory" 'BEGIN {
-        printf "%-28s qemu-img %9.3f s  roost-img %9.3f s  ratio %5.2f (at most %s)%s  %s KiB\n",
-            n, q / 1e6, r / 1e6, r / q, l, (r / q <= l ? "" : "  TOO SLOW"), m }'
+    awk -v n="$name" -v l="$limit" -v c="$count" '
+        function median(list, count,   i, j, t) {
+            for (i = 2; i <= count; i++) for (j = i; j > 1 && list[j] < list[j - 1]; j--) {
+                t = list[j]; list[j] = list[j - 1]; list[j - 1] = t }
+            return list[int((count + 1) / 2)]
+        }
+        { if (FNR == 1) file++; e[file, FNR] = $1; p[file, FNR] = $2; if (file == 2 && $3 > m) m = $3; k = FNR }
+        END {
+            for (f = 1; f <= 2; f++) {
+                for (i = 1; i <= k; i++) { a[i] = e[f, i]; b[i] = p[f, i] }
+                elapsed[f] = median(a, k) / c; busy[f] = median(b, k) / c
+            }
+            r = elapsed[2] / elapsed[1]; s = busy[2] / (busy[1] > 0 ? busy[1] : 1)
+            printf "%-24s elapsed %9.1f %9.1f ms %5.2f   processor %9.1f %9.1f ms %5.2f   (at most %s)%s  %d KiB\n",
+                n, elapsed[1], elapsed[2], r, busy[1], busy[2], s, l, (r <= l ? "" : "  TOO SLOW"), m
+        }' "$dir/log.qemu-img" "$dir/log.roost-img"
 }
 
-compare "convert raw to qcow2" 0.9 convert -O qcow2 "$dir/data.raw" OUT
-compare "convert qcow2 to raw" 0.9 convert -O raw "$dir/data.qcow2" OUT
-compare "convert -c zlib" 0.33 convert -c -O qcow2 "$dir/data.raw" OUT
-compare "convert -c zstd" 0.7 convert -c -O qcow2 -o compression_type=zstd "$dir/data.raw" OUT
-compare "read zlib" 0.6 convert -O raw "$dir/zlib.qcow2" OUT
-compare "read zstd" 0.6 convert -O raw "$dir/zstd.qcow2" OUT
-compare "create 1 TiB" 0.5 create -q -f qcow2 OUT 1T
-compare "info 1 TiB" 0.5 info "$dir/big.qcow2"
-compare "check a million clusters" 0.5 check "$dir/million.qcow2"
-compare "map a million clusters" 0.5 map --output=json "$dir/million.qcow2"
+echo "                                  qemu-img roost-img    ratio              qemu-img roost-img    ratio"
+compare "convert raw to qcow2" 0.9 1 convert -O qcow2 "$dir/data.raw" OUT
+compare "convert qcow2 to raw" 0.9 1 convert -O raw "$dir/data.qcow2" OUT
+compare "convert -c zlib" 0.33 1 convert -c -O qcow2 "$dir/data.raw" OUT
+compare "convert -c zstd" 0.7 1 convert -c -O qcow2 -o compression_type=zstd "$dir/data.raw" OUT
+compare "read zlib" 0.6 1 convert -O raw "$dir/zlib.qcow2" OUT
+compare "read zstd" 0.6 1 convert -O raw "$dir/zstd.qcow2" OUT
+compare "create 1 TiB" 0.5 10 create -q -f qcow2 OUT 1T
+compare "info 1 TiB" 0.5 10 info "$dir/big.qcow2"
+compare "check a million clusters" 0.5 3 check "$dir/million.qcow2"
+compare "map a million clusters" 0.5 1 map --output=json "$dir/million.qcow2"
 cp "$dir/big.qcow2" "$dir/snap.qcow2"
-compare "snapshot 1 TiB" 0.5 snapshot -c s "$dir/snap.qcow2"
+compare "snapshot 1 TiB" 0.5 5 snapshot -c s "$dir/snap.qcow2"
 
 "$roost" convert -c -O qcow2 "$dir/data.raw" "$dir/size.qcow2"
 qemu-img compare -q "$dir/size.qcow2" "$dir/data.raw"

@@ -25,7 +25,8 @@ import Testing
     @Test(
         arguments: [
             ("0", 0), ("1k", 1024), ("1.5G", 1_610_612_736), ("512b", 512), ("0x10", 16), ("8E", nil), ("1.5", nil),
-            ("-1", nil), ("", nil), ("k", nil), ("7E", 7 << 60),
+            ("-1", nil), ("", nil), ("k", nil), ("7E", 7 << 60), ("+1M", 1 << 20), (" 1M", 1 << 20), ("1M ", nil),
+            ("++1", nil), ("+", nil), ("0x", nil), ("1e3", nil), ("18446744073709551615", nil),
         ] as [(String, Int64?)])
     func sizes(text: String, expected: Int64?) {
         #expect((try? ByteSize.parse(text)) == expected)
@@ -42,6 +43,39 @@ import Testing
             (1_572_864, "1.5 MiB"), (10_747_904, "10.2 MiB"), (1023 << 20, "0.999 GiB"),
         ] as [(Int64, String)])
     func sizeTexts(bytes: Int64, expected: String) { #expect(ByteSize.text(bytes) == expected) }
+}
+
+@Suite struct NodeNameTests {
+    private func register(_ name: String) throws {
+        let graph = BlockGraph(drivers: [NullDriver()])
+        let options = try BlockOptions.parse("driver=null-co,size=1M")
+        try graph.register(try graph.open(nil, options: options), as: name)
+    }
+
+    @Test(arguments: ["a", "disk0", "a-b.c_d", "#block12"]) func good(name: String) throws { try register(name) }
+
+    @Test(arguments: ["", "0bad", "a b", "ä", "-x", "a/b", String(repeating: "n", count: 32)])
+    func bad(name: String) { #expect(throws: BlockError.self) { try register(name) } }
+}
+
+@Suite struct NullDriverTests {
+    @Test func toldAsItWasAskedFor() throws {
+        let graph = BlockGraph(drivers: [NullDriver()])
+        #expect(try graph.open("null-co://", format: "null-co").location.filename == "null-co://")
+        let sized = try graph.open(nil, options: try BlockOptions.parse("driver=null-co,size=1M"))
+        #expect(sized.location.filename == "json:{\"driver\": \"null-co\", \"size\": \"1M\"}")
+        #expect(sized.length == 1 << 20)
+        let status = try sized.status(at: 4096, count: 1 << 20, detail: .mapping)
+        #expect(!status.isData && !status.isZero && status.isEnd && status.count == (1 << 20) - 4096)
+    }
+
+    @Test func zeroesOnRequest() throws {
+        let graph = BlockGraph(drivers: [NullDriver()])
+        let node = try graph.open(nil, options: try BlockOptions.parse("driver=null-co,read-zeroes=on"))
+        #expect(try node.readBytes(at: 5, count: 3) == [0, 0, 0])
+        #expect(throws: BlockError.self) { try node.readBytes(at: 1 << 30, count: 1) }
+        #expect(throws: BlockError.self) { try node.writeZeroes(at: 0, count: 1, flags: []) }
+    }
 }
 
 @Suite struct NameTests {

@@ -163,7 +163,7 @@ private struct Served {
         #expect(options.string("server.port") == port)
     }
 
-    @Test(arguments: ["nbd:", "nbd:host", "nbd:unix:", "nbd+unix:///x", "nbd://"]) func badNames(_ name: String) {
+    @Test(arguments: ["nbd:", "nbd:host", "host:1", "nbd+unix:///x", "nbd://"]) func badNames(_ name: String) {
         #expect(throws: BlockError.self) { try NBDDriver().parse(filename: name) }
     }
 }

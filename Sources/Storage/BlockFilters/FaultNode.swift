@@ -154,7 +154,7 @@ public final class FaultNode: FilterNode, EventNode, LockableNode, HostStorageNo
     public func close() throws(BlockError) { try filtered.close() }
 
     /// The image's.
-    public func allocatedBytes() -> Int64? { (filtered as? any HostStorageNode)?.allocatedBytes() }
+    public func allocatedBytes() -> Int64? { nil }
 
     /// Locks the image.
     public func lock(holds: FilePermissions, shares: FilePermissions) throws(BlockError) {

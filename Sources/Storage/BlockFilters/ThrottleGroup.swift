@@ -89,7 +89,7 @@ public struct ThrottleDriver: BlockDriver {
     /// Options: `throttle-group` and `file.*`.
     public func open(_ request: inout OpenRequest) throws(BlockError) -> any BlockNode {
         guard let identifier = request.options.take("throttle-group") else {
-            throw BlockError(.invalidArgument, "Please specify a throttle group.")
+            throw BlockError(.invalidArgument, "Please specify a throttle group")
         }
         guard let group = groups.group(identifier) else {
             throw BlockError(.notFound, "Throttle group '\(identifier)' does not exist")

@@ -47,6 +47,12 @@ extension ProtocolDriver {
     public var asProtocol: (any ProtocolDriver)? { self }
 }
 
+/// A protocol driver that can take back what it made.
+public protocol RemovingDriver: ProtocolDriver {
+    /// Removes a file, if it is a regular one; that it cannot be removed is nobody's concern.
+    func remove(_ filename: String)
+}
+
 /// A driver that can make new images.
 public protocol CreatingDriver: BlockDriver {
     /// The options of `create`, in the order in which they are told when an image is made (help sorts them).

@@ -38,6 +38,7 @@ public final class BlockGraph: @unchecked Sendable {
 
     /// Gives a node a name that other nodes' options can refer to.
     public func register(_ node: any BlockNode, as name: String) throws(BlockError) {
+        try Self.checkName(name)
         let isNew = lock.withLock {
             if named[name] != nil { return false }
             named[name] = node
@@ -45,6 +46,21 @@ public final class BlockGraph: @unchecked Sendable {
         }
         guard isNew else { throw BlockError(.exists, "Duplicate nodes with node-name='\(name)'") }
     }
+
+    /// Refuses what cannot be a node's name: a letter, then letters, digits, "-", "." and "_". What begins with "#" is this
+    /// program's own.
+    private static func checkName(_ name: String) throws(BlockError) {
+        if name.hasPrefix("#") { return }
+        let others = Array("-._".utf8)
+        let isLetter = { (byte: UInt8) in UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte | 0x20 }
+        let isDigit = { (byte: UInt8) in UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte }
+        let isGood = name.utf8.first.map(isLetter) ?? false
+        guard isGood, name.utf8.count <= longestNodeName,
+            name.utf8.dropFirst().allSatisfy({ isLetter($0) || isDigit($0) || others.contains($0) })
+        else { throw BlockError(.invalidArgument, "Invalid node-name: '\(name)'") }
+    }
+
+    private static let longestNodeName = 31
 
     /// The name that a node was given; nil for none.
     public func name(of node: any BlockNode) -> String? {
@@ -98,6 +114,9 @@ public final class BlockGraph: @unchecked Sendable {
     /// Options that every node takes and that hold for the whole process here.
     private func applyCommonOptions(_ options: inout BlockOptions) throws(BlockError) {
         if let zeroes = options.take("detect-zeroes"), zeroes != "off" {
+            guard ["on", "unmap"].contains(zeroes) else {
+                throw BlockError(.invalidArgument, "invalid parameter value: \(zeroes)")
+            }
             throw BlockError(.notSupported, "detect-zeroes=\(zeroes) is not supported; leave it off")
         }
     }

@@ -13,7 +13,9 @@ public enum ByteSize {
     /// b, k, M, G, T, P or E (powers of 1024).
     /// - Parameter kind: also allow the friendly endings "KB", "KiB", "GB"...
     public static func parse(_ text: String, kind: Bool = false) throws(Failure) -> Int64 {
-        var body = Substring(text)
+        // As C's strtoull takes them.
+        var body = text.drop { $0.isASCII && $0.isWhitespace }
+        if body.hasPrefix("+") { body.removeFirst() }
         if kind {
             let upper = body.uppercased()
             if upper.hasSuffix("IB") {

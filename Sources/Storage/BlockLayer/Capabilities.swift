@@ -157,6 +157,8 @@ public struct BitmapInformation: Sendable, Equatable {
 
 /// A node with persistent dirty bitmaps.
 public protocol BitmapStore: BlockNode {
+    /// Whether the image's version can hold bitmaps at all.
+    var storesBitmaps: Bool { get }
     /// The bitmaps in the image.
     var bitmaps: [BitmapInformation] { get }
     /// Adds an empty bitmap.
@@ -217,6 +219,8 @@ public protocol CheckableNode: BlockNode {
     /// Checks and, where told to, repairs.
     /// - Parameter report: gets one line for each finding.
     func check(repair: RepairOptions, report: (String) -> Void) throws(BlockError) -> CheckResult
+    /// Whether anything can be repaired.
+    var canRepair: Bool { get }
 }
 
 /// A node whose creation options can be changed afterwards.

@@ -21,9 +21,14 @@ public struct NullDriver: ProtocolDriver {
 
     /// Options: `size` in bytes (1 GiB), `read-zeroes`, `latency-ns` is not known.
     public func open(_ request: inout OpenRequest) throws(BlockError) -> any BlockNode {
+        var given = BlockOptions([("driver", .string(name))])
+        for key in request.options.keys where ["size", "read-zeroes"].contains(key) {
+            given[key] = request.options[key]
+        }
         let size = try request.options.takeSize("size") ?? 1 << 30
         let zeroes = try request.options.takeBool("read-zeroes") ?? false
-        return NullNode(driverName: name, length: size, readsZeroes: zeroes, isReadOnly: !request.flags.isWritable)
+        return NullNode(
+            driverName: name, length: size, readsZeroes: zeroes, isReadOnly: !request.flags.isWritable, given: given)
     }
 }
 
@@ -37,14 +42,13 @@ final class NullNode: HostStorageNode {
     let children: [NodeChild] = []
     private let readsZeroes: Bool
 
-    init(driverName: String, length: Int64, readsZeroes: Bool, isReadOnly: Bool) {
+    init(driverName: String, length: Int64, readsZeroes: Bool, isReadOnly: Bool, given: BlockOptions) {
         self.driverName = driverName
         self.length = length
         self.readsZeroes = readsZeroes
         self.isReadOnly = isReadOnly
         location = NodeLocation(
-            filename: "\(driverName)://",
-            options: BlockOptions([("driver", .string(driverName)), ("size", .number(length))]))
+            filename: given.keys.count > 1 ? given.jsonName : "\(driverName)://", options: given)
     }
 
     func read(_ region: ByteRegion, at offset: Int64) throws(BlockError) {
@@ -70,7 +74,7 @@ final class NullNode: HostStorageNode {
     func status(at offset: Int64, count: Int64, detail: StatusDetail) throws(BlockError) -> BlockStatus {
         let limit = max(min(count, length - offset), 0)
         return BlockStatus(
-            count: limit, isData: !readsZeroes, isZero: readsZeroes, offset: offset, file: self,
+            count: limit, isZero: readsZeroes, isAllocated: false, offset: offset, file: self,
             isEnd: offset + limit >= length)
     }
 }

@@ -244,7 +244,11 @@ public struct OpenRequest: Sendable {
         options["backing"] = nil
         var below = options.takeSubtree("backing")
         if let reference {
-            if reference == .null || reference.text.isEmpty { return nil }
+            if reference == .null { return nil }
+            if reference.text.isEmpty {
+                graph.warn("warning: Use of \"backing\": \"\" is deprecated; use \"backing\": null instead")
+                return nil
+            }
             guard let node = graph.node(named: reference.text) else {
                 throw BlockError(.notFound, "Cannot find device='\(reference.text)' nor node-name='\(reference.text)'")
             }

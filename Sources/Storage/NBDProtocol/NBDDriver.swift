@@ -91,15 +91,25 @@ public struct NBDDriver: ProtocolDriver, CreatingDriver {
     private static let longestPatience: Int64 = 86400
 
     /// An export is there or not; `create` takes one that is large enough.
-    public var createOptions: [CreateOption] { [CreateOption("size", .size, "Virtual disk size")] }
+    public var createOptions: [CreateOption] {
+        [
+            CreateOption("size", .size, "Virtual disk size"),
+            CreateOption("preallocation", .text, "Preallocation mode (allowed values: off)"),
+        ]
+    }
     /// None.
     public var supportsBacking: Bool { false }
 
     /// Checks that the export is there, can be written, and has room; an older image's header goes.
     public func create(_ request: CreateRequest) throws(BlockError) {
-        var options = try parse(filename: request.filename)
-        options["driver"] = .string(name)
-        let node = try request.graph.open(nil, options: options, flags: .writable)
+        let node: any BlockNode
+        do throws(BlockError) {
+            var options = try parse(filename: request.filename)
+            options["driver"] = .string(name)
+            node = try request.graph.open(nil, options: options, flags: .writable)
+        } catch {
+            throw error.prefixed(FileDriver.cannotCreate(name))
+        }
         let size = request.options.number("size") ?? 0
         guard node.length >= size else {
             try node.close()

@@ -53,7 +53,10 @@ struct NBDLocation: Equatable {
     }
 
     private static func legacy(_ filename: String) throws(BlockError) -> NBDLocation {
-        var body = filename.hasPrefix("nbd:") ? String(filename.dropFirst(4)) : filename
+        guard filename.hasPrefix("nbd:") else {
+            throw BlockError(.invalidArgument, "File name string for NBD must start with 'nbd:'")
+        }
+        var body = String(filename.dropFirst(4))
         var export = ""
         let mark = ":exportname="
         if let range = body.firstRange(of: mark) {
@@ -62,13 +65,11 @@ struct NBDLocation: Equatable {
             body = String(body[..<range.lowerBound])
         }
         if body.hasPrefix("unix:") {
-            let path = String(body.dropFirst(5))
-            guard !path.isEmpty else { throw BlockError(.invalidArgument, "nbd unix socket path is missing") }
-            return NBDLocation(.unix(path: path), export)
+            return NBDLocation(.unix(path: String(body.dropFirst(5))), export)
         }
         guard let colon = body.lastIndex(of: ":") else {
             throw BlockError(
-                .invalidArgument, body.isEmpty ? "No valid URL specified" : "error parsing address '\(body)'")
+                .invalidArgument, body.isEmpty ? "NBD server address missing" : "error parsing address '\(body)'")
         }
         let host = String(body[..<colon])
         return NBDLocation(.tcp(host: bare(host), port: String(body[body.index(after: colon)...])), export)
@@ -149,7 +150,10 @@ struct NBDLocation: Equatable {
             address = .unix(path: path)
         } else if let host, type == nil || type == "inet" {
             address = .tcp(host: host, port: port ?? String(NBD.port))
-        } else if type != nil, type != "unix", type != "inet" {
+        } else if type == "unix" || type == "inet" {
+            let missing = type == "unix" ? "path" : host == nil ? "host" : "port"
+            throw BlockError(.invalidArgument, "Parameter '\(missing)' is missing")
+        } else if type != nil {
             throw BlockError(.notSupported, "NBD servers of type '\(type ?? "")' are not supported")
         } else {
             throw BlockError(.invalidArgument, "NBD server address missing")

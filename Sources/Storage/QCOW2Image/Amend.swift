@@ -61,6 +61,21 @@ extension QCOW2Node: AmendableNode {
         }
     }
 
+    /// Whether the disk or one of its snapshots has compressed clusters.
+    private func holdsCompressed() throws(BlockError) -> Bool {
+        var disks: [any BlockNode] = [self]
+        for snapshot in snapshots { disks.append(try openSnapshot(identifier: snapshot.identifier)) }
+        for disk in disks {
+            var offset: Int64 = 0
+            while offset < disk.length {
+                let status = try disk.status(at: offset, count: disk.length - offset, detail: .allocation)
+                if status.isCompressed { return true }
+                offset += max(status.count, 1)
+            }
+        }
+        return false
+    }
+
     /// Version 2 knows no zero clusters, so they get bytes.
     private func downgrade(_ progress: (Double) -> Void) throws(BlockError) {
         if let first = snapshotList.first(where: {
@@ -69,6 +84,10 @@ extension QCOW2Node: AmendableNode {
             throw BlockError(
                 .notSupported, "Internal snapshots prevent downgrade of image",
                 advice: "Snapshot '\(first.information.name)' has a state that version 2 cannot describe")
+        }
+        if header.compression != .zlib, try holdsCompressed() {
+            throw BlockError(
+                .notSupported, "Cannot downgrade an image with zstd compression type and existing compressed clusters")
         }
         do throws(BlockError) {
             try expandZeroes(progress)
@@ -81,6 +100,7 @@ extension QCOW2Node: AmendableNode {
             try settle()
             header.compatible = 0
             header.incompatible = 0
+            header.compression = .zlib
             header.autoClear = 0
             header.unknownFields = []
         }
@@ -162,7 +182,8 @@ private struct AmendTarget {
         }
         if version < 3, header.version >= 3 {
             if header.hasDataFile { throw BlockError(.notSupported, "Cannot downgrade an image with a data file") }
-            let rest = header.incompatible & ~Format.Incompatible.dirty
+            // Which way to compress goes with the version, if nothing is compressed.
+            let rest = header.incompatible & ~Format.Incompatible.dirty & ~Format.Incompatible.compression
             if rest != 0 {
                 throw BlockError(
                     .notSupported, "Cannot downgrade an image with incompatible features \(hexadecimal(rest)) set")

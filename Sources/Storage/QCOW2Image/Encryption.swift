@@ -73,7 +73,7 @@ struct NewEncryption {
         let name = options.string("encrypt.format")
         if isOn, name != nil {
             throw BlockError(
-                .invalidArgument, "Options encryption and encrypt.format are mutually exclusive")
+                .invalidArgument, "'encrypt.format' and its alias 'encryption' can't be used at the same time")
         }
         guard let name = name ?? (isOn ? "aes" : nil) else { return nil }
         guard let method = EncryptionMethod(name: name) else {

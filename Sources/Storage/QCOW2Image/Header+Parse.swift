@@ -135,7 +135,7 @@ extension Header {
         guard cryptMethod <= 2 else {
             throw BlockError(.invalidArgument, "Unsupported encryption method \(cryptMethod)")
         }
-        if hasExtendedL2, clusterBits < 14 {
+        if hasExtendedL2, clusterBits < Format.minimumSubclusteredBits {
             throw BlockError(.invalidArgument, "Unsupported subcluster size: \(clusterSize / 32)")
         }
         if let format = extensionData(Format.Extension.backingFormat), format.count >= 16 {

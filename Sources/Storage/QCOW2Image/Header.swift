@@ -8,6 +8,8 @@ enum Format {
     static let version2HeaderLength = 72
     static let version3HeaderLength = 112
     static let minimumClusterBits = 9
+    /// The smallest clusters that can have subclusters, which are at least 512 bytes long.
+    static let minimumSubclusteredBits = 14
     static let maximumClusterBits = 21
     static let maximumL1Size: Int64 = 32 << 20
     static let maximumRefcountTableSize: Int64 = 8 << 20

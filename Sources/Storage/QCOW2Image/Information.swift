@@ -64,7 +64,6 @@ extension QCOW2Node: DescribedNode, HostStorageNode {
     }
 
     private func findHoles() -> Bool {
-        if geometry.hasDataFile { return false }
         guard let allocated = allocatedBytes() else { return false }
         let real = allocated >> Int64(geometry.clusterBits)
         let threshold = max(real * 10 / 9, real + 2)

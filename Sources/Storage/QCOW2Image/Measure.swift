@@ -5,28 +5,64 @@ public import BlockLayer
 extension QCOW2Driver: MeasuringDriver {
     /// The size of a new image: the data clusters, and the tables for all of the disk.
     public func measure(_ options: CreateOptions, source: (any BlockNode)?) throws(BlockError) -> ImageMeasure {
-        let header = try makeHeader(options)
+        let header = try Self.measuredHeader(options)
         let cluster = Int64(header.clusterSize)
         let size = source?.length ?? options.number("size") ?? 0
+        guard size <= Int64.max - cluster else { throw Self.tooLarge }
         let virtualSize = (size + cluster - 1) & ~(cluster - 1)
         let tables = header.l1EntriesNeeded(for: virtualSize)
-        guard tables * 8 <= Format.maximumL1Size else {
-            throw BlockError(.outOfRange, "The image size is too large (try using a larger cluster size)")
-        }
+        guard tables <= Format.maximumL1Size / 8 else { throw Self.tooLarge }
         var required: Int64 = 0
         if let source {
             required = header.backingName != nil ? virtualSize : try dataBytes(source, cluster)
         }
-        if let mode = options.string("preallocation").flatMap(Preallocation.init), mode == .full || mode == .falloc {
-            required = virtualSize
+        if let text = options.string("preallocation") {
+            guard let mode = Preallocation(rawValue: text) else {
+                throw BlockError(.invalidArgument, "invalid parameter value: \(text)")
+            }
+            if mode == .full || mode == .falloc { required = virtualSize }
         }
-        let secretLength = try NewEncryption(options, ciphers, NoSecrets())?.headerLength() ?? 0
+        let secretLength = try measuredSecret(options)
         let full = fullSize(virtualSize, header) + Geometry(header).roundUp(secretLength)
         var bitmaps: Int64?
-        if header.version >= 3, let store = source as? any BitmapStore {
+        if header.version >= 3, let store = source as? any BitmapStore, store.storesBitmaps {
             bitmaps = bitmapBytes(store, cluster)
         }
         return ImageMeasure(required: full - virtualSize + required, fullyAllocated: full, bitmaps: bitmaps)
+    }
+
+    private static var tooLarge: BlockError {
+        BlockError(.outOfRange, "The image size is too large (try using a larger cluster size)")
+    }
+
+    /// What of the options decides about sizes; as for QEMU, which of them go together is for `create` to say.
+    private static func measuredHeader(_ options: CreateOptions) throws(BlockError) -> Header {
+        var header = Header()
+        switch options.string("compat") {
+        case nil, "1.1": header.version = 3
+        case "0.10": header.version = 2
+        case let other?: throw BlockError(.invalidArgument, "Invalid compatibility level: '\(other)'")
+        }
+        header.clusterBits = try clusterBits(options)
+        if options.bool("extended_l2") {
+            if header.clusterBits < Format.minimumSubclusteredBits {
+                throw BlockError(
+                    .invalidArgument,
+                    "Extended L2 entries are only supported with cluster sizes of at least 16384 bytes")
+            }
+            header.incompatible |= Format.Incompatible.extendedL2
+        }
+        try setWidth(&header, options, newer: "compat=1.1 or greater")
+        if let name = options.string("backing_file"), !name.isEmpty { header.backingName = name }
+        return header
+    }
+
+    /// The bytes of a LUKS header; other ways to encrypt need none.
+    private func measuredSecret(_ options: CreateOptions) throws(BlockError) -> Int64 {
+        guard options.string("encrypt.format") == EncryptionMethod.luks.name else { return 0 }
+        var alone = options
+        try alone.set("encryption", "off")
+        return try NewEncryption(alone, ciphers, NoSecrets())?.headerLength() ?? 0
     }
 
     private func dataBytes(_ source: any BlockNode, _ cluster: Int64) throws(BlockError) -> Int64 {

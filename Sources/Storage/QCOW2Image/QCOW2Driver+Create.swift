@@ -62,12 +62,23 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
         if mode == .off, request.options.bool("data_file_raw") { mode = .metadata }
         try Self.checkCombination(request.options, header, mode)
         let encryption = try NewEncryption(request.options, ciphers, request.graph.secrets)
-        try createBelow(request, request.filename)
-        if let name = request.options.string("data_file") {
-            try createBelow(request, name)
+        do {
+            try createBelow(request, request.filename)
+            if let name = request.options.string("data_file") { try createBelow(request, name) }
+            try fill(request, header, size, encryption)
+            if mode != .off || header.hasDataFile { try finish(request, size: size, mode) }
+        } catch {
+            // Half an image helps nobody; that it could not be made is what is told.
+            let driver = try? request.graph.protocolDriver(for: request.filename)
+            (driver as? any RemovingDriver)?.remove(request.filename)
+            throw error
         }
-        let graph = request.graph
-        let file = try graph.openBelow(request.filename)
+    }
+
+    private func fill(
+        _ request: CreateRequest, _ header: Header, _ size: Int64, _ encryption: NewEncryption?
+    ) throws(BlockError) {
+        let file = try request.graph.openBelow(request.filename)
         do {
             try Self.format(file, header, size: size, encryption)
             try file.close()
@@ -76,7 +87,6 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
             let isHost = error.kind == .noSpace || error.kind == .inputOutput
             throw isHost ? BlockError(system: error.errno, "Could not write qcow2 header") : error
         }
-        if mode != .off || header.hasDataFile { try finish(request, size: size, mode) }
     }
 
     private func createBelow(_ request: CreateRequest, _ filename: String) throws(BlockError) {
@@ -149,7 +159,7 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
         }
         header.clusterBits = try Self.clusterBits(options)
         try Self.setFeatures(&header, options)
-        try Self.setWidth(&header, options)
+        try Self.setWidth(&header, options, newer: "version=v3 or greater")
         if let name = options.string("backing_file"), !name.isEmpty {
             guard name.utf8.count <= Format.maximumBackingName else {
                 throw BlockError(.invalidArgument, "Backing file name too long")
@@ -171,7 +181,7 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
         return header
     }
 
-    private static func clusterBits(_ options: CreateOptions) throws(BlockError) -> Int {
+    static func clusterBits(_ options: CreateOptions) throws(BlockError) -> Int {
         let size = options.number("cluster_size") ?? 65536
         let bits = size > 0 ? size.trailingZeroBitCount : 0
         guard size > 0, size == 1 << Int64(bits), (Format.minimumClusterBits...Format.maximumClusterBits).contains(bits)
@@ -185,7 +195,7 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
         let isOld = header.version < 3
         let newer = "compatibility level 1.1 and above (use version=v3 or greater)"
         if options.bool("extended_l2") {
-            if header.clusterBits < 14 {
+            if header.clusterBits < Format.minimumSubclusteredBits {
                 throw BlockError(
                     .invalidArgument,
                     "Extended L2 entries are only supported with cluster sizes of at least 16384 bytes")
@@ -218,7 +228,10 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
         }
     }
 
-    private static func setWidth(_ header: inout Header, _ options: CreateOptions) throws(BlockError) {
+    /// - Parameter newer: how to say which version is wanted.
+    static func setWidth(
+        _ header: inout Header, _ options: CreateOptions, newer: String
+    ) throws(BlockError) {
         let bits = options.number("refcount_bits") ?? 16
         guard bits > 0, bits <= 64, bits & (bits - 1) == 0 else {
             throw BlockError(.invalidArgument, "Refcount width must be a power of two and may not exceed 64 bits")
@@ -226,8 +239,7 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
         if bits != 16, header.version < 3 {
             throw BlockError(
                 .invalidArgument,
-                "Different refcount widths than 16 bits require compatibility level 1.1 or above (use version=v3 or greater)"
-            )
+                "Different refcount widths than 16 bits require compatibility level 1.1 or above (use \(newer))")
         }
         header.refcountOrder = bits.trailingZeroBitCount
     }

@@ -72,6 +72,11 @@ public struct QCOW2Driver: ProbingDriver {
                 .invalidArgument,
                 "cache-size, l2-cache-size and refcount-cache-size may not be set at the same time (\(total))")
         }
+        for (name, size) in [("l2-cache-size", l2Size), ("refcount-cache-size", refcountSize)] {
+            if let total, let size, size > total {
+                throw BlockError(.invalidArgument, "\(name) may not exceed cache-size")
+            }
+        }
         let entry = try options.takeSize("l2-cache-entry-size")
         if let entry, entry < 512 || entry > Int64(header.clusterSize) || entry & (entry - 1) != 0 {
             throw BlockError(

@@ -47,7 +47,12 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
     let warn: @Sendable (String) -> Void
 
     var header: Header
-    var l1: [UInt64]
+    var l1: [UInt64] { didSet { l1Version &+= 1 } }
+    /// How often L1 was changed.
+    private(set) var l1Version: UInt64 = 0
+    /// Where clusters were that were read before; unused where a place alone does not say how to read it.
+    var recent = RecentPlaces()
+    let remembersPlaces: Bool
     var changedL1: Set<Int> = []
     var snapshotList: [Snapshot] = []
     /// The bytes that the snapshot table takes up on disk.
@@ -80,6 +85,7 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
         data = parts.data
         header = parts.header
         geometry = Geometry(parts.header)
+        remembersPlaces = parts.cipher == nil && events == nil && !geometry.hasExtendedL2
         flags = parts.flags
         isReadOnly = !parts.flags.isWritable
         backingNode = parts.backing

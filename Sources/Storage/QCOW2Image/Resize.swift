@@ -36,11 +36,7 @@ extension QCOW2Node: ResizableNode {
     private func shrink(to newLength: Int64) throws(BlockError) {
         let oldEnd = geometry.roundUp(length)
         try exclusively { () throws(BlockError) in
-            if let bitmap = bitmapList.first {
-                throw BlockError(
-                    .notSupported,
-                    "Cannot resize qcow2 image with persistent bitmap '\(bitmap.information.name)'; remove it first")
-            }
+            try resizeBitmaps(to: newLength)
             // First nothing refers to the part any more, then the size says so.
             try dropClusters(geometry.roundUp(newLength)..<oldEnd)
             for index in Int(
@@ -134,7 +130,7 @@ extension QCOW2Node: ResizableNode {
 
     private func grow(to newLength: Int64) throws(BlockError) {
         try exclusively { () throws(BlockError) in
-            try extendBitmaps(to: newLength)
+            try resizeBitmaps(to: newLength)
             let needed = Int(header.l1EntriesNeeded(for: newLength))
             if needed > l1.count { try growL1(to: needed) }
             header.size = newLength

@@ -15,6 +15,7 @@ public struct RawDriver: ProbingDriver, MeasuringDriver, AmendingDriver {
 
     /// Opens the node; options `offset` and `size` select a part of the file.
     public func open(_ request: inout OpenRequest) throws(BlockError) -> any BlockNode {
+        let given = ["offset", "size"].map { ($0, request.options[$0]) }
         let offset = try request.options.takeSize("offset") ?? 0
         let size = try request.options.takeSize("size")
         let isPart = offset != 0 || size != nil
@@ -38,6 +39,7 @@ public struct RawDriver: ProbingDriver, MeasuringDriver, AmendingDriver {
         }
         return RawNode(
             file: file, start: offset, size: size, isReadOnly: !request.flags.isWritable || file.isReadOnly,
+            given: BlockOptions(given.compactMap { pair in pair.1.map { (pair.0, $0) } }),
             headGuard: isGuessed ? looksRaw : nil)
     }
 

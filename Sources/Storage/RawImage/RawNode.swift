@@ -18,10 +18,16 @@ public final class RawNode: ResizableNode, HostStorageNode, DirectlyMappedNode, 
     private let file: any BlockNode
     private let start: Int64
     private let fixedSize: Int64?
+    private let given: BlockOptions
     private let headGuard: HeadGuard?
 
-    init(file: any BlockNode, start: Int64, size: Int64?, isReadOnly: Bool, headGuard: HeadGuard?) {
+    /// - Parameter given: the options that `start` and `size` were told with.
+    init(
+        file: any BlockNode, start: Int64, size: Int64?, isReadOnly: Bool, given: BlockOptions = BlockOptions(),
+        headGuard: HeadGuard?
+    ) {
         self.file = file
+        self.given = given
         self.start = start
         self.isReadOnly = isReadOnly
         self.headGuard = headGuard
@@ -46,10 +52,7 @@ public final class RawNode: ResizableNode, HostStorageNode, DirectlyMappedNode, 
     public var limits: BlockLimits { file.limits }
     /// As the file's, with the driver's name for `json:`.
     public var location: NodeLocation {
-        var extra = BlockOptions()
-        if start != 0 { extra["offset"] = .number(start) }
-        if let fixedSize { extra["size"] = .number(fixedSize) }
-        return .over(file.location, driver: "raw", extra: extra)
+        .over(file.location, driver: "raw", extra: given)
     }
     /// The file.
     public var children: [NodeChild] { [NodeChild(role: "file", node: file)] }

@@ -101,6 +101,9 @@ public final class VDINode: MappedNode, DescribedNode, @unchecked Sendable {
 }
 
 extension VDINode: CheckableNode {
+    /// Nothing is repaired.
+    public var canRepair: Bool { false }
+
     /// Counts the blocks and looks for numbers out of range or used twice.
     public func check(repair: RepairOptions, report: (String) -> Void) throws(BlockError) -> CheckResult {
         if !repair.isEmpty {

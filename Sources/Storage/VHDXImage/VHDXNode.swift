@@ -148,6 +148,9 @@ public final class VHDXNode: MappedNode, DescribedNode, CheckableNode, @unchecke
     /// Nothing beyond the common facts.
     public func specificInformation() throws(BlockError) -> SpecificInformation? { nil }
 
+    /// A log is replayed, if the image can be written.
+    public var canRepair: Bool { true }
+
     /// Looks for blocks outside the file, over metadata, or over each other. A log that was replayed when the image was
     /// opened counts as one repair.
     public func check(repair: RepairOptions, report: (String) -> Void) throws(BlockError) -> CheckResult {

@@ -184,8 +184,10 @@ extension VMDKDriver: CreatingDriver {
         try file.write(header.serialized, at: 0)
     }
 
-    private static func base(_ path: String) -> String {
-        path.split(separator: "/", omittingEmptySubsequences: false).last.map(String.init) ?? path
+    /// The last part of a path, which may have the file protocol before it.
+    private static func base(_ name: String) -> String {
+        let path = ImageName.scheme(of: name) == "file" ? String(name.dropFirst("file:".utf8.count)) : name
+        return path.split(separator: "/", omittingEmptySubsequences: false).last.map(String.init) ?? path
     }
 
     /// A path without its last ending, and the ending with its dot.

@@ -41,6 +41,9 @@ extension VMDKNode: DescribedNode, HostStorageNode, CheckableNode, BackedNode {
         return total
     }
 
+    /// Nothing is repaired.
+    public var canRepair: Bool { false }
+
     /// Checks that each grain lies in its file.
     public func check(repair: RepairOptions, report: (String) -> Void) throws(BlockError) -> CheckResult {
         if !repair.isEmpty { throw BlockError(.notSupported, "This image format does not support repairs") }

@@ -5,7 +5,7 @@ internal import Glibc
 internal import HostSystem
 
 /// Opens and makes files (`file`) and block devices (`host_device`) of the host.
-public struct FileDriver: ProtocolDriver, CreatingDriver {
+public struct FileDriver: RemovingDriver, CreatingDriver {
     /// "file" or "host_device".
     public let name: String
     private let isDevice: Bool
@@ -34,7 +34,7 @@ public struct FileDriver: ProtocolDriver, CreatingDriver {
 
     /// Opens a file or device: `filename`, `locking` (on, off, auto), `aio` (threads, native, io_uring).
     public func open(_ request: inout OpenRequest) throws(BlockError) -> any BlockNode {
-        guard let path = request.options.take("filename") else {
+        guard let path = request.options.take("filename"), !path.isEmpty else {
             throw BlockError(.invalidArgument, "The '\(name)' block driver requires a file name")
         }
         let locking = try takeLocking(&request.options)
@@ -49,9 +49,13 @@ public struct FileDriver: ProtocolDriver, CreatingDriver {
         case nil, "auto": return .auto
         case "on": return .on
         case "off": return .off
-        case let other?: throw BlockError(.invalidArgument, "Invalid parameter '\(other)'")
+        case let other?: throw BlockError(.invalidArgument, "invalid parameter value: \(other)")
         }
     }
+
+    /// What is said of `aio=native` with the page cache.
+    public static let nativeNeedsDirect =
+        "aio=native was specified, but it requires cache.direct=on, which was not specified."
 
     /// All requests are plain system calls on this level; the name is checked for the sake of who mistyped it.
     private func checkAIO(_ mode: String?, _ flags: OpenFlags) throws(BlockError) {
@@ -59,18 +63,18 @@ public struct FileDriver: ProtocolDriver, CreatingDriver {
         case nil, "threads", "io_uring": return
         case "native":
             guard flags.cache.isDirect else {
-                throw BlockError(
-                    .invalidArgument,
-                    "aio=native was specified, but it requires cache.direct=on, which was not specified.")
+                throw BlockError(.invalidArgument, Self.nativeNeedsDirect)
             }
-        case let other?: throw BlockError(.invalidArgument, "Invalid parameter '\(other)'")
+        case let other?: throw BlockError(.invalidArgument, "invalid parameter value: \(other)")
         }
     }
 
-    /// The options of a new file.
+    /// The options of a new file; a device is there already.
     public var createOptions: [CreateOption] {
-        [
-            CreateOption("size", .size, "Virtual disk size"),
+        let size = CreateOption("size", .size, "Virtual disk size")
+        if isDevice { return [size, CreateOption("preallocation", .text, "Preallocation mode (allowed values: off)")] }
+        return [
+            size,
             CreateOption("nocow", .boolean, "Turn off copy-on-write (valid only on btrfs)"),
             CreateOption("preallocation", .text, "Preallocation mode (allowed values: off, falloc, full)"),
             CreateOption("extent_size_hint", .size, "Extent size hint for the image file, 0 to disable"),
@@ -91,12 +95,34 @@ public struct FileDriver: ProtocolDriver, CreatingDriver {
         if unsafe stat(path, &information) == 0, information.st_mode & S_IFMT == S_IFBLK {
             return try checkDevice(path, rounded)
         }
+        guard !isDevice else {
+            do throws(BlockError) {
+                try FileNode.open(path, flags: .writable, isDevice: true, locking: .auto, warn: { _ in }).close()
+            } catch {
+                throw error.prefixed(Self.cannotCreate(name))
+            }
+            throw BlockError(.notSupported, "Protocol driver '\(name)' does not support image creation")
+        }
         let file = try FileNode.create(path)
         let hint = request.options.number("extent_size_hint") ?? 1 << 20
         file.setExtentSizeHint(hint)
         if request.options.bool("nocow") { file.disableCopyOnWrite() }
         try file.resize(to: rounded, preallocation: mode, exact: false)
         try file.close()
+    }
+
+    /// How the failure to open what cannot be made begins.
+    public static func cannotCreate(_ driver: String) -> String {
+        "Protocol driver '\(driver)' does not support image creation, and opening the image failed: "
+    }
+
+    /// Removes a regular file.
+    public func remove(_ filename: String) {
+        guard let path = try? parse(filename: filename).string("filename") else { return }
+        var information = stat()
+        // stat fills the struct on this frame; the name is a string that lives for the calls.
+        guard unsafe stat(path, &information) == 0, information.st_mode & S_IFMT == S_IFREG else { return }
+        unsafe unlink(path)
     }
 
     private func checkDevice(_ path: String, _ size: Int64) throws(BlockError) {
@@ -118,7 +144,7 @@ public struct FileDriver: ProtocolDriver, CreatingDriver {
             throw BlockError(.invalidArgument, "Invalid parameter '\(text)'")
         }
         guard allowed.contains(mode) else {
-            throw BlockError(.notSupported, "Unsupported preallocation mode '\(text)'")
+            throw BlockError(.notSupported, "Unsupported preallocation mode: \(text)")
         }
         return mode
     }

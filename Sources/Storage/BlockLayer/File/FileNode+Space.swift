@@ -153,7 +153,7 @@ extension FileNode {
         guard newLength > old else { return }
         switch mode {
         case .off: return
-        case .metadata: throw BlockError(.notSupported, "Unsupported preallocation mode 'metadata'")
+        case .metadata: throw BlockError(.notSupported, "Unsupported preallocation mode: metadata")
         case .falloc:
             let failure = posix_fallocate(descriptor.number, Int(old), Int(newLength - old))
             guard failure == 0 else {

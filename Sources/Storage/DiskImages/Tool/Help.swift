@@ -17,7 +17,7 @@ extension ImageTool {
         output("usage: \(name) [standard options] command [command options]\n")
         output("Disk images: make, look at, convert, check, change\n\n")
         output("    '-h', '--help'       show this\n    '-V', '--version'    show the version\n\nCommand syntax:\n")
-        for line in Self.syntax { output("  \(line)\n") }
+        for line in Self.syntax where !(isDropIn && line.hasPrefix("serve")) { output("  \(line)\n") }
         output(
             """
 

@@ -33,7 +33,8 @@ public final class ImageTool {
         self.output = output
         self.errors = errors
         graph = DiskImages.graph(
-            secrets: secrets, credentials: connectionObjects, throttles: throttles, warn: { errors($0 + "\n") })
+            secrets: secrets, credentials: connectionObjects, throttles: throttles,
+            warn: { errors(($0.hasPrefix("warning: ") ? "\(name): " : "") + $0 + "\n") })
     }
 
     /// Called as qemu-img: nothing but what qemu-img says is said.
@@ -89,8 +90,10 @@ public final class ImageTool {
             case "-h", "--help", "--hel", "--he", "--h": return help()
             case "-V", "--version": return version()
             case "-T", "--trace":
-                guard rest.popFirst() != nil else { throw OptionParser.Failure.missingValue(first) }
-                warning("this program has no trace points for '\(first)'")
+                guard let event = rest.popFirst() else { throw OptionParser.Failure.missingValue(first) }
+                // There are no trace points here, so that there is none of this name.
+                warning("trace event '\(event)' does not exist")
+                if isDropIn, rest.isEmpty { return 0 }
             default: throw OptionParser.Failure.unknown(first)
             }
         }
@@ -260,11 +263,18 @@ public final class ImageTool {
     }
 
     /// A size operand; qemu-img's words when it is none.
-    func size(_ text: String, what: String, status: Int32 = 1) throws -> Int64 {
+    func size(
+        _ text: String, what: String, within range: ClosedRange<Int64> = 0...Int64.max, status: Int32 = 1
+    ) throws -> Int64 {
+        let wrong = "Invalid \(what) specified. Must be between \(range.lowerBound) and \(range.upperBound)."
         do {
-            return try ByteSize.parse(text, kind: !isDropIn)
-        } catch .outOfRange {
-            throw fail("Invalid \(what) specified. Must be between 0 and 9223372036854775807.", status: status)
+            let size = try ByteSize.parse(text, kind: !isDropIn)
+            guard range.contains(size) else { throw fail(wrong, status: status) }
+            return size
+        } catch ByteSize.Failure.outOfRange {
+            throw fail(wrong, status: status)
+        } catch let exit as Exit {
+            throw exit
         } catch {
             throw Exit(
                 status: status,

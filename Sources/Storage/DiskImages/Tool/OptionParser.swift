@@ -26,6 +26,19 @@ struct OptionParser {
         case missingValue(String)
         /// - near: what was meant, with its dashes.
         case unknown(String, near: String? = nil)
+
+        /// As C's getopt_long says it.
+        var getoptText: String {
+            switch self {
+            case .missingValue(let option):
+                option.hasPrefix("--")
+                    ? "option '\(option)' requires an argument"
+                    : "option requires an argument -- '\(option.dropFirst().prefix(1))'"
+            case .unknown(let option, _):
+                option.hasPrefix("--")
+                    ? "unrecognized option '\(option)'" : "invalid option -- '\(option.dropFirst().prefix(1))'"
+            }
+        }
     }
 
     private let options: [Option]

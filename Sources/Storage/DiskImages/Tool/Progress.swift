@@ -13,10 +13,12 @@ private let wasAsked = Atomic<Bool>(false)
 final class Progress {
     private let tool: ImageTool
     private let style: Style
-    private let total: Int64
+    /// Bytes, for the rate; 0 when it is not about bytes or not known yet.
+    var total: Int64
     private let start = monotonicNanoseconds()
     private var last = -1.0
     private var drawn: UInt64 = 0
+    private var hasEnded = false
 
     private enum Style { case none, numbers, bar }
 
@@ -24,7 +26,7 @@ final class Progress {
     ///   - isAsked: `-p` was given.
     ///   - isQuiet: `-q` was given.
     ///   - total: bytes, for the rate; 0 when it is not about bytes.
-    init(_ tool: ImageTool, isAsked: Bool, isQuiet: Bool, total: Int64) {
+    init(_ tool: ImageTool, isAsked: Bool, isQuiet: Bool, total: Int64 = 0) {
         self.tool = tool
         style = isQuiet ? .none : isAsked ? .numbers : tool.hasProgressBar ? .bar : .none
         self.total = total
@@ -71,7 +73,8 @@ final class Progress {
 
     /// Leaves the line as it is.
     func end() {
-        if style == .numbers || drawn != 0 { tool.output("\n") }
+        if (style == .numbers && !hasEnded) || drawn != 0 { tool.output("\n") }
+        hasEnded = true
         drawn = 0
     }
 

@@ -27,13 +27,15 @@ final class SecretStore: SecretProvider, @unchecked Sendable {
         let data = options.take("data")
         let file = options.take("file")
         let format = options.take("format") ?? "raw"
+        let key = options.take("keyid")
+        let vector = options.take("iv")
         guard (data == nil) != (file == nil) else {
             throw BlockError(
                 .invalidArgument,
                 data == nil ? "Either 'file' or 'data' must be provided" : "'file' and 'data' are mutually exclusive")
         }
         if let unknown = options.keys.first {
-            throw BlockError(.invalidArgument, "Property 'secret.\(unknown)' not found")
+            throw BlockError(.invalidArgument, "Parameter '\(unknown)' is unexpected")
         }
         var bytes: [UInt8]
         if let data { bytes = Array(data.utf8) } else { bytes = try read(file ?? "") }
@@ -41,13 +43,29 @@ final class SecretStore: SecretProvider, @unchecked Sendable {
         case "raw": break
         case "base64":
             guard let decoded = Base64.decode(bytes, passingOver: .lineEnds) else {
-                throw BlockError(
-                    .invalidArgument, "Base64 data '\(String(decoding: bytes, as: UTF8.self))' is not valid")
+                throw BlockError(.invalidArgument, "Base64 data contains invalid characters")
             }
             bytes = decoded
-        default: throw BlockError(.invalidArgument, "Invalid parameter '\(format)'")
+        default: throw BlockError(.invalidArgument, "Parameter 'format' does not accept value '\(format)'")
+        }
+        if let key {
+            bytes = try decrypted(bytes, key: key, vector: vector)
         }
         lock.withLock { values[identifier] = bytes }
+    }
+
+    /// - Parameters:
+    ///   - key: the name of the secret that holds the key, in base64.
+    ///   - vector: in base64.
+    private func decrypted(_ bytes: [UInt8], key: String, vector: String?) throws(BlockError) -> [UInt8] {
+        let stored = try secret(key)
+        guard let vector else { throw BlockError(.invalidArgument, "IV is required to decrypt secret") }
+        guard let keyBytes = Base64.decode(stored, passingOver: .lineEnds),
+            let vectorBytes = Base64.decode(vector.utf8, passingOver: .lineEnds)
+        else {
+            throw BlockError(.invalidArgument, "Base64 data contains invalid characters")
+        }
+        return try SecretDecryption.decrypt(bytes, key: keyBytes, vector: vectorBytes)
     }
 
     private func read(_ path: String) throws(BlockError) -> [UInt8] {
@@ -58,7 +76,7 @@ final class SecretStore: SecretProvider, @unchecked Sendable {
             let count = try unsafe file.read(into: buffer.region.buffer)
             return buffer.region.slice(0, count).bytes
         } catch {
-            throw BlockError(system: error, "Unable to read \(path)")
+            throw BlockError(system: error, "Unable to read \(path): Failed to open file “\(path)”")
         }
     }
 

@@ -16,6 +16,7 @@ extension ImageTool {
         var size: Int64 = 4096
         var step: Int64 = 0
         var flags = OpenFlags()
+        var aio: String?
     }
 
     func bench(_ arguments: [String]) throws -> Int32 {
@@ -36,7 +37,8 @@ extension ImageTool {
                 guard ["native", "threads", "io_uring"].contains(value) else {
                     throw fail("Invalid aio option: \(value)")
                 }
-            case "n": break
+                result.aio = value
+            case "n": result.aio = "native"
             case "q": break
             case "t": cache = value
             case "w": result.flags.isWritable = true
@@ -55,6 +57,9 @@ extension ImageTool {
         if result.flushInterval > 0, result.flushInterval < result.depth {
             throw fail("Flush interval can't be smaller than depth")
         }
+        if result.aio == "native", !result.flags.cache.isDirect {
+            throw fail("Could not open '\(operands[0])': \(FileDriver.nativeNeedsDirect)")
+        }
         let node = try open(operands[0], format: result.format, isOptions: result.isOptions, flags: result.flags)
         return try closing(node) { try bench(node, result) }
     }
@@ -71,10 +76,7 @@ extension ImageTool {
         case "pattern": result.pattern = try number("pattern byte", 0...255)
         case "o": result.offset = try size(value, what: "offset")
         case "s":
-            result.size = try size(value, what: "buffer size")
-            guard result.size <= Int64(Int32.max) else {
-                throw fail("Invalid buffer size specified. Must be between 0 and 2147483647.")
-            }
+            result.size = try size(value, what: "buffer size", within: 0...Int64(Int32.max))
         case "S": result.step = try size(value, what: "step_size")
         // Without draining a flush does not wait for the writes before it; each thread flushes on its own here.
         default: break

@@ -45,7 +45,7 @@ extension ImageTool {
         }
         if result.sourceFormat != nil, result.sourceFile == nil { throw fail("-F only supported with -b") }
         var flags = OpenFlags.writable
-        flags.withoutBacking = false
+        flags.withoutBacking = true
         let node = try open(operands[0], format: result.format, isOptions: result.isOptions, flags: flags)
         return try closing(node) {
             try apply(result, to: node, operands[1])

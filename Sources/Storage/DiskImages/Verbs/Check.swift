@@ -41,6 +41,10 @@ extension ImageTool {
             try? node.close()
             throw fail("This image format does not support checks", status: 63)
         }
+        guard repair.isEmpty || checkable.canRepair else {
+            closeQuietly(node)
+            throw fail("This image format does not support checks", status: 63)
+        }
         var text = json || isQuiet ? "" : ""
         return try closing(node) {
             try check(checkable, operands[0], repair, json: json, isQuiet: isQuiet, &text)

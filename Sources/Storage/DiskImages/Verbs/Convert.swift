@@ -51,6 +51,9 @@ extension ImageTool {
         if let text = arguments.sourceCacheText {
             arguments.sourceCache = try cacheMode(text, message: "Invalid source cache option")
         }
+        let progress = Progress(self, isAsked: arguments.showsProgress, isQuiet: arguments.isQuiet)
+        // Once the last line is there, this says nothing more.
+        defer { progress.end() }
         var sources: [any BlockNode] = []
         defer { for source in sources { closeQuietly(source) } }
         for filename in arguments.files.dropLast() {
@@ -67,7 +70,8 @@ extension ImageTool {
             guard sources.count == 1 else { throw fail("No support for concatenating multiple snapshot") }
             views = [try view(of: sources[0], snapshot: snapshot)]
         }
-        return try convert(views, to: target, arguments)
+        progress.total = views.reduce(0) { $0 + $1.length }
+        return try convert(views, to: target, arguments, progress)
     }
 
     func closeQuietly(_ node: any BlockNode) {
@@ -164,28 +168,20 @@ extension ImageTool {
         var openOptions = BlockOptions()
     }
 
-    private func convert(_ sources: [any BlockNode], to target: String, _ arguments: ConvertArguments) throws -> Int32 {
-        let total = sources.reduce(0) { $0 + $1.length }
-        let progress = Progress(
-            self, isAsked: arguments.showsProgress, isQuiet: arguments.isQuiet, total: total)
+    private func convert(
+        _ sources: [any BlockNode], to target: String, _ arguments: ConvertArguments, _ progress: Progress
+    ) throws -> Int32 {
         var plan = TargetPlan()
-        do {
-            if arguments.skipsCreation {
-                plan.hasBacking = arguments.backing != nil
-                try checkTarget(plan, sources, arguments, options: nil)
-            } else {
-                plan = try createTarget(target, sources, total, arguments)
-            }
-            let node = try openTarget(target, plan, arguments)
-            try closing(node) {
-                try copy(sources, node, plan, arguments, progress)
-                if arguments.copiesBitmaps {
-                    try copyBitmaps(from: sources[0], to: node)
-                }
-            }
-        } catch {
-            progress.end()
-            throw error
+        if arguments.skipsCreation {
+            plan.hasBacking = arguments.backing != nil
+            try checkTarget(plan, sources, arguments, options: nil)
+        } else {
+            plan = try createTarget(target, sources, progress.total, arguments)
+        }
+        let node = try openTarget(target, plan, arguments)
+        try closing(node) {
+            try copy(sources, node, plan, arguments, progress)
+            if arguments.copiesBitmaps { try copyBitmaps(from: sources[0], to: node) }
         }
         progress.finish()
         return 0
@@ -280,7 +276,7 @@ extension ImageTool {
             arguments.targetIsOptions
             ? try open(target, format: arguments.outputFormat, isOptions: true, flags: flags)
             : try open(target, format: arguments.outputFormat ?? "raw", flags: flags, extra: plan.openOptions)
-        if arguments.copiesBitmaps, !(node is any BitmapStore) {
+        if arguments.copiesBitmaps, !((node as? any BitmapStore)?.storesBitmaps ?? false) {
             closeQuietly(node)
             throw fail("Format driver '\(node.driverName)' does not support bitmaps")
         }

@@ -48,11 +48,7 @@ extension ImageTool {
         let value = String(operand[operand.index(after: equals)...])
         switch key {
         case "bs":
-            let size = try size(value, what: "bs")
-            guard size >= 1, size <= Int64(Int32.max) else {
-                throw fail("Invalid bs specified. Must be between 1 and 2147483647.")
-            }
-            result.blockSize = size
+            result.blockSize = try size(value, what: "bs", within: 1...Int64(Int32.max))
         case "count": result.count = try size(value, what: "count")
         case "skip": result.skip = try size(value, what: "skip")
         case "if": result.input = value

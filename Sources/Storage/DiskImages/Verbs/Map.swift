@@ -76,6 +76,12 @@ extension ImageTool {
             }
             current = entry
         }
+        // As the original says it of nothing.
+        if current == nil, json {
+            current = MapEntry(
+                start: start, count: 0, depth: 0, isData: false, isZero: false, isPresent: false, offset: nil,
+                filename: nil)
+        }
         if let current { try append(current, next: nil, json, &text) }
         if json { text += "]\n" }
         output(text)
@@ -127,8 +133,10 @@ extension MapEntry {
                 ? BlockStatus(count: count, isData: true)
                 : try node.status(at: start, count: count, detail: .mapping)
             count = min(count, max(status.count, 1))
-            // The rest of the last sector is no data of the file's.
-            if status.isData, let file = status.file, let offset = status.offset, offset < file.length {
+            // The rest of the last sector is no data of the file's, where the file is not read by sectors.
+            if status.isData, let file = status.file, file.limits.requestAlignment == 1, let offset = status.offset,
+                offset < file.length
+            {
                 count = min(count, file.length - offset)
             }
             let below = node.backingNode

@@ -6,6 +6,16 @@ internal import JSONCoding
 
 extension ImageTool {
     func measure(_ arguments: [String]) throws -> Int32 {
+        do {
+            return try measureChecked(arguments)
+        } catch let failure as OptionParser.Failure where isDropIn {
+            // Here alone a mistake shows the help, and is none.
+            errors("measure: \(failure.getoptText)\n")
+            return help()
+        }
+    }
+
+    private func measureChecked(_ arguments: [String]) throws -> Int32 {
         var format: String?
         var outputFormat = "raw"
         var json = false
@@ -100,7 +110,8 @@ extension ImageTool {
     /// The disk of a snapshot: `snapshot.id=...,snapshot.name=...` or an identifier or name.
     func view(of node: any BlockNode, snapshot text: String) throws -> any BlockNode {
         guard let store = node as? any SnapshotStore else {
-            throw fail("Failed to load snapshot: Device '' does not support internal snapshots")
+            let format = "Block format '\(node.driverName)' used by device ''"
+            throw fail("Failed to load snapshot: \(format) does not support temporarily loading internal snapshots")
         }
         var identifier: String?
         var tag: String?

@@ -37,6 +37,14 @@ extension ImageTool {
                 advice: "-l lists the snapshots, -c NAME takes one, -a NAME goes back to one, -d NAME deletes one.")
         }
         let node = try open(operands[0], format: format, isOptions: isOptions, flags: flags)
+        if let action, action.kind == "a", !(node is any SnapshotStore) {
+            closeQuietly(node)
+            // The original opens a raw image anew after it looked for snapshots below, and warns anew.
+            if isDropIn, node.driverName == "raw" {
+                closeQuietly(try open(operands[0], format: format, isOptions: isOptions, flags: flags))
+            }
+            throw fail("Could not apply snapshot '\(action.name)': Block driver does not support snapshots")
+        }
         return try closing(node) {
             guard let action else { return 0 }
             switch action.kind {
@@ -82,14 +90,16 @@ extension ImageTool {
 
     private func applySnapshot(_ node: any BlockNode, _ tag: String) throws {
         let prefix = "Could not apply snapshot '\(tag)': "
-        guard let store = node as? any SnapshotStore else {
-            throw fail(prefix + "Block driver does not support snapshots")
+        guard let store = node as? any SnapshotStore else { return }
+        if let store = node as? any BitmapStore, !store.bitmaps.isEmpty {
+            throw fail(prefix + "Device has active dirty bitmaps")
         }
-        guard let found = store.snapshots.first(where: { $0.identifier == tag }) ?? find(store, tag) else {
+        let found = store.snapshots.first { $0.identifier == tag } ?? find(store, tag)
+        if found == nil, !isDropIn {
             throw fail(prefix + "Failed to load snapshot: No such file or directory\(listing(store))")
         }
         do {
-            try store.applySnapshot(identifier: found.identifier)
+            try store.applySnapshot(identifier: found?.identifier ?? tag)
         } catch {
             guard isDropIn else { throw fail(prefix, error) }
             var failure = BlockError(system: error.errno, "Failed to load snapshot")

@@ -46,6 +46,19 @@ struct Bitmap {
         Int(((size + granularity - 1) / granularity + 63) / 64)
     }
 
+    /// Makes the loaded bits as many as a disk of `size` bytes needs; new ones are clear.
+    mutating func resize(to size: Int64) {
+        guard var words = bits else { return }
+        bits = nil
+        let count = Self.words(size, granularity: information.granularity)
+        if count < words.count { words.removeLast(words.count - count) }
+        words.append(contentsOf: repeatElement(0, count: count - words.count))
+        let used = (size + information.granularity - 1) / information.granularity & 63
+        if used > 0, !words.isEmpty { words[words.count - 1] &= (1 << UInt64(used)) - 1 }
+        bits = words
+        isChanged = true
+    }
+
     mutating func set(_ range: Range<Int64>) {
         guard var words = bits, !range.isEmpty else { return }
         bits = nil
@@ -110,16 +123,19 @@ extension QCOW2Node {
         }
     }
 
-    /// Grows the bitmaps with the disk. Called with the lock held.
-    func extendBitmaps(to size: Int64) throws(BlockError) {
-        for index in bitmapList.indices where !bitmapList[index].information.isInconsistent {
-            if bitmapList[index].bits == nil { try loadBits(index) }
-            let words = Bitmap.words(size, granularity: bitmapList[index].information.granularity)
-            let missing = words - (bitmapList[index].bits?.count ?? 0)
-            if missing > 0 { bitmapList[index].bits?.append(contentsOf: repeatElement(0, count: missing)) }
-            bitmapList[index].isChanged = true
-            bitmapsChanged = true
+    /// Makes the bitmaps as long as the disk is going to be. Those on disk do not fit it then until they are stored, and
+    /// the image says so before its size changes. Called with the lock held.
+    func resizeBitmaps(to size: Int64) throws(BlockError) {
+        if bitmapList.isEmpty { return }
+        if let bad = bitmapList.first(where: \.information.isInconsistent) {
+            throw BlockError(
+                .notSupported, "Bitmap '\(bad.information.name)' is inconsistent and cannot be used",
+                hint: "Try block-dirty-bitmap-remove to delete this bitmap from disk")
         }
+        for index in bitmapList.indices where bitmapList[index].bits == nil { try loadBits(index) }
+        if !areBitmapsMarked { try markBitmapsInUse() }
+        for index in bitmapList.indices { bitmapList[index].resize(to: size) }
+        bitmapsChanged = true
     }
 
     /// Reads a bitmap's bits from its clusters.

@@ -4,6 +4,9 @@ public import BlockLayer
 internal import HostSystem
 
 extension QCOW2Node: BitmapStore {
+    /// Version 3 holds bitmaps.
+    public var storesBitmaps: Bool { lock.withLock { header.version >= 3 } }
+
     /// The bitmaps in the directory's order.
     public var bitmaps: [BitmapInformation] { lock.withLock { bitmapList.map(\.information) } }
 

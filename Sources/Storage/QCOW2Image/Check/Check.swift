@@ -4,6 +4,9 @@ public import BlockLayer
 internal import HostSystem
 
 extension QCOW2Node: CheckableNode {
+    /// Leaks and counts are repaired.
+    public var canRepair: Bool { true }
+
     /// Compares all tables with the counts, and the flags with the counts; repairs what it is told to. The steps, their
     /// order and their words are those of QEMU's check, which scripts read.
     public func check(repair: RepairOptions, report: (String) -> Void) throws(BlockError) -> CheckResult {

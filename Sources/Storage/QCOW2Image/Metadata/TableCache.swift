@@ -31,6 +31,8 @@ final class TableCache {
     private var index = OffsetIndex()
     private var hand = 0
     private(set) var dirtyCount = 0
+    /// Another number whenever what the tables say may have changed.
+    private(set) var version: UInt64 = 0
     private var lastOffset: Int64 = -1
     private var lastSlot = 0
 
@@ -127,6 +129,7 @@ final class TableCache {
 
     /// Notes that the slice was changed.
     func markDirty(_ slot: Int) {
+        version &+= 1
         if slots[slot].isDirty { return }
         slots[slot].isDirty = true
         dirtyCount += 1
@@ -135,6 +138,7 @@ final class TableCache {
     /// Forgets slices of a range of the file, changed or not: the range is not a table any more, or was written past
     /// the cache.
     func forget(_ offset: Int64, count: Int64) {
+        version &+= 1
         var start = offset
         while start < offset + count {
             if let slot = index[start] {
@@ -151,6 +155,7 @@ final class TableCache {
 
     /// Forgets everything that is not dirty.
     func forgetClean() {
+        version &+= 1
         for slot in slots.indices where !slots[slot].isDirty && slots[slot].offset >= 0 {
             index[slots[slot].offset] = nil
             slots[slot].offset = -1
@@ -161,6 +166,7 @@ final class TableCache {
 
     /// Forgets everything, changed or not.
     func forgetAll() {
+        version &+= 1
         for slot in slots.indices {
             slots[slot].offset = -1
             slots[slot].isDirty = false

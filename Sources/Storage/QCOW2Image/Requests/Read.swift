@@ -20,8 +20,14 @@ extension QCOW2Node {
             let token: Int
             let backing: (any BlockNode)?
             do {
-                if !isState { try checkRequest(position, Int64(region.count - done)) }
-                extent = try lookup(position, limit: Int64(region.count - done))
+                let rest = Int64(region.count - done)
+                if !isState { try checkRequest(position, rest) }
+                if let known = recentExtent(position, rest) {
+                    extent = known
+                } else {
+                    extent = try lookup(position, limit: rest)
+                    if extent.kind == .normal, remembersPlaces { remember(extent, at: position) }
+                }
                 token = freeList.beginRead()
                 backing = isState ? nil : backingNode
                 lock.unlock()
@@ -35,6 +41,25 @@ extension QCOW2Node {
                 count == region.count ? region : region.slice(done, count), extent, at: position, backing: backing)
             done += count
         }
+    }
+
+    /// A range inside one cluster that was read before. Called with the lock held.
+    @inline(__always)
+    private func recentExtent(_ offset: Int64, _ count: Int64) -> Extent? {
+        let within = offset & geometry.clusterMask
+        guard remembersPlaces, within + count <= Int64(geometry.clusterSize),
+            let host = recent.host(of: offset >> Int64(geometry.clusterBits), version: l2.version &+ l1Version)
+        else { return nil }
+        return Extent(kind: .normal, host: host + within, count: count)
+    }
+
+    /// Called with the lock held.
+    @inline(__always)
+    private func remember(_ extent: Extent, at offset: Int64) {
+        let within = offset & geometry.clusterMask
+        let cluster = offset >> Int64(geometry.clusterBits)
+        let version = l2.version &+ l1Version
+        recent.remember(cluster, at: extent.host - within, version: version)
     }
 
     /// Reads into several regions; with one call below where the range lies in one piece.

@@ -88,6 +88,9 @@ extension QCOW2Node: BackedNode {
     /// Writes another name and format into the header.
     public func changeBackingReference(name: String?, format: String?) throws(BlockError) {
         try checkWritable()
+        if name?.isEmpty == false, header.autoClear & Format.AutoClear.rawDataFile != 0 {
+            throw BlockError(system: .invalidArgument)
+        }
         if let name, name.utf8.count > Format.maximumBackingName {
             throw BlockError(.invalidArgument, "Backing file name too long")
         }

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import BlockLayer
+import QCOW2Image
+import StorageTestKit
+import Testing
+
+/// Options of `amend` from text.
+private func amendOptions(_ text: String) throws -> CreateOptions {
+    var options = CreateOptions(QCOW2Driver().amendOptions)
+    try options.parse(text)
+    return options
+}
+
+@Suite struct AmendTests {
+    private func amend(_ node: QCOW2Node, _ text: String) throws {
+        try node.amend(try amendOptions(text), force: false) { _ in }
+    }
+
+    @Test func anotherCompressionGoesWithTheVersionWhileNothingIsCompressed() throws {
+        let images = Images()
+        let path = try images.create("z.qcow2", size: 1 << 20, "compression_type=zstd")
+        var node = try images.open(path)
+        let buffer = AlignedBuffer(count: 65536)
+        buffer.region.fill(3)
+        try node.write(buffer.region, at: 0)
+        try amend(node, "compat=0.10")
+        try node.close()
+        try expectClean(images, path, "version 2")
+        node = try images.open(path)
+        #expect(try node.readBytes(at: 65535, count: 2) == [3, 0])
+        try node.close()
+    }
+
+    @Test(arguments: [false, true]) func compressedClustersKeepTheVersion(inSnapshot: Bool) throws {
+        let images = Images()
+        let path = try images.create("z.qcow2", size: 1 << 20, "compression_type=zstd")
+        let node = try images.open(path)
+        let buffer = AlignedBuffer(count: 65536)
+        buffer.region.fill(3)
+        try node.writeCompressing(buffer.region, at: 0)
+        if inSnapshot {
+            try node.createSnapshot(SnapshotInformation(identifier: "", name: "s", dateSeconds: 0))
+            try node.write(buffer.region, at: 0)
+        }
+        #expect(throws: BlockError.self) { try amend(node, "compat=0.10") }
+        #expect(try node.readBytes(at: 0, count: 1) == [3])
+        try node.close()
+        try expectClean(images, path, "still version 3")
+    }
+
+    @Test func aRawDataFileHasNoBacking() throws {
+        let images = Images()
+        let data = images.folder.file("data.raw")
+        let path = try images.create("e.qcow2", size: 1 << 20, "data_file=\(data),data_file_raw=on")
+        let node = try images.open(path)
+        #expect(throws: BlockError.self) { try node.changeBackingReference(name: "base.raw", format: "raw") }
+        try node.changeBackingReference(name: nil, format: nil)
+        try node.close()
+    }
+
+    @Test func aFailedCreationLeavesNothing() throws {
+        let images = Images()
+        let path = images.folder.file("new.qcow2")
+        for options in ["data_file=/nonexistent/folder/data", "backing_fmt=raw", "cluster_size=3k"] {
+            #expect(throws: BlockError.self) { _ = try images.create("new.qcow2", size: 1 << 20, options) }
+            #expect(throws: BlockError.self) { _ = try images.graph.open(path, format: "raw") }
+        }
+    }
+}
