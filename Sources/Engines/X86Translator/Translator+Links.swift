@@ -18,9 +18,12 @@ extension Translator {
     func link(far number: Int, _ cpu: SoftCPU) {
         let site = farSites[number]
         let linear = cpu.translationRIP
-        guard let physical = cpu.physicalCode(at: linear), site.isUser || cpu.isGlobalCode(at: linear),
+        guard let physical = cpu.physicalCode(at: linear),
             case .block(let entries) = blocks.find(physical << Self.modeBits | modeKey(cpu))
         else { return }
+        Emitter.link(site.exit, to: site.isUser ? stubs.userFarMiss : stubs.kernelFarMiss)
+        // The key of global pages says nothing of others: kernels that have none look into the table each time.
+        guard site.isUser || cpu.isGlobalCode(at: linear) else { return }
         let key = site.isUser ? translation.pointee.userKey : translation.pointee.globalKey
         let cell = state + Int(site.cell)
         let check = 0 &- (key &+ translation.pointee.codePage)
@@ -28,7 +31,6 @@ extension Translator {
         cell.storeBytes(of: check, toByteOffset: Int(FarCell.check), as: UInt64.self)
         cell.storeBytes(of: code, toByteOffset: Int(FarCell.code), as: UInt64.self)
         Emitter.link(site.place, to: site.needsSavedEntry ? entries.saved : entries.native)
-        Emitter.link(site.exit, to: site.isUser ? stubs.userFarMiss : stubs.kernelFarMiss)
         statistics.farLinks += 1
     }
 }

@@ -17,6 +17,7 @@ extension BlockTranslator {
     /// Computes the linear address of a memory operand into scratch0, or its offset for LEA. Leaves RFLAGS alone but for
     /// segments with a base.
     mutating func emitAddress(_ item: BlockInstruction, addsSegment: Bool = true) {
+        held = nil
         let instruction = item.instruction
         let wide = instruction.addressSize == 3
         let to = Host.scratch0

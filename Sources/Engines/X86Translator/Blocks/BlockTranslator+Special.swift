@@ -60,6 +60,7 @@ extension BlockTranslator {
         prepareClobber(item)
         let source = reach(index, .operand, bytes: Self.word, isWrite: false)
         emitter.load(Host.scratch0, source.place)
+        held = nil
         emitter.store(.state(StateLayout.stash), Host.scratch0)
         let access = reach(index, .stack, bytes: Self.word, isWrite: true)
         emitter.load(Host.scratch1, .state(StateLayout.stash))

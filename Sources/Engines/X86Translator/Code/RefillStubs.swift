@@ -78,20 +78,24 @@ struct RefillStubs {
         emitter.load(offset, spill(1))
     }
 
-    /// Counts a miss. The tag's field is free for it.
+    /// Counts a miss. The slot holds what it held until another page is recorded: sites that share it may look.
     /// - Returns: the jump of one too many.
     private static func emitCount(_ emitter: inout Emitter) -> UnsafeMutablePointer<UInt8> {
         let pageBytes: Int32 = 4096
-        emitter.op(0x29, page, field(SiteCache.tag))
-        emitter.arithmetic(0, field(SiteCache.tag), pageBytes)
+        emitter.load(offset, field(SiteCache.tag))
+        emitter.op(0x2B, offset, .register(page))
+        emitter.arithmetic(0, .register(offset), pageBytes)
         // The page before or behind: 0 or 8192.
-        emitter.op(0xF7, 0, field(SiteCache.tag))
+        emitter.op(0xF7, 0, .register(offset))
         emitter.long(~(2 * pageBytes))
+        emitter.load(offset, spill(2))
         let isNeighbour = emitter.jump(if: Emitter.ifEqual)
         emitter.arithmetic(0, field(SiteCache.misses), 1, wide: false)
         emitter.arithmetic(7, field(SiteCache.misses), maximumMisses, wide: false)
         let isTooMuch = emitter.jump(if: Emitter.ifAbove)
         emitter.linkHere(isNeighbour)
+        // The offset in the page again.
+        emitter.op(0x2B, offset, .register(page))
         return isTooMuch
     }
 
