@@ -10,6 +10,9 @@ import Testing
     /// A share of the fuzz target's work with fixed seeds.
     @Test(arguments: [
         "-M q35 -vga std -device virtio-rng-pci -device pvpanic -device pci-testdev",
+        "-M q35 -device qemu-xhci -device usb-tablet -device usb-kbd -drive if=none,id=d,file=null-co://,format=raw "
+            + "-device usb-storage,drive=d",
+        "-M pc -usb -device usb-mouse -device nec-usb-xhci,id=n -device usb-tablet,bus=n.0 -device virtio-rng-pci",
         "-M pc -vga std -device virtio-balloon-pci -device pc-testdev",
         "-M microvm -device virtio-rng-device -device virtio-balloon-device",
         "-M microvm,acpi=off,pit=off,rtc=off -device virtio-rng-device",

@@ -80,9 +80,9 @@ import Testing
     @Test(arguments: [
         "-smp 0", "-smp 10000", "-smp 2,maxcpus=4", "-smp 2,dies=2", "-smp 99999999999999999999", "-m 9E",
         "-hda x -hda y", "-drive if=floppy,file=x", "-device ide-hd", "-device ide-cd,bus=ide.9", "-dtb x",
-        "-vga cirrus", "-vnc 1", "-display gtk", "-icount 1",
+        "-vga cirrus", "-vnc 1", "-display gtk", "-usbdevice braille", "-icount 1",
         "-sandbox on,spawn=maybe", "-M q35,max-ram-below-4g=5G", "-smbios type=4,max-speed=fast",
-        "-smbios type=0,release=1", "-M pc,nvdimm=on", "-m 1G,slots=2,maxmem=4G", "-net user",
+        "-smbios type=0,release=1", "-M microvm,usb=on", "-M pc,nvdimm=on", "-m 1G,slots=2,maxmem=4G", "-net user",
         "-net nic -net nic -net user", "-net nic -net user -net tap", "-net nic,model=e1001", "-net nic,netdev=x",
         "-seed 1", "-option-rom x", "-preconfig",
         "-nic user,model=rtl8139", "-device rtl8139", "-device virtio-blk-pci,drive=x,scsi=on",

@@ -38,14 +38,17 @@ extension AssembledMachine {
     func addUSBDevice(_ spec: USBDeviceSpec, _ device: DeviceSpec) throws(UserError) {
         let (controller, port) = try usbPlace(spec, device)
         let made: USBDevice
+        var options = USBHumanInterface.Options()
+        options.isFullSpeedOnly = spec.version == 1
+        if let serial = spec.serial { options.serial = serial }
         switch spec.kind {
         case .tablet, .mouse:
-            let pointer = USBPointer(isAbsolute: spec.kind == .tablet, clock: clock)
+            let pointer = USBPointer(isAbsolute: spec.kind == .tablet, options: options, clock: clock)
             input.addIdle(pointer)
             pointer.activated = { [unowned self, unowned pointer] in input.activate(pointer) }
             made = pointer
         case .keyboard:
-            let keyboard = USBKeyboard(clock: clock)
+            let keyboard = USBKeyboard(options: options, clock: clock)
             input.addIdle(keyboard)
             keyboard.activated = { [unowned self, unowned keyboard] in input.activate(keyboard) }
             keyboard.lightsChanged = { [weak self] lights in self?.showLights(usb: lights) }
@@ -142,12 +145,28 @@ extension AssembledMachine {
         return false
     }
 
-    // MARK: state and reports
+    // MARK: state
 
     /// Devices by the sections of a saved machine.
     var usbParts: [(name: String, device: USBDevice)] {
         usbControllers.flatMap { controller in
             controller.devices.map { ("usb \(controller.busName) \($0.port) \($0.device.name)", $0.device) }
+        }
+    }
+}
+
+extension AssembledMachine: USBReporting {
+    /// What hangs on the cables.
+    var usbReports: [USBReport]? {
+        guard !usbControllers.isEmpty else { return nil }
+        return lock.withLock {
+            usbControllers.enumerated().flatMap { number, controller in
+                controller.devices.map { port, device in
+                    USBReport(
+                        bus: number, address: Int(device.common.address), port: port, speed: device.speed.megabits,
+                        product: device.product, identifier: device.identifier)
+                }
+            }
         }
     }
 }

@@ -32,7 +32,11 @@ struct USBReader {
         switch family {
         case .controller: [DeviceProperty("p2", "uint32", "4"), DeviceProperty("p3", "uint32", "4")]
         case .oldController: []
-        case .tablet, .mouse, .keyboard: [DeviceProperty("port", "str")]
+        case .tablet, .mouse, .keyboard:
+            [
+                DeviceProperty("port", "str"), DeviceProperty("serial", "str"),
+                DeviceProperty("usb_version", "uint32", "2"),
+            ]
         case .storage:
             [
                 DeviceProperty("port", "str"),
@@ -58,6 +62,10 @@ struct USBReader {
         case .storage, .controller, .oldController: device = USBDeviceSpec(.storage(try storage(&list)))
         }
         device.bus = bus
+        if family != .storage {
+            device.serial = list.take("serial")
+            device.version = try list.takeInteger("usb_version", in: 1...2) ?? device.version
+        }
         if let text = list.take("port") {
             guard let port = Int(text), port > 0 else {
                 throw UserError(

@@ -25,6 +25,10 @@ public struct USBDeviceSpec: Equatable, Sendable {
     public var bus: String?
     /// From 1; nil for the first that is free.
     public var port: Int?
+    /// `serial=` of a tablet, mouse or keyboard; nil for QEMU's.
+    public var serial: String?
+    /// `usb_version=`: 1 runs at full speed alone.
+    public var version = 2
     /// A device at the first free port.
     public init(_ kind: Kind) { self.kind = kind }
 }

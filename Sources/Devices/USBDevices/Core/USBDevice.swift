@@ -55,6 +55,9 @@ public class USBDevice: Device, Stateful, @unchecked Sendable {
         speed = speeds.last ?? .full
     }
 
+    /// What its descriptor calls it: "QEMU USB Tablet".
+    public var product: String { description.strings.count > 1 ? description.strings[1] : name }
+
     // MARK: life
 
     /// Power-on, and a reset on the cable. A subclass calls this too.

@@ -8,6 +8,16 @@ public enum USBSpeed: UInt8, Sendable, Codable {
     case low = 2
     case high = 3
     case superSpeed = 4
+
+    /// Megabits a second, as lists of devices say it.
+    public var megabits: String {
+        switch self {
+        case .low: "1.5"
+        case .full: "12"
+        case .high: "480"
+        case .superSpeed: "5000"
+        }
+    }
 }
 
 /// Which way an endpoint's bytes go, seen from the host.

@@ -55,6 +55,16 @@ public class USBHumanInterface: USBDevice, @unchecked Sendable {
         var fullInterval: UInt8, highInterval: UInt8
     }
 
+    /// Properties that all these devices have.
+    public struct Options: Equatable, Sendable {
+        /// The serial number in the descriptor.
+        public var serial = "42"
+        /// `usb_version=1`: a device of USB 1.
+        public var isFullSpeedOnly = false
+        /// QEMU's defaults.
+        public init() {}
+    }
+
     let kind: Kind
     private let clock: any MachineClock
     private var timer: (any MachineTimer)?
@@ -64,7 +74,8 @@ public class USBHumanInterface: USBDevice, @unchecked Sendable {
     public var activated: () -> Void = {}
     private var isInUse = false
 
-    init(_ kind: Kind, clock: any MachineClock) {
+    /// - Parameter options: what a person may choose.
+    init(_ kind: Kind, options: Options, clock: any MachineClock) {
         self.kind = kind
         self.clock = clock
         hid = USBHumanInterfaceState(last: [UInt8](repeating: 0, count: kind.reportLength))
@@ -73,7 +84,8 @@ public class USBHumanInterface: USBDevice, @unchecked Sendable {
         super.init(
             name: kind.name,
             description: USBDescription(
-                vendor: Self.vendor, product: kind.product, strings: ["QEMU", kind.label, "42", kind.configuration],
+                vendor: Self.vendor, product: kind.product,
+                strings: ["QEMU", kind.label, options.serial, kind.configuration],
                 configurationString: 4, attributes: 0xA0, power: 50, interface: (3, kind.subclass, kind.code),
                 classDescriptor: [
                     9, 0x21, 1, 0, 0, 1, 0x22, UInt8(truncatingIfNeeded: length),
@@ -84,7 +96,7 @@ public class USBHumanInterface: USBDevice, @unchecked Sendable {
                         number: 1, direction: .in, kind: .interrupt, packetSize: { _ in size },
                         interval: { $0 == .high ? high : full })
                 ]),
-            speeds: [.full, .high])
+            speeds: options.isFullSpeedOnly ? [.full] : [.full, .high])
         timer = clock.makeTimer { [weak self] in self?.wake(1, .in) }
     }
 

@@ -13,12 +13,12 @@ public final class USBKeyboard: USBHumanInterface, KeyboardSink, @unchecked Send
     private static let rollOver: UInt8 = 1
 
     /// A keyboard that is plugged in nowhere.
-    public init(clock: any MachineClock) {
+    public init(options: Options = Options(), clock: any MachineClock) {
         super.init(
             Kind(
                 name: "usb-kbd", label: "QEMU USB Keyboard", configuration: "HID Keyboard", subclass: 1, code: 1,
                 report: Self.keyboardReport, reportLength: Self.firstKey + Self.keyCount, fullInterval: 10,
-                highInterval: 7), clock: clock)
+                highInterval: 7), options: options, clock: clock)
     }
 
     public func send(_ key: KeyCode, isDown: Bool) {

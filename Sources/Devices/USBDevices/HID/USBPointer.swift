@@ -15,7 +15,7 @@ public final class USBPointer: USBHumanInterface, PointerSink, @unchecked Sendab
     private static let longestStep = 127
 
     /// A pointer that is plugged in nowhere.
-    public init(isAbsolute: Bool, clock: any MachineClock) {
+    public init(isAbsolute: Bool, options: Options = Options(), clock: any MachineClock) {
         self.isAbsolute = isAbsolute
         pointerName = isAbsolute ? "QEMU HID Tablet" : "QEMU HID Mouse"
         super.init(
@@ -26,7 +26,7 @@ public final class USBPointer: USBHumanInterface, PointerSink, @unchecked Sendab
                 : Kind(
                     name: "usb-mouse", label: "QEMU USB Mouse", configuration: "HID Mouse", subclass: 1, code: 2,
                     report: Self.mouseReport, reportLength: 4, fullInterval: 10, highInterval: 7),
-            clock: clock)
+            options: options, clock: clock)
     }
 
     public override func reset() {

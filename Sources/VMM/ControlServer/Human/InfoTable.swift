@@ -48,6 +48,17 @@ enum InfoTable {
             }
             call.print("balloon: actual=\(bytes >> 20)\n")
         },
+        HumanCommand("usb", "", "show guest USB devices") { call in
+            guard let reports = (call.machine as? any USBReporting)?.usbReports else {
+                return call.print("USB support not enabled\n")
+            }
+            for report in reports {
+                let name = report.identifier.map { ", ID: " + $0 } ?? ""
+                call.print(
+                    "  Device \(report.bus).\(report.address), Port \(report.port), Speed \(report.speed) Mb/s, "
+                        + "Product \(report.product)\(name)\n")
+            }
+        },
         HumanCommand("mice", "", "show which guest mouse is receiving events") { call in
             let pointers = (call.machine as? any DisplayControlling)?.inputRouter.pointerDescriptions ?? []
             if pointers.isEmpty { call.print("No mouse devices connected\n") }

@@ -13,8 +13,8 @@ enum BalloonAnswers {
     ]
 
     static func statistics(_ machine: any ControlledMachine) throws(QMPError) -> JSONValue {
-        guard let found = (machine as? any BalloonStatisticsKeeping)?.balloonStatistics, found.lastUpdate > 0 else {
-            throw QMPError("guest hasn't updated any stats yet")
+        guard let found = (machine as? any BalloonStatisticsKeeping)?.balloonStatistics else {
+            throw QMPError("No balloon device has been activated")
         }
         var values = JSONObject()
         for (tag, name) in names.enumerated() { values[name] = JSONValue(found.values[tag] ?? .max) }

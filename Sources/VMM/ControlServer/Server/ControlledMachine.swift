@@ -218,6 +218,29 @@ public protocol BalloonStatisticsKeeping: BalloonControlling {
     var balloonStatistics: (values: [Int: UInt64], lastUpdate: Int64)? { get }
 }
 
+/// A machine with USB cables.
+public protocol USBReporting: ControlledMachine {
+    /// What hangs on the cables, by controller and port; nil without a controller.
+    var usbReports: [USBReport]? { get }
+}
+
+/// A device on a USB cable, for `info usb`.
+public struct USBReport: Equatable, Sendable {
+    /// The controller's number from 0, the address that the guest gave the device, and the port from 1.
+    public var bus: Int, address: Int, port: Int
+    /// In Mb/s: "1.5", "12", "480", "5000".
+    public var speed: String
+    /// What its descriptor says.
+    public var product: String
+    /// What the person called it.
+    public var identifier: String?
+    /// A device as it is seen now.
+    public init(bus: Int, address: Int, port: Int, speed: String, product: String, identifier: String?) {
+        (self.bus, self.address, self.port) = (bus, address, port)
+        (self.speed, self.product, self.identifier) = (speed, product, identifier)
+    }
+}
+
 /// Character devices by label, in order.
 public final class CharacterDevices {
     private var entries: [(label: String, backend: any CharacterBackend)] = []
