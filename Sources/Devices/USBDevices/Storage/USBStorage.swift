@@ -42,7 +42,9 @@ public final class USBStorage: USBDevice, @unchecked Sendable {
                 return "it has another drive"
             }
             guard expected >= 0, residue >= 0, mediumRest >= 0, offset >= 0, parameterCount >= 0, block.count <= 16,
-                buffer.count <= USBStorage.longestPiece * 2, common.configuration <= 1
+                buffer.count <= USBStorage.longestPiece * 2, common.configuration <= 1, expected <= Int(UInt32.max),
+                offset <= 1 << 60, mediumRest <= 1 << 32, parameterCount <= Int(UInt16.max),
+                phase != .fromHost || buffer.count <= max(mediumRest, parameterCount)
             else { return "its values cannot be" }
             return nil
         }
@@ -192,14 +194,14 @@ public final class USBStorage: USBDevice, @unchecked Sendable {
         state.expected -= part
         if state.parameterCount == 0, state.mediumRest == 0 { state.residue += part }
         if state.parameterCount > 0 {
-            state.buffer += data.prefix(min(part, state.parameterCount - state.buffer.count))
+            state.buffer += data.prefix(max(0, min(part, state.parameterCount - state.buffer.count)))
             if state.buffer.count == state.parameterCount || state.expected == 0 {
                 let parameters = state.buffer
                 (state.buffer, state.parameterCount) = ([], 0)
                 follow(target.receive(parameters, for: state.block))
             }
         } else if state.mediumRest > 0 {
-            state.buffer += data.prefix(min(part, state.mediumRest - state.buffer.count))
+            state.buffer += data.prefix(max(0, min(part, state.mediumRest - state.buffer.count)))
             if state.buffer.count >= min(state.mediumRest, Self.pieceSize) || state.expected == 0 { writePiece() }
         }
         if state.expected == 0 { state.phase = .status }

@@ -16,7 +16,7 @@ extension XHCIController {
             return runCommands()
         }
         guard (1...XHCI.slotCount).contains(number), (1...XHCI.endpointCount).contains(target) else { return }
-        pendingKicks.append((number, target))
+        kick(number, target)
         work()
     }
 

@@ -19,7 +19,7 @@ extension XHCIController {
         else { return }
         let index = endpoint == 0 ? 1 : endpoint * 2 + (direction == .in ? 1 : 0)
         guard slots[slot].endpoints[index - 1]?.isWaiting == true || isWorking else { return }
-        pendingKicks.append((slot + 1, index))
+        kick(slot + 1, index)
         if !isWorking { work() }
     }
 
@@ -27,9 +27,15 @@ extension XHCIController {
     func deviceWoke(_ hub: Int) {
         guard let slot = slots.firstIndex(where: { $0.isEnabled && $0.port == hub + 1 }) else { return }
         for (index, endpoint) in slots[slot].endpoints.enumerated() where endpoint?.isWaiting == true {
-            pendingKicks.append((slot + 1, index + 1))
+            kick(slot + 1, index + 1)
         }
         work()
+    }
+
+    /// Notes an endpoint that is to be worked on, once.
+    func kick(_ slot: Int, _ endpoint: Int) {
+        guard !pendingKicks.contains(where: { $0.slot == slot && $0.endpoint == endpoint }) else { return }
+        pendingKicks.append((slot, endpoint))
     }
 
     /// Works on the endpoints that somebody asked for.
@@ -47,7 +53,7 @@ extension XHCIController {
             }
             pendingKicks.removeFirst()
             do throws(XHCIMemoryError) {
-                if try runEndpoint(next.slot - 1, next.endpoint, &turns) { pendingKicks.append(next) }
+                if try runEndpoint(next.slot - 1, next.endpoint, &turns) { kick(next.slot, next.endpoint) }
             } catch { return fail() }
         }
     }
