@@ -5,8 +5,8 @@ SWIFT ?= swift
 BUILD := .build/release
 
 .PHONY: build dependencies test-dependencies run test lint format clean help \
-	test-debian test-install test-screen test-media test-libvirt test-management test-kvm test-lockstep \
-	test-images test-migration \
+	test-debian test-install test-screen test-media test-libvirt test-management test-libvirt-clients \
+	test-kvm test-lockstep test-images test-migration \
 	stress-cpu crash-images crash-jobs \
 	bench-boot bench-block bench-img bench-machine bench-cpu bench-rpc bench-virtio bench-migration bench-vnc \
 	fuzz-virtio fuzz-devices fuzz-cpu fuzz-images fuzz-state fuzz-vnc
@@ -42,6 +42,7 @@ test: test-dependencies build
 	Integration/cross-images
 	Integration/image-words
 	Integration/roost
+	CLIENTS="virsh virt-clone virt-xml python" Integration/management/clients
 
 # A Debian system made with mmdebstrap: systemd, ext4, apt-get, gcc, python3, sshd; made once, then kept in .cache.
 test-debian: test-dependencies build
@@ -69,6 +70,12 @@ test-management: test-dependencies build
 	Integration/management/virt-install
 	Integration/management/networks
 	Integration/management/tls
+
+# virsh, virt-install, virt-manager and the others, unmodified, and every call of the Python binding beside libvirtd.
+test-libvirt-clients: test-dependencies build
+	@scripts/install-dependencies --clients
+	Integration/management/clients
+	Integration/management/compare-api
 
 # The KVM engine on the /dev/kvm of a Debian guest of QEMU's TCG, which has SVM: needs no KVM here.
 test-kvm: test-dependencies build
@@ -103,9 +110,11 @@ bench-machine: test-dependencies build
 bench-cpu: test-dependencies build
 	Benchmarks/cpu
 
-# Calls, definitions and lists of a running roostd, beside a running libvirtd: SOCKET=... PEER=...
+# Calls, definitions, lists and memory of a private roostd beside a private libvirtd in one run: MACHINES=n LARGE=n ROUNDS=n.
 bench-rpc: test-dependencies
-	Benchmarks/rpc $(SOCKET) $(PEER)
+	$(SWIFT) build -c release --product roostd
+	$(SWIFT) build -c release --product roost
+	Benchmarks/rpc
 
 # What a virtio request costs on the device's side.
 bench-virtio: build

@@ -242,7 +242,7 @@ let modules: [Target] = [
     module("HostTools", in: "Management", ["ManagementModel", "HostProcesses", "HostSystem"]),
     module(
         "HostInventory", in: "Management",
-        ["ManagementModel", "XMLTree", "HostSystem", "HostProcesses", "Diagnostics"]),
+        ["ManagementModel", "XMLTree", "JSONCoding", "HostSystem", "HostProcesses", "Diagnostics"]),
     module(
         "MachineDriver", in: "Management",
         [
@@ -392,8 +392,10 @@ var testTargets: [Target] = [
     tests("HostInventory", ["ManagementModel"]),
     tests(
         "MachineDriver",
-        ["HostInventory", "ManagementModel", "ManagementXML", "StateStore", "JSONCoding", "HostSystem"]),
-    tests("LibvirtService", ["LibvirtProtocol", "LibvirtRPC"]),
+        [
+            "HostInventory", "ManagementModel", "ManagementXML", "StateStore", "JSONCoding", "HostSystem", "XMLTree",
+        ]),
+    tests("LibvirtService", ["LibvirtProtocol", "LibvirtRPC", "ManagementModel", "XDRCoding"]),
     tests("DaemonAssembly", ["Diagnostics"]),
     tests("StorageBackends", ["ManagementModel", "StateStore"]),
     tests(

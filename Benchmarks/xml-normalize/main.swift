@@ -23,7 +23,7 @@ let context = DomainContext(
     emulator: { arch in
         arch == "i686" ? "/usr/bin/qemu-system-i386" : arch == "x86_64" ? "/usr/bin/qemu-system-x86_64" : nil
     },
-    canonicalMachine: { name in raw ? name : name == "pc" ? "pc-i440fx-7.2" : name == "q35" ? "pc-q35-7.2" : name })
+    canonicalMachine: { name, _ in raw ? name : name == "pc" ? "pc-i440fx-7.2" : name == "q35" ? "pc-q35-7.2" : name })
 var rest = CommandLine.arguments.dropFirst().filter { $0 != "--raw" }[...]
 while let input = rest.popFirst(), let output = rest.popFirst() {
     guard let text = read(input) else { continue }

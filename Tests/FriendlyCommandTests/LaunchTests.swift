@@ -78,6 +78,23 @@ struct LaunchTests {
         #expect(root[child: "devices"]?.all("interface").isEmpty == true)
     }
 
+    @Test("programs are found where the shell finds them")
+    func programs() {
+        #expect(ProgramFiles.find("sh")?.hasSuffix("/sh") == true)
+        #expect(ProgramFiles.find("no-such-program-anywhere") == nil)
+    }
+
+    @Test("a copy is reached through a port of its own")
+    func forwardingOfACopy() throws {
+        var machine = MachineDocument(name: "web", memory: 1 << 30, cpus: 1, usesKVM: false)
+        machine.sshPort = 2222
+        var root = try XMLParser.parse(machine.xml)
+        MachineDocument.moveForwarding(in: &root, from: 2222, to: 3333)
+        let arguments = root[child: "qemu:commandline"]?.elements.compactMap { $0["value"] } ?? []
+        #expect(arguments.filter { $0.contains("hostfwd=tcp:127.0.0.1:3333-:22") }.count == 1)
+        #expect(!arguments.contains { $0.contains("2222") } && arguments.count == 4)
+    }
+
     @Test("a machine in a network, with a kernel of its own")
     func direct() throws {
         let root = try document {

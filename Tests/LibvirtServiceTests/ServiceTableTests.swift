@@ -3,7 +3,9 @@
 import LibvirtProtocol
 import LibvirtRPC
 import LibvirtService
+import ManagementModel
 import Testing
+import XDRCoding
 
 @Suite struct ServiceTableTests {
     /// What virsh, virt-install, virt-manager, the bindings and the usual tools around them call.
@@ -44,4 +46,43 @@ import Testing
     @Test func theEmulatorsOwnCallsAreAnswered() {
         #expect(Set(ServiceTable.make().numbers(of: .qemu)).isSuperset(of: [1, 3, 4, 5]))
     }
+}
+
+@Suite struct FlagRuleTests {
+    private func check(_ number: Int32, _ payload: [UInt8]) throws {
+        let header = FrameHeader(program: WireProgram.remote.rawValue, procedure: number, type: .call, serial: 1)
+        try FlagRules.check(header, XDRReader(payload))
+    }
+
+    @Test func bitsThatACallDoesNotKnowAreRefused() throws {
+        // Shutting down knows two bits.
+        try check(258, [0, 0, 0, 0, 0, 0, 0, 3])
+        #expect {
+            try check(258, [0, 0, 0, 0, 0, 0x10, 0, 1])
+        } throws: {
+            let error = $0 as? ManagementError
+            return error?.code == .invalidArg
+                && error?.detail == "unsupported flags (0x100000) in function qemuDomainShutdownFlags"
+        }
+    }
+
+    @Test func callsWithoutFlagsAndShortOnesAreLeftAlone() throws {
+        try check(9, [0xff, 0xff, 0xff, 0xff])
+        try check(258, [0xff])
+        try check(-1, [0xff, 0xff, 0xff, 0xff])
+    }
+
+    @Test func whatIsCheckedIsThere() {
+        #expect(FlagRules.numbers.count > 120)
+        #expect(FlagRules.numbers == FlagRules.numbers.sorted())
+    }
+}
+
+@Suite struct MachineListFilterTests {
+    @Test(arguments: [UInt32(0), 3, 0xf, 0xffff, 0xc000]) func allBitsOfAGroupAreAsGoodAsNone(_ flags: UInt32) {
+        #expect(MachineListFilter(flags).takesAll)
+    }
+
+    @Test(arguments: [UInt32(1), 2, 4, 0x10, 0x70, 0x100, 0x400, 0x1000, 0x4000])
+    func otherBitsLeaveSomethingOut(_ flags: UInt32) { #expect(!MachineListFilter(flags).takesAll) }
 }

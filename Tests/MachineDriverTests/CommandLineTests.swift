@@ -5,11 +5,13 @@ import MachineDriver
 import ManagementModel
 import ManagementXML
 import Testing
+import XMLTree
 
 /// Documents made complete, and their arguments.
 private enum Line {
     static let context = DomainContext(
-        emulator: { _ in "/emulator" }, canonicalMachine: { ["pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2"][$0] })
+        emulator: { _ in "/emulator" },
+        canonicalMachine: { name, _ in ["pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2"][name] })
 
     static func definition(
         machine: String = "pc", system: String = "", devices: String = "", more: String = "", type: String = "qemu"
@@ -152,6 +154,96 @@ private let drives = """
         #expect(Line.values("-action", arguments) == ["watchdog=pause"])
         #expect { try Line.arguments(definition, devices: ["virtio-blk-pci"]) } throws: {
             ($0 as? ManagementError)?.code == .configUnsupported
+        }
+    }
+}
+
+@Suite struct ScreenArgumentTests {
+    private func arguments(_ devices: String, hasSpice: Bool = true) throws -> [String] {
+        let definition = try Line.definition(devices: devices)
+        var facts = EmulatorFacts(
+            path: "/emulator", version: 0, machines: [], processorModels: [], devices: [], hasKVM: false)
+        facts.hasSpice = hasSpice
+        var builder = CommandLineBuilder(definition, emulator: facts, socketFolder: "/s")
+        return try builder.build()
+    }
+
+    @Test func passwordsAreNotOnTheCommandLine() throws {
+        let line = try arguments("<graphics type='vnc' port='5907' passwd='secret'/>")
+        #expect(Line.values("-vnc", line) == ["127.0.0.1:7,password=on"])
+        #expect(!line.contains { $0.contains("secret") })
+        let spice = try arguments("<graphics type='spice' port='5908' passwd='secret'/>")
+        #expect(Line.values("-spice", spice) == ["port=5908,addr=127.0.0.1,seamless-migration=on"])
+        #expect(!spice.contains { $0.contains("secret") })
+    }
+
+    @Test func momentsAreCountedFrom1970() {
+        #expect(MachineDriver.moment("1970-01-01T00:00:00") == 0)
+        #expect(MachineDriver.moment("2000-02-29T12:00:01") == 951_825_601)
+        #expect(MachineDriver.moment("2026-11-21T15:00:00") == 1_795_273_200)
+        #expect(MachineDriver.moment("2026-13-21T15:00:00") == nil)
+        #expect(MachineDriver.moment("tomorrow") == nil)
+    }
+
+    @Test func aScreenSaysWhereItIsServed() throws {
+        var screen = try XMLParser.parse("<graphics type='vnc' port='5901'><listen type='address'/></graphics>")
+        screen.completeListening()
+        #expect(screen["listen"] == "127.0.0.1" && screen[child: "listen"]?["address"] == "127.0.0.1")
+        var open = try XMLParser.parse("<graphics type='vnc'><listen type='address' address='0.0.0.0'/></graphics>")
+        open.completeListening()
+        #expect(open["listen"] == "0.0.0.0")
+        var socket = try XMLParser.parse("<graphics type='vnc'><listen type='socket' socket='/s'/></graphics>")
+        socket.completeListening()
+        #expect(socket["listen"] == nil)
+    }
+
+    @Test func spiceHasItsChannelsAndDevices() throws {
+        let devices = """
+            <graphics type='spice' port='5908'><image compression='off'/></graphics><sound model='ich6'/>
+            <channel type='spicevmc'><target type='virtio' name='com.redhat.spice.0'/></channel>
+            <redirdev bus='usb' type='spicevmc'/>
+            """
+        let line = try arguments(devices)
+        #expect(
+            Line.values("-spice", line)
+                == ["port=5908,addr=127.0.0.1,disable-ticketing=on,image-compression=off,seamless-migration=on"])
+        let ends = Line.values("-chardev", line)
+        #expect(ends.contains("spicevmc,id=charredir0,name=usbredir"))
+        #expect(ends.contains("spicevmc,id=charchannel0,name=vdagent"))
+        #expect(Line.values("-audiodev", line) == ["spice,id=audio1"])
+        #expect(!line.contains("none"))
+        #expect { try arguments(devices, hasSpice: false) } throws: {
+            ($0 as? ManagementError)?.code == .configUnsupported
+        }
+    }
+}
+
+@Suite struct FirmwareChoiceTests {
+    private let installed = [
+        FirmwareDescription(
+            parsing: """
+                {"interface-types":["uefi"],"mapping":{"device":"flash","executable":{"filename":"/code","format":"raw"},
+                "nvram-template":{"filename":"/template","format":"raw"}},
+                "targets":[{"architecture":"x86_64","machines":["pc-q35-*"]}],
+                "features":["secure-boot","requires-smm"]}
+                """)
+    ].compactMap { $0 }
+
+    @Test func aKindBecomesAFirmwareAndAStore() throws {
+        var definition = try Line.definition(machine: "q35", system: "<loader secure='yes'/>")
+        definition.root[child: "os"]?["firmware"] = "efi"
+        try definition.chooseFirmware(among: installed, store: "/store")
+        let text = definition.printed()
+        #expect(text.contains("<loader readonly='yes' secure='yes' type='pflash'>/code</loader>"))
+        #expect(text.contains("<nvram template='/template'>/store</nvram>"))
+        #expect(text.contains("<smm state='on'/>") && !text.contains("firmware="))
+    }
+
+    @Test func aKindThatIsNotInstalledIsSaid() throws {
+        var definition = try Line.definition()
+        definition.root[child: "os"]?["firmware"] = "efi"
+        #expect { try definition.chooseFirmware(among: installed, store: "/store") } throws: {
+            ($0 as? ManagementError)?.code == .operationFailed
         }
     }
 }

@@ -50,11 +50,11 @@ private struct Workshop {
         return try EmulatorFacts(probing: path)
     }
 
-    func define(_ name: String = "m", devices: String = "") throws -> UniqueID {
+    func define(_ name: String = "m", devices: String = "", system: String = "") throws -> UniqueID {
         try machines.define(
             """
             <domain type='qemu'><name>\(name)</name><memory unit='MiB'>64</memory><vcpu current='1'>4</vcpu>
-            <os><type arch='x86_64' machine='pc'>hvm</type></os><devices>\(devices)</devices></domain>
+            <os><type arch='x86_64' machine='pc'>hvm</type>\(system)</os><devices>\(devices)</devices></domain>
             """
         ).uuid
     }
@@ -83,7 +83,7 @@ private func code(_ error: any Error) -> ErrorCode? { (error as? ManagementError
         let uuid = try shop.define()
         try shop.machines.attachDevice(uuid, disk, configuration)
         #expect(try shop.document(uuid).contains("<source file='/x.img'/>"))
-        #expect { try shop.machines.attachDevice(uuid, disk, configuration) } throws: { code($0) == .operationFailed }
+        #expect { try shop.machines.attachDevice(uuid, disk, configuration) } throws: { code($0) == .operationInvalid }
         try shop.machines.detachDevice(uuid, "<disk><target dev='vda'/></disk>", configuration)
         #expect(try !shop.document(uuid).contains("/x.img"))
         #expect { try shop.machines.detachDevice(uuid, disk, configuration) } throws: { code($0) == .deviceMissing }
@@ -98,6 +98,20 @@ private func code(_ error: any Error) -> ErrorCode? { (error as? ManagementError
             force: false)
         let text = try shop.document(uuid)
         #expect(text.contains("/y.img") && !text.contains("/x.img") && text.contains(address))
+    }
+
+    @Test func variablesOfFirmwareGoOnlyWhenTheyMay() throws {
+        let shop = try Workshop()
+        let system = "<loader readonly='yes' type='pflash'>/code.fd</loader>"
+        let uuid = try shop.define(system: system)
+        let store = shop.folder + "/lib/qemu/nvram/m_VARS.fd"
+        #expect(try shop.document(uuid).contains("<nvram>\(store)</nvram>"))
+        try StateFiles.write(store, "variables")
+        #expect { try shop.machines.undefine(uuid, []) } throws: { code($0) == .operationInvalid }
+        try shop.machines.undefine(uuid, [.keepsVariables])
+        #expect(StateFiles.exists(store))
+        try shop.machines.undefine(try shop.define(system: system), [.variables])
+        #expect(!StateFiles.exists(store))
     }
 
     @Test func liveChangesNeedAMachineThatRuns() throws {
@@ -229,8 +243,8 @@ private func code(_ error: any Error) -> ErrorCode? { (error as? ManagementError
         ] {
             #expect(throws: ManagementError.self) { try machines.createSnapshot(uuid, text, [.redefine]) }
         }
-        #expect { try machines.undefine(uuid, removesSavedMemory: false) } throws: { code($0) == .operationInvalid }
-        try machines.undefine(uuid, removesSavedMemory: false, removesSnapshots: true)
+        #expect { try machines.undefine(uuid, []) } throws: { code($0) == .operationInvalid }
+        try machines.undefine(uuid, [.snapshots])
         #expect { try machines.facts(uuid) } throws: { code($0) == .noDomain }
     }
 }

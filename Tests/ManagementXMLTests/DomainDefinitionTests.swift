@@ -7,7 +7,9 @@ import XMLTree
 
 let context = DomainContext(
     emulator: { $0 == "x86_64" ? "/usr/bin/qemu-system-x86_64" : nil },
-    canonicalMachine: { ["pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2"][$0] ?? ($0.hasPrefix("pc-") ? $0 : nil) })
+    canonicalMachine: { name, _ in
+        ["pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2"][name] ?? (name.hasPrefix("pc-") ? name : nil)
+    })
 
 /// A small machine with the parts that a test is about.
 func define(_ devices: String = "", _ more: String = "", machine: String = "pc") throws -> DomainDefinition {
@@ -40,8 +42,9 @@ func define(_ devices: String = "", _ more: String = "", machine: String = "pc")
     }
 
     @Test(arguments: [
-        ("<domain/>", ErrorCode.xmlError), ("<pool/>", .xmlError), ("x", .xmlDetail),
-        ("<domain type='xen'/>", .xmlError), ("<domain type='qemu'/>", .noName),
+        ("<domain/>", ErrorCode.noName), ("<pool/>", .xmlError), ("x", .xmlDetail),
+        ("<domain type='xen'/>", .noName),
+        ("<domain type='xen'><name>a</name></domain>", .configUnsupported), ("<domain type='qemu'/>", .noName),
         ("<domain type='qemu'><name>a/b</name></domain>", .xmlError),
         ("<domain type='qemu'><name>a</name><uuid>1</uuid></domain>", .internalError),
         ("<domain type='qemu'><name>a</name></domain>", .xmlError),

@@ -29,7 +29,7 @@ import XMLTree
 
     @Test func disksAreSortedByNumberWithinTheirBus() throws {
         let names = try define(
-            "<disk><target dev='vdb'/></disk><disk><target dev='hda'/></disk><disk><target dev='vda'/></disk>"
+            ["vdb", "hda", "vda"].map { "<disk><source file='/\($0)'/><target dev='\($0)'/></disk>" }.joined()
         ).devices.filter { $0.name == "disk" }.compactMap { $0[child: "target"]?["dev"] }
         #expect(names == ["vda", "vdb", "hda"])
     }
@@ -51,7 +51,10 @@ import XMLTree
 
     @Test func expressDevicesSitBehindPortsOfTheirOwn() throws {
         let devices = try define(
-            "<disk><target dev='vda'/></disk><interface type='user'><model type='virtio'/></interface>", machine: "q35"
+            """
+            <disk><source file='/a'/><target dev='vda'/></disk>
+            <interface type='user'><model type='virtio'/></interface>
+            """, machine: "q35"
         ).devices
         let ports = devices.filter { $0["model"] == "pcie-root-port" }
         let buses = devices.compactMap { device -> String? in

@@ -47,7 +47,15 @@ import VirtualNetworks
     }
 
     @Test(arguments: [
-        "x", "<domain/>", "<network/>", "<network><name>a/b</name></network>",
+        "<network><name>a</name><forward mode='foo'/></network>",
+        """
+        <network><name>a</name><ip address='10.0.0.1' netmask='255.0.0.0'><dhcp><range start='10.0.0.9' end='10.0.0.2'/>
+        </dhcp></ip></network>
+        """,
+        """
+        <network><name>a</name><ip address='10.0.0.1' prefix='8'><dhcp><range start='10.0.0.2' end='11.0.0.2'/></dhcp>
+        </ip></network>
+        """, "x", "<domain/>", "<network/>", "<network><name>a/b</name></network>",
         "<network><name>a</name><uuid>1</uuid></network>",
         "<network><name>a</name><bridge name='much-too-long-a-name'/></network>",
         "<network><name>a</name><ip address='1.2.3'/></network>",

@@ -11,6 +11,12 @@ public struct EmulatorFacts: Sendable {
         /// The versioned name, where `name` is an alias.
         public var canonical: String?
         public var maximumProcessors: Int
+
+        public init(name: String, canonical: String? = nil, maximumProcessors: Int = 255) {
+            self.name = name
+            self.canonical = canonical
+            self.maximumProcessors = maximumProcessors
+        }
     }
 
     /// The path of the program.
@@ -26,6 +32,8 @@ public struct EmulatorFacts: Sendable {
     public var hasKVM: Bool
     /// Whether it can give up system calls that machines do not need.
     public var hasSandbox = false
+    /// Whether it can show screens and take USB devices by SPICE.
+    public var hasSpice = false
 
     /// Facts that are known without asking an emulator.
     public init(

@@ -10,17 +10,20 @@ public struct DomainCapabilities: Sendable {
     private let machine: String
     private let type: String
     private let architecture: String
+    private let firmware: [FirmwareDescription]
 
     /// - Throws: libvirt's error for what there is not.
     public init(
-        emulator: EmulatorFacts, host: HostFacts, path: String?, architecture: String?, machine: String?, type: String?
+        emulator: EmulatorFacts, host: HostFacts, architecture: String?, machine: String?, type: String?,
+        firmware: [FirmwareDescription] = []
     ) throws {
         let architecture = architecture ?? "x86_64"
         guard ["x86_64", "i686"].contains(architecture) else {
-            throw ManagementError(.invalidArg, "unable to find any emulator to serve '\(architecture)' architecture")
-        }
-        if let path, path != emulator.path {
-            throw ManagementError(.invalidArg, "unable to find emulator '\(path)'")
+            guard Self.architectures.contains(architecture) else {
+                throw ManagementError(.invalidArg, "unknown architecture: \(architecture)")
+            }
+            throw ManagementError(
+                .configUnsupported, "unable to find any emulator to serve '\(architecture)' architecture")
         }
         let wanted = machine ?? "pc"
         guard let canonical = emulator.canonical(wanted) else {
@@ -40,7 +43,16 @@ public struct DomainCapabilities: Sendable {
         self.machine = canonical
         self.type = type
         self.architecture = architecture
+        self.firmware = firmware.filter { $0.serves(architecture, canonical) }
     }
+
+    /// Architectures that libvirt knows, without those that emulators here serve.
+    private static let architectures: Set<String> = [
+        "alpha", "armv6l", "armv7l", "armv7b", "aarch64", "cris", "itanium", "lm32", "loongarch64", "m68k",
+        "microblaze", "microblazeel", "mips", "mipsel", "mips64", "mips64el", "openrisc", "parisc", "parisc64", "ppc",
+        "ppcle", "ppc64", "ppc64le", "ppcemb", "riscv32", "riscv64", "s390", "s390x", "sh4", "sh4eb", "sparc",
+        "sparc64", "unicore32", "xtensa", "xtensaeb",
+    ]
 
     private static func choice(_ name: String, _ values: [String]) -> XMLElement {
         XMLElement("enum", ["name": name], values.map { XMLElement("value", text: $0) })
@@ -83,10 +95,16 @@ public struct DomainCapabilities: Sendable {
     }
 
     private var system: XMLElement {
+        let efi = firmware.filter { $0.interfaces.contains("uefi") }
+        let flash = efi.filter { $0.device == "flash" }
+        let hasSecure = machine.contains("q35") && flash.contains { $0.features.contains("requires-smm") }
         let loader = Self.supported(
             "loader", true,
-            [Self.choice("type", ["rom"]), Self.choice("readonly", ["yes", "no"]), Self.choice("secure", ["no"])])
-        return Self.supported("os", true, [Self.choice("firmware", []), loader])
+            flash.map { XMLElement("value", text: $0.program) } + [
+                Self.choice("type", ["rom", "pflash"]), Self.choice("readonly", ["yes", "no"]),
+                Self.choice("secure", hasSecure ? ["yes", "no"] : ["no"]),
+            ])
+        return Self.supported("os", true, [Self.choice("firmware", efi.isEmpty ? [] : ["efi"]), loader])
     }
 
     private var processor: XMLElement {

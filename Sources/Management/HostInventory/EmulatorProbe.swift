@@ -19,14 +19,20 @@ extension EmulatorFacts {
             let words = line.split(separator: " ")
             return words.count >= 2 && words[0] == "x86" ? String(words[1]) : nil
         }
-        devices = Set(
-            try ask("-device", "help").compactMap { line in
-                let parts = line.split(separator: "\"", omittingEmptySubsequences: false)
-                return parts.count >= 3 && parts[0] == "name " ? String(parts[1]) : nil
-            })
-        hasSandbox = try ask("-help").contains { $0.hasPrefix("-sandbox") }
+        devices = Set(try ask("-device", "help").flatMap(Self.names))
+        let options = try ask("-help")
+        hasSandbox = options.contains { $0.hasPrefix("-sandbox") }
+        hasSpice = options.contains { $0.hasPrefix("-spice") }
         // A nested KVM without hardware below it runs no operating system. access copies the paths.
         hasKVM = unsafe access("/dev/kvm", R_OK | W_OK) == 0 && access("/sys/module/kvm_pvm", F_OK) != 0
+    }
+
+    /// The name and the alias in a line of the list of devices: `name "ich9-ahci", bus PCI, alias "ahci"`.
+    package static func names(_ line: Substring) -> [String] {
+        let parts = line.split(separator: "\"", omittingEmptySubsequences: false)
+        guard parts.count >= 3, parts[0] == "name " else { return [] }
+        let alias = parts.indices.dropLast().first { parts[$0].hasSuffix("alias ") }.map { String(parts[$0 + 1]) }
+        return [String(parts[1])] + (alias.map { [$0] } ?? [])
     }
 
     private static func version(_ line: Substring) -> UInt64 {

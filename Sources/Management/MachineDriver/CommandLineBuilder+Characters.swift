@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import HostInventory
 internal import XMLTree
 
 // Serial ports, consoles and channels.
@@ -66,9 +67,13 @@ extension CommandLineBuilder {
             throw unsupported("channel of type '\(device[child: "target"]?["type"] ?? "")'")
         }
         // Channels of SPICE have nobody to talk to without it.
-        guard device["type"] != "spicevmc" else { return }
+        guard device["type"] != "spicevmc" || emulator.hasSpice else { return }
         let id = alias(device)
-        add("-chardev", try backend(device, "char" + id))
+        if device["type"] == "spicevmc" {
+            add("-chardev", "spicevmc,id=char\(id),name=vdagent")
+        } else {
+            add("-chardev", try backend(device, "char" + id))
+        }
         let name = device[child: "target"]?["name"].map { ",name=\(Self.escaped($0))" } ?? ""
         add("-device", "virtserialport,chardev=char\(id),id=\(id)\(place(device))\(name)")
     }

@@ -39,6 +39,7 @@ extension CommandLineBuilder {
             text += ",write-cache=\(cache == "writethrough" || cache == "directsync" ? "off" : "on")"
         }
         if let serial = device[child: "serial"]?.text { text += ",serial=\(Self.escaped(serial))" }
+        if let thread = driver?["iothread"], bus == "virtio" { text += ",iothread=iothread\(thread)" }
         if let queues = driver?["queues"], bus == "virtio" { text += ",num-queues=\(queues)" }
         add("-device", text)
     }

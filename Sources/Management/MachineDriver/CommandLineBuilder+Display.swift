@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import HostInventory
 internal import ManagementXML
 internal import XMLTree
 
@@ -29,15 +30,49 @@ extension CommandLineBuilder {
     mutating func addGraphics(_ device: XMLElement) throws {
         switch device["type"] {
         case "vnc":
+            let password = device["passwd"] == nil ? "" : ",password=on"
             if let socket = device[child: "listen"]?["socket"] {
-                add("-vnc", "unix:\(Self.escaped(socket))")
+                add("-vnc", "unix:\(Self.escaped(socket))" + password)
             } else {
                 // VNC's displays are counted from port 5900.
                 let port = (device["port"].flatMap { Int($0) } ?? 5900) - 5900
-                add("-vnc", "\(device[child: "listen"]?["address"] ?? "127.0.0.1"):\(port)")
+                add("-vnc", "\(device[child: "listen"]?["address"] ?? "127.0.0.1"):\(port)" + password)
             }
+        case "spice" where emulator.hasSpice: addSpice(device)
         default: throw unsupported("graphics of type '\(device["type"] ?? "")'")
         }
+    }
+
+    private mutating func addSpice(_ device: XMLElement) {
+        var parts: [String] = []
+        if let socket = device[child: "listen"]?["socket"] {
+            parts += ["unix=on", "addr=" + Self.escaped(socket)]
+        } else {
+            if let port = device["port"].flatMap({ Int($0) }), port > 0 { parts.append("port=\(port)") }
+            parts.append("addr=" + (device[child: "listen"]?["address"] ?? device["listen"] ?? "127.0.0.1"))
+        }
+        // A password is told to the monitor, for what is said here everybody can read.
+        if device["passwd"] == nil { parts.append("disable-ticketing=on") }
+        let settings = [
+            ("image", "image-compression"), ("jpeg", "jpeg-wan-compression"), ("zlib", "zlib-glz-wan-compression"),
+        ]
+        for (name, option) in settings {
+            if let value = device[child: name]?["compression"] { parts.append("\(option)=\(value)") }
+        }
+        if device[child: "clipboard"]?["copypaste"] == "no" { parts.append("disable-copy-paste=on") }
+        if device[child: "filetransfer"]?["enable"] == "no" { parts.append("disable-agent-file-xfer=on") }
+        add("-spice", (parts + ["seamless-migration=on"]).joined(separator: ","))
+    }
+
+    /// A USB device of a viewer.
+    mutating func addRedirection(_ device: XMLElement) throws {
+        guard device["type"] == "spicevmc", emulator.hasSpice else {
+            throw unsupported("redirected devices of type '\(device["type"] ?? "")'")
+        }
+        try require("usb-redir")
+        let id = alias(device)
+        add("-chardev", "spicevmc,id=char\(id),name=usbredir")
+        add("-device", "usb-redir,chardev=char\(id),id=\(id)\(place(device))\(bootIndex(device))")
     }
 
     /// A keyboard, mouse or tablet beside those that every PC has.
@@ -78,15 +113,18 @@ extension CommandLineBuilder {
         guard definition.devices.contains(where: { $0.name == "sound" }) else { return }
         let given = definition.devices.filter { $0.name == "audio" }
         for audio in given.isEmpty ? [XMLElement("audio", ["id": "1", "type": "none"])] : given {
-            guard audio["type"] == "none" else { throw unsupported("audio of type '\(audio["type"] ?? "")'") }
-            add("-audiodev", "none,id=audio\(audio["id"] ?? "1")")
+            let type = audio["type"] ?? ""
+            guard type == "none" || type == "spice" && emulator.hasSpice else {
+                throw unsupported("audio of type '\(type)'")
+            }
+            add("-audiodev", "\(type),id=audio\(audio["id"] ?? "1")")
         }
     }
 
     /// No window, whatever the emulator would do by itself.
     mutating func addHeadless() {
         let graphics = definition.devices.first { $0.name == "graphics" }
-        if graphics?["type"] != "vnc" { add("-display", "none") }
+        if graphics?["type"] != "vnc" && graphics?["type"] != "spice" { add("-display", "none") }
         add("-msg", "timestamp=on")
     }
 }

@@ -44,6 +44,7 @@ public struct CommandLineBuilder {
         addMonitor()
         addBoot()
         // A bus is there before what sits on it.
+        for number in definition.threadNumbers { add("-object", "iothread,id=" + MachineDriver.threadName(number)) }
         try addAudio()
         let devices = definition.devices
         let isBridge = { (device: XMLElement) in device.name == "controller" && device["type"] == "pci" }
@@ -83,6 +84,7 @@ public struct CommandLineBuilder {
         case "panic": try addSimple(device, "pvpanic", when: device["model"] ?? "isa" == "isa", required: true)
         case "sound": try addSound(device)
         case "parallel": try addParallel(device)
+        case "redirdev": try addRedirection(device)
         // These have no part of the emulator.
         case "emulator", "audio", "redirfilter": break
         default: throw unsupported(device.name)

@@ -27,6 +27,7 @@ package enum DeviceAliases {
             case "graphics": name = nil
             case "filesystem": name = next("fs")
             case "audio": name = nil
+            case "redirdev": name = next("redir")
             default: name = next(device.name)
             }
             if let name { insert(XMLElement("alias", ["name": name]), into: &device) }

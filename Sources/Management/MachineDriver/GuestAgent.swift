@@ -241,6 +241,7 @@ extension MachineDriver {
     /// systems 16, disks 32, interfaces 64.
     public func guestInformation(_ uuid: UniqueID, _ types: UInt32) throws -> [TypedParameter] {
         let machine = try machine(uuid)
+        _ = try machine.requireLive()
         var list: [TypedParameter] = []
         func add(_ name: String, _ value: TypedParameter.Value) { list.append(TypedParameter(name, value)) }
         func wants(_ bit: UInt32) -> Bool { types == 0 || types & bit != 0 }

@@ -54,6 +54,7 @@ extension MachineDriver {
         let emulator = try facts(ofEmulator: definition.emulator)
         let id = takeID()
         let sockets = folders.sockets(id, definition.name)
+        try prepareFirmware(&definition)
         DeviceAliases.assign(to: &definition)
         choosePorts(&definition)
         try taps.connect(&definition)
@@ -80,6 +81,8 @@ extension MachineDriver {
             }
             try addProcessors(machine, monitor, definition)
             try applyPinning(machine)
+            try startMemoryReports(monitor, definition)
+            try Self.setPasswords(monitor, definition)
             try takeMemory(machine, monitor, options)
             if !options.paused {
                 try monitor.execute("cont")
@@ -114,21 +117,6 @@ extension MachineDriver {
         try monitor.pass(options.memory, named: "memory")
         try monitor.execute("migrate-incoming", ["uri": "fd:memory"])
         try waitForMigration(machine, monitor)
-    }
-
-    private func choosePorts(_ definition: inout DomainDefinition) {
-        let used = Set(
-            allMachines.compactMap(\.live).flatMap(\.definition.devices).filter { $0.name == "graphics" }
-                .compactMap { $0["port"].flatMap { Int($0) } })
-        var next = 5900
-        definition.devices = definition.devices.map { device in
-            guard device.name == "graphics", device["type"] == "vnc", device["autoport"] == "yes" else { return device }
-            while used.contains(next) || !LocalPorts.isFree(next) { next += 1 }
-            var device = device
-            device["port"] = "\(next)"
-            next += 1
-            return device
-        }
     }
 
     private func spawn(_ definition: DomainDefinition, _ arguments: [String], _ sockets: String) throws -> Int32 {

@@ -205,7 +205,14 @@ extension MachineDriver {
     /// Removes the memory that the next start would use.
     public func removeSavedMemory(_ uuid: UniqueID) throws {
         let machine = try machine(uuid)
-        try machine.job.withLock { try removing(folders.savedMemory(machine.facts.name)) }
+        try machine.job.withLock {
+            let path = folders.savedMemory(machine.facts.name)
+            guard StateFiles.exists(path) else {
+                throw ManagementError(
+                    .systemError, "Failed to remove managed save file '\(path)': No such file or directory")
+            }
+            try removing(path)
+        }
     }
 
     // MARK: Starting from a file

@@ -130,10 +130,10 @@ extension MachineDriver {
     }
 
     /// The description, the title, or the element of a namespace.
-    public func metadata(_ uuid: UniqueID, _ type: Int32, uri: String?, configuration: Bool) throws -> String {
+    public func metadata(_ uuid: UniqueID, _ type: Int32, uri: String?, _ scope: ProcessorScope) throws -> String {
         let machine = try machine(uuid)
-        let definition =
-            try !configuration ? machine.live?.definition ?? definition(of: machine) : definition(of: machine)
+        let isLive = try resolve(machine, scope).live
+        let definition = try isLive ? machine.requireLive().definition : definition(of: machine)
         let found: String?
         switch type {
         case Metadata.description: found = definition.root[child: "description"]?.text

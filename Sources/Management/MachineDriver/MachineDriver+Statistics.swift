@@ -61,6 +61,8 @@ extension MachineDriver {
         if let live {
             if groups.contains(.interface) { list += interfaceFigures(live.definition) }
             if groups.contains(.block) { list += blockFigures(live) }
+        } else if groups.contains(.block), let definition = try? definition(of: machine) {
+            list += Self.imageFigures(definition)
         }
         return list
     }
@@ -95,6 +97,26 @@ extension MachineDriver {
                 ("fl.reqs", figures.flushRequests), ("fl.times", figures.flushTime),
             ]
             for (label, value) in pairs { list.append(TypedParameter(prefix + label, .ulong(UInt64(max(0, value))))) }
+        }
+        return list
+    }
+
+    /// Disks of a machine that does not run: their files.
+    private static func imageFigures(_ definition: DomainDefinition) -> [TypedParameter] {
+        let disks = definition.devices.filter { $0.name == "disk" }
+        var list = [TypedParameter("block.count", .uint(UInt32(disks.count)))]
+        for (number, disk) in disks.enumerated() {
+            let prefix = "block.\(number)."
+            list.append(TypedParameter(prefix + "name", .text(disk[child: "target"]?["dev"] ?? "")))
+            guard let path = disk[child: "source"]?["file"] ?? disk[child: "source"]?["dev"] else { continue }
+            list.append(TypedParameter(prefix + "path", .text(path)))
+            var information = stat()
+            // stat copies the path and fills the structure on this frame.
+            guard unsafe stat(path, &information) == 0 else { continue }
+            let size = UInt64(max(0, information.st_size))
+            list.append(TypedParameter(prefix + "allocation", .ulong(UInt64(max(0, information.st_blocks)) &* 512)))
+            list.append(TypedParameter(prefix + "capacity", .ulong(ImageHeader.capacity(path) ?? size)))
+            list.append(TypedParameter(prefix + "physical", .ulong(size)))
         }
         return list
     }
@@ -155,7 +177,7 @@ extension MachineDriver {
             throw ManagementError(.systemError, "cannot stat file '\(path)': \(Errno.current)")
         }
         let physical = UInt64(max(0, information.st_size))
-        var capacity = physical
+        var capacity = ImageHeader.capacity(path) ?? physical
         if let live = machine.live, let nodes = try? live.monitor.execute("query-named-block-nodes").array {
             let found = nodes.first { $0["file"]?.string == path && $0["drv"]?.string != "file" }
             capacity = found?["image"]?["virtual-size"]?.unsigned ?? capacity
@@ -174,15 +196,6 @@ extension MachineDriver {
             throw ManagementError(.invalidArg, "'\(name)' is not a known interface")
         }
         return InterfaceFigures.read(tap).map { Int64(truncatingIfNeeded: $0.value) }
-    }
-
-    /// KiB: `actual` (6) and `rss` (7), as libvirt numbers them.
-    public func memoryFigures(_ uuid: UniqueID) throws -> [(tag: Int32, value: UInt64)] {
-        let machine = try machine(uuid)
-        let live = try machine.requireLive()
-        var list: [(Int32, UInt64)] = [(6, machine.facts.memory)]
-        if let times = ProcessTimes(live.process) { list.append((7, times.residentKiB)) }
-        return list
     }
 }
 

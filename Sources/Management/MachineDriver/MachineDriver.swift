@@ -13,8 +13,8 @@ internal import XMLTree
 public final class MachineDriver: @unchecked Sendable {
     public let folders: MachineFolders
     public let events: EventHub
-    /// The emulator of machines that name none.
-    public let emulator: EmulatorFacts
+    /// The emulators that machines name.
+    public let emulators: EmulatorCatalog
     let context: DomainContext
     /// The program that works on images.
     let imageToolPath: String
@@ -30,7 +30,6 @@ public final class MachineDriver: @unchecked Sendable {
     private var machines: [UniqueID: Machine] = [:]
     private var uuids: [String: UniqueID] = [:]
     private var nextID: Int32 = 1
-    private var probed: [String: EmulatorFacts] = [:]
 
     /// Threads for work after events.
     private static let workerCount = 4
@@ -45,11 +44,17 @@ public final class MachineDriver: @unchecked Sendable {
         taps = TapDevices(bridge: bridge)
         imageToolPath = imageTool
         self.folders = folders
-        self.emulator = emulator
+        let emulators = EmulatorCatalog(standard: emulator)
+        self.emulators = emulators
         self.events = events
         context = DomainContext(
             emulator: { ["x86_64", "i686"].contains($0) ? emulator.path : nil },
-            canonicalMachine: { emulator.canonical($0) ?? ($0.hasPrefix("pc-") ? $0 : nil) })
+            canonicalMachine: { try emulators.facts(of: $1).canonical($0) ?? ($0.hasPrefix("pc-") ? $0 : nil) },
+            hasDevice: { device, path in
+                guard let devices = try? emulators.facts(of: path).devices else { return true }
+                return devices.isEmpty || devices.contains(device)
+            },
+            variableStores: folders.variableStores)
         loop = try EventLoop()
         workers = try WorkerPool(name: "machine-work", count: Self.workerCount)
         try folders.make()
@@ -189,17 +194,7 @@ public final class MachineDriver: @unchecked Sendable {
     func reserve(id: Int32) { lock.withLock { nextID = max(nextID, id &+ 1) } }
 
     /// What the emulator of a machine has; asked once for each program.
-    func facts(ofEmulator path: String) throws -> EmulatorFacts {
-        if path == emulator.path { return emulator }
-        if let known = lock.withLock({ probed[path] }) { return known }
-        do throws(Errno) {
-            let facts = try EmulatorFacts(probing: path)
-            lock.withLock { probed[path] = facts }
-            return facts
-        } catch {
-            throw ManagementError(.systemError, "Cannot check QEMU binary \(path): \(error)")
-        }
-    }
+    func facts(ofEmulator path: String) throws -> EmulatorFacts { try emulators.facts(of: path) }
 
     /// Does something that waits, on one of the driver's own threads.
     public func inBackground(_ body: @escaping @Sendable (MachineDriver) -> Void) {
@@ -270,40 +265,6 @@ public final class MachineDriver: @unchecked Sendable {
         try body(&definition)
         try store(definition)
         machine.change { facts, _ in if !facts.isActive { facts.takeSizes(definition) } }
-    }
-
-    /// Removes a machine's definition; one that runs goes on without it.
-    public func undefine(_ uuid: UniqueID, removesSavedMemory: Bool, removesSnapshots: Bool = false) throws {
-        let machine = try machine(uuid)
-        try machine.job.withLock {
-            let facts = machine.facts
-            guard facts.isPersistent else {
-                throw ManagementError(.operationInvalid, "cannot undefine transient domain")
-            }
-            if StateFiles.exists(folders.savedMemory(facts.name)) {
-                guard removesSavedMemory else {
-                    throw ManagementError(
-                        .operationInvalid, "Refusing to undefine while domain managed save image exists")
-                }
-                try removing(folders.savedMemory(facts.name))
-            }
-            if !facts.isActive && machine.snapshots.count > 0 {
-                guard removesSnapshots else {
-                    throw ManagementError(
-                        .operationInvalid,
-                        "cannot delete inactive domain with \(machine.snapshots.count) snapshots")
-                }
-                try forgetSnapshots(machine)
-            }
-            try removing(folders.definition(facts.name))
-            try removing(folders.autostartLink(facts.name))
-            machine.change { facts, _ in
-                facts.isPersistent = false
-                facts.startsWithService = false
-            }
-            emit(machine, Lifecycle.undefined)
-            if !facts.isActive { forget(machine) }
-        }
     }
 
     func removing(_ path: String) throws {

@@ -74,7 +74,7 @@ extension MachineDriver {
         return Array(map.prefix(max(0, Int(count))))
     }
 
-    private func setAffinity(_ thread: Int32, _ map: [UInt8]) throws {
+    func setAffinity(_ thread: Int32, _ map: [UInt8]) throws {
         // The map lives for the call.
         guard unsafe roost_set_affinity(thread, map, map.count) == 0 else {
             throw ManagementError(.systemError, "cannot set CPU affinity on process \(thread): \(Errno.current)")

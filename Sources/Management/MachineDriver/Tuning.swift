@@ -30,7 +30,7 @@ public enum TuningGroup: Sendable {
     case scheduler, memory, block, numa
 
     /// What a limit of memory is when there is none, in KiB.
-    static let unlimited: Int64 = 9_007_199_254_740_988
+    static let unlimited: Int64 = 9_007_199_254_740_991
 
     /// How many limits there are.
     public var count: Int { tunables.count }
@@ -39,15 +39,15 @@ public enum TuningGroup: Sendable {
         switch self {
         case .scheduler:
             [
-                Tunable("cpu_shares", .ulong, "cputune/shares", absent: 1024),
-                Tunable("vcpu_period", .ulong, "cputune/period", absent: 100_000),
-                Tunable("vcpu_quota", .long, "cputune/quota", absent: -1),
-                Tunable("emulator_period", .ulong, "cputune/emulator_period", absent: 100_000),
-                Tunable("emulator_quota", .long, "cputune/emulator_quota", absent: -1),
-                Tunable("global_period", .ulong, "cputune/global_period", absent: 100_000),
-                Tunable("global_quota", .long, "cputune/global_quota", absent: -1),
-                Tunable("iothread_period", .ulong, "cputune/iothread_period", absent: 100_000),
-                Tunable("iothread_quota", .long, "cputune/iothread_quota", absent: -1),
+                Tunable("cpu_shares", .ulong, "cputune/shares"),
+                Tunable("vcpu_period", .ulong, "cputune/period"),
+                Tunable("vcpu_quota", .long, "cputune/quota"),
+                Tunable("emulator_period", .ulong, "cputune/emulator_period"),
+                Tunable("emulator_quota", .long, "cputune/emulator_quota"),
+                Tunable("global_period", .ulong, "cputune/global_period"),
+                Tunable("global_quota", .long, "cputune/global_quota"),
+                Tunable("iothread_period", .ulong, "cputune/iothread_period"),
+                Tunable("iothread_quota", .long, "cputune/iothread_quota"),
             ]
         case .memory:
             [

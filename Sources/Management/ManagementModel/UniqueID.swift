@@ -2,8 +2,10 @@
 
 /// A UUID (RFC 4122).
 public struct UniqueID: Hashable, Sendable, CustomStringConvertible {
-    private let high: UInt64
-    private let low: UInt64
+    /// The first eight bytes, the most significant first.
+    public let high: UInt64
+    /// The last eight bytes.
+    public let low: UInt64
 
     /// The number of its bytes.
     public static let byteCount = 16

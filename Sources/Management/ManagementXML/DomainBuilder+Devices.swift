@@ -121,9 +121,7 @@ extension DomainBuilder {
     // MARK: Interfaces
 
     private func completeInterface(_ interface: inout XMLElement) throws {
-        guard interface["type"] != nil else {
-            throw ManagementError(.xmlError, "Missing required attribute 'type' in element 'interface'", from: .none)
-        }
+        if interface["type"] == nil { interface["type"] = "user" }
         if let mac = interface[child: "mac"]?["address"] {
             guard let canonical = Self.canonicalMAC(mac) else {
                 throw ManagementError(.xmlError, "unable to parse mac address '\(mac)'", from: .domain)
@@ -133,7 +131,7 @@ extension DomainBuilder {
             interface[child: "mac"] = XMLElement("mac", ["address": Self.randomMAC()])
         }
         if interface[child: "model"]?["type"] == nil {
-            interface[child: "model"] = XMLElement("model", ["type": "rtl8139"])
+            interface[child: "model"] = XMLElement("model", ["type": defaultCard])
         }
         if let name = interface[child: "target"]?["dev"], interface[child: "target"]?["managed"] != "no",
             ["vnet", "macvtap", "macvlan"].contains(where: {
@@ -313,10 +311,13 @@ extension DomainBuilder {
         if count("video") == 0 && count("graphics") > 0 {
             devices.append(XMLElement("video", [:], [XMLElement("model")]))
         }
+        let facts = self
         var isFirst = true
         change("video") { video in
             var model = video[child: "model"] ?? XMLElement("model")
-            if model["type"] == nil || model["type"] == "default" { model["type"] = "cirrus" }
+            if model["type"] == nil || model["type"] == "default" {
+                model["type"] = facts.has("cirrus-vga") ? "cirrus" : "vga"
+            }
             let type = model["type"] ?? ""
             if type != "none" {
                 switch type {

@@ -28,12 +28,24 @@ struct DomainBuilder {
         try completeSystem()
         completeProcessorModel()
         completeClockAndActions()
+        try checkChoices()
         try completeDevices()
         var element = XMLElement("devices")
         if let emulator = root.at("devices", "emulator") { element.append(emulator) }
         element.elements += devices
         root[child: "devices"] = element
         Grammar.domain.order(&root)
+    }
+
+    /// Whether the emulator has a device, in its own words.
+    func has(_ device: String) -> Bool { context.hasDevice(device, root.at("devices", "emulator")?.text) }
+
+    /// The network card of an interface that names none: of those that the emulator has, what guests know best.
+    var defaultCard: String {
+        if has("rtl8139") { return "rtl8139" }
+        // Where there is PCI Express alone, conventional cards have no place.
+        if isQ35, !has("pcie-pci-bridge") { return has("e1000e") ? "e1000e" : "virtio" }
+        return has("e1000") ? "e1000" : "virtio"
     }
 
     /// Sets a default for an element that only has text.
@@ -55,16 +67,15 @@ struct DomainBuilder {
 extension DomainBuilder {
     private mutating func completeIdentity() throws {
         root["id"] = nil
+        guard let name = root[child: "name"]?.text, !name.isEmpty else {
+            throw ManagementError(.noName, "", from: .domain)
+        }
         guard let type = root["type"] else {
             throw ManagementError(.xmlError, "Missing required attribute 'type' in element 'domain'", from: .none)
         }
         let known = ["kvm", "qemu", "hvf"]
         guard known.contains(type) else {
-            throw ManagementError(
-                .xmlError, "Invalid value for attribute 'type' in element 'domain': '\(type)'", from: .none)
-        }
-        guard let name = root[child: "name"]?.text, !name.isEmpty else {
-            throw ManagementError(.noName, "", from: .domain)
+            throw ManagementError(.configUnsupported, "invalid domain type \(type)", from: .domain)
         }
         guard !name.contains("/") else {
             throw ManagementError(.xmlError, "name \(name) cannot contain '/'", from: .none)
@@ -146,7 +157,7 @@ extension DomainBuilder {
             }
             guard number <= count else {
                 throw ManagementError(
-                    .xmlError, "maxvcpus must not be less than current vcpus (\(count) < \(number))", from: .domain)
+                    .configUnsupported, "maximum vCPU count must not be less than current vCPU count", from: .domain)
             }
             element["current"] = number == count ? nil : "\(number)"
         }
@@ -173,7 +184,7 @@ extension DomainBuilder {
                 from: .none)
         }
         let wanted = type["machine"] ?? context.defaultMachine
-        guard let canonical = context.canonicalMachine(wanted) else {
+        guard let canonical = try context.canonicalMachine(wanted, root.at("devices", "emulator")?.text) else {
             throw ManagementError(
                 .configUnsupported,
                 "Emulator '\(root.at("devices", "emulator")?.text ?? emulator)' does not support machine type '\(wanted)'",
@@ -189,6 +200,13 @@ extension DomainBuilder {
             throw ManagementError(
                 .configUnsupported, "per-device boot elements cannot be used together with os/boot elements",
                 from: .domain)
+        }
+        if system[child: "loader"]?["type"] == "pflash", system[child: "loader"]?["readonly"] == "yes",
+            system[child: "nvram"]?.text.isEmpty ?? true
+        {
+            var store = system[child: "nvram"] ?? XMLElement("nvram")
+            store.text = context.variableStores + "/" + (root[child: "name"]?.text ?? "") + "_VARS.fd"
+            system[child: "nvram"] = store
         }
         if let menu = system[child: "bootmenu"], menu["enable"] != "yes" { system[child: "bootmenu"]?["timeout"] = nil }
         root[child: "os"] = system

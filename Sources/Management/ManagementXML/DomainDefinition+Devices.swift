@@ -11,7 +11,9 @@ extension DomainDefinition {
     /// A device's document.
     /// - Throws: libvirt's error for one that is not well-formed.
     public static func device(parsing text: String) throws -> XMLElement {
-        try XMLDocument.parseAny(text, called: "device_definition")
+        let device = try XMLDocument.parseAny(text, called: "device_definition")
+        try DomainChoices.checkKind(device.name)
+        return device
     }
 
     /// Completes a device as one of this machine: its defaults, its place, and the controllers that it needs and that
@@ -41,17 +43,20 @@ extension DomainDefinition {
 
     /// Adds a device to a document that stays, and completes it.
     public mutating func add(_ device: XMLElement, _ context: DomainContext) throws {
-        try checkUnused(device)
+        try checkUnused(device, isRunning: false)
         devices.append(device)
         self = try DomainDefinition(root, context)
     }
 
     /// Refuses what is there already.
-    public func checkUnused(_ device: XMLElement) throws {
+    /// - Parameter isRunning: whether the machine runs; a definition's refusals have another code.
+    public func checkUnused(_ device: XMLElement, isRunning: Bool = true) throws {
         if device.name == "disk", let target = device[child: "target"]?["dev"],
             devices.contains(where: { $0.name == "disk" && $0[child: "target"]?["dev"] == target })
         {
-            throw ManagementError(.operationFailed, "target \(target) already exists", from: .machineDriver)
+            throw ManagementError(
+                isRunning ? .operationFailed : .operationInvalid, "target \(target) already exists",
+                from: .machineDriver)
         }
         if device.name == "interface", let mac = device[child: "mac"]?["address"],
             devices.contains(where: { $0.name == "interface" && $0[child: "mac"]?["address"] == mac.lowercased() })

@@ -7,16 +7,26 @@ public import XMLTree
 public struct DomainContext: Sendable {
     /// The emulator of an architecture; nil for one that cannot run here.
     public var emulator: @Sendable (_ architecture: String) -> String?
-    /// The versioned name of a kind of machine; nil for one that the emulator does not have.
-    public var canonicalMachine: @Sendable (_ name: String) -> String?
+    /// The versioned name of a kind of machine of an emulator, nil for the standard one; nil for a kind that it does not
+    /// have. Throws for a program that is not there.
+    public var canonicalMachine: @Sendable (_ name: String, _ emulator: String?) throws -> String?
+    /// Whether an emulator, nil for the standard one, has a device. One that cannot be asked has all.
+    public var hasDevice: @Sendable (_ device: String, _ emulator: String?) -> Bool
+    /// The folder of the variables of machines with firmware in flash memory.
+    public var variableStores: String
     /// The kind of machine when none is named.
     public var defaultMachine = "pc"
     /// The host's architecture.
     public var architecture = "x86_64"
 
     public init(
-        emulator: @escaping @Sendable (String) -> String?, canonicalMachine: @escaping @Sendable (String) -> String?
+        emulator: @escaping @Sendable (String) -> String?,
+        canonicalMachine: @escaping @Sendable (String, String?) throws -> String?,
+        hasDevice: @escaping @Sendable (String, String?) -> Bool = { _, _ in true },
+        variableStores: String = "/var/lib/libvirt/qemu/nvram"
     ) {
+        self.hasDevice = hasDevice
+        self.variableStores = variableStores
         self.emulator = emulator
         self.canonicalMachine = canonicalMachine
     }

@@ -30,6 +30,8 @@ public struct MachineFolders: Sendable {
     public var saved: String { state + "/qemu/save" }
     /// Snapshots, a folder for each machine.
     public var snapshots: String { state + "/qemu/snapshot" }
+    /// Variables of firmware in flash memory.
+    public var variableStores: String { state + "/qemu/nvram" }
     /// Sockets of channels.
     public var channels: String { state + "/qemu/channel/target" }
     /// Logs of machines.
@@ -40,6 +42,7 @@ public struct MachineFolders: Sendable {
     public func status(_ name: String) -> String { running + "/" + name + ".xml" }
     public func log(_ name: String) -> String { machineLogs + "/" + name + ".log" }
     public func savedMemory(_ name: String) -> String { saved + "/" + name + ".save" }
+    public func variableStore(_ name: String) -> String { variableStores + "/" + name + "_VARS.fd" }
     public func snapshotFolder(_ name: String) -> String { snapshots + "/" + name }
 
     /// The folder of a running machine's sockets. Long names are cut, for a socket's path is at most 107 bytes.
@@ -50,7 +53,7 @@ public struct MachineFolders: Sendable {
     /// Makes all of them.
     /// - Throws: the host's error.
     public func make() throws(Errno) {
-        for folder in [autostart, running, saved, snapshots, channels, machineLogs] {
+        for folder in [autostart, running, saved, snapshots, variableStores, channels, machineLogs] {
             try StateFiles.makeFolder(folder)
         }
     }

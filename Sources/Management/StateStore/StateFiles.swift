@@ -17,10 +17,15 @@ public enum StateFiles {
 
     /// Writes a file beside the old one and puts it in its place.
     public static func write(_ path: String, _ text: String, mode: UInt32 = 0o600) throws(Errno) {
+        try write(path, bytes: Array(text.utf8), mode: mode)
+    }
+
+    /// Writes a file beside the old one and puts it in its place.
+    public static func write(_ path: String, bytes: [UInt8], mode: UInt32 = 0o600) throws(Errno) {
         let temporary = path + ".new"
         do throws(Errno) {
             let file = try FileDescriptor.open(temporary, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
-            try file.writeAll(Array(text.utf8))
+            try file.writeAll(bytes)
             _ = try retrying { fdatasync(file.number) }
         } catch {
             // unlink copies the path.
@@ -39,6 +44,12 @@ public enum StateFiles {
     /// - Throws: the host's error for a file that is there and cannot be read, or is longer than `limit` bytes.
     public static func read(_ path: String, limit: Int = 32 << 20) throws(Errno) -> String? {
         guard exists(path) else { return nil }
+        return String(decoding: try readBytes(path, limit: limit), as: UTF8.self)
+    }
+
+    /// All bytes of a file.
+    /// - Throws: the host's error, also for a file that is not there or is longer than `limit` bytes.
+    public static func readBytes(_ path: String, limit: Int) throws(Errno) -> [UInt8] {
         let file = try FileDescriptor.open(path)
         let size = Int(try file.size())
         guard size <= limit else { throw Errno(EFBIG) }
@@ -56,7 +67,7 @@ public enum StateFiles {
             if count == 0 { break }
             done += count
         }
-        return String(decoding: bytes.prefix(done), as: UTF8.self)
+        return Array(bytes.prefix(done))
     }
 
     /// Removes a file; one that is not there is removed already.

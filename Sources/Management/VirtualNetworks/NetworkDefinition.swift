@@ -54,7 +54,7 @@ package struct NetworkDefinition: Sendable {
             throw ManagementError(.noName, "", from: .network)
         }
         guard !name.contains("/") else {
-            throw ManagementError(.xmlError, "name \(name) cannot contain '/'", from: .network)
+            throw ManagementError(.xmlDetail, "invalid char in name: /", from: .network)
         }
         if let uuid = root[child: "uuid"]?.text {
             guard UniqueID(uuid) != nil else {
@@ -65,6 +65,9 @@ package struct NetworkDefinition: Sendable {
         }
         if root[child: "forward"] != nil, root[child: "forward"]?["mode"] == nil {
             root[child: "forward"]?["mode"] = "nat"
+        }
+        if let mode = root[child: "forward"]?["mode"], !Self.forwardModes.contains(mode) {
+            throw ManagementError(.configUnsupported, "unknown forwarding type '\(mode)'", from: .network)
         }
         try completeBridge(isBridgeFree)
         for address in root.all("ip") { _ = try Self.addressing(address) }
@@ -147,6 +150,11 @@ package struct NetworkDefinition: Sendable {
             else {
                 throw ManagementError(.xmlError, "Invalid dhcp range", from: .network)
             }
+            if !isIPv6, element["netmask"] != nil || element["prefix"] != nil, let first = number(start),
+                let last = number(end), let own = number(address)
+            {
+                try checkRange(first...max(first, last), isReversed: last < first, (start, end), own, address, prefix)
+            }
             return (start, end, try lease(range))
         }
         let hosts = try (dhcp?.all("host") ?? []).map { host in
@@ -165,6 +173,24 @@ package struct NetworkDefinition: Sendable {
             bootFile: dhcp?[child: "bootp"]?["file"], bootServer: dhcp?[child: "bootp"]?["server"],
             tftpRoot: element[child: "tftp"]?["root"],
             reverseZone: element["localPtr"] == "yes" ? try reverseZone(address, prefix) : nil)
+    }
+
+    private static let forwardModes: Set<String> = [
+        "none", "nat", "route", "open", "bridge", "private", "vepa", "passthrough", "hostdev",
+    ]
+
+    /// Refuses a range of addresses that is not wholly in the network.
+    private static func checkRange(
+        _ range: ClosedRange<UInt32>, isReversed: Bool, _ texts: (String, String), _ own: UInt32, _ address: String,
+        _ prefix: Int
+    ) throws {
+        let named = "range \(texts.0) - \(texts.1)"
+        guard !isReversed else { throw ManagementError(.internalError, "\(named) is reversed ", from: .network) }
+        let mask = prefix == 0 ? 0 : UInt32.max << UInt32(32 - prefix)
+        guard range.lowerBound & mask == own & mask, range.upperBound & mask == own & mask else {
+            throw ManagementError(
+                .internalError, "\(named) is not entirely within network \(address)/\(prefix)", from: .network)
+        }
     }
 
     /// Seconds of the shortest lease that dnsmasq gives.

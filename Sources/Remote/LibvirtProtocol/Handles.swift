@@ -7,7 +7,11 @@ extension UniqueID: XDRValue {
     public init(from reader: inout XDRReader) throws(XDRError) {
         self.init(bytes: try reader.fixed(Self.byteCount))
     }
-    public func encode(to writer: inout XDRWriter) { writer.fixed(bytes) }
+    public func encode(to writer: inout XDRWriter) {
+        // Sixteen bytes without a length, which need no padding: two words of 64 bits.
+        writer.hyper(high)
+        writer.hyper(low)
+    }
 }
 
 /// A machine: resolved by its UUID; the rest may be stale.

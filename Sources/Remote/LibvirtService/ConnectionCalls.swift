@@ -37,8 +37,14 @@ enum ConnectionCalls {
         table.answer(Procedures.connectGetURI) { client, _ in client.core.address }
         table.answer(Procedures.connectIsSecure) { client, _ in client.isSecure ? 1 : 0 }
         table.answer(Procedures.connectGetCapabilities) { client, _ in client.core.capabilities.document }
-        table.answer(Procedures.connectGetMaxVcpus) { client, _, _ in
-            Int32(client.core.capabilities.emulator.machines.map(\.maximumProcessors).max() ?? 1)
+        table.answer(Procedures.connectGetMaxVcpus) { client, _, type in
+            // What libvirt says of QEMU without KVM, whatever its machines may have.
+            let emulated: Int32 = 16
+            switch type?.lowercased() ?? "qemu" {
+            case "qemu": return emulated
+            case "kvm": return Int32(client.core.capabilities.emulator.machines.map(\.maximumProcessors).max() ?? 1)
+            default: throw ManagementError(.invalidArg, "unknown type '\(type ?? "")'", from: .machineDriver)
+            }
         }
         table.answer(Procedures.connectRegisterCloseCallback) { _, _ in }
         table.answer(Procedures.connectUnregisterCloseCallback) { _, _ in }

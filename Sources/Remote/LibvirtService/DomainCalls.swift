@@ -18,44 +18,11 @@ enum DomainCalls {
 
     // MARK: Lists
 
-    private enum ListFlags {
-        static let active: UInt32 = 1, inactive: UInt32 = 2, persistent: UInt32 = 4, transient: UInt32 = 8
-        static let running: UInt32 = 16, paused: UInt32 = 32, shutOff: UInt32 = 64, otherState: UInt32 = 128
-        static let saved: UInt32 = 256, notSaved: UInt32 = 512, autostart: UInt32 = 1024, noAutostart: UInt32 = 2048
-        static let snapshots: UInt32 = 4096, noSnapshots: UInt32 = 8192
-        static let checkpoints: UInt32 = 16384, noCheckpoints: UInt32 = 32768
-    }
-
-    /// Whether a machine is among those that the flags of a list ask for. Flags of one group are alternatives; a group
-    /// without flags asks for all.
-    private static func matches(_ facts: MachineFacts, _ flags: UInt32, _ machines: MachineDriver) -> Bool {
-        func group(_ pairs: (UInt32, () -> Bool)...) -> Bool {
-            let asked = pairs.filter { flags & $0.0 != 0 }
-            return asked.isEmpty || asked.contains { $0.1() }
-        }
-        let state = facts.state.state
-        return group((ListFlags.active, { facts.isActive }), (ListFlags.inactive, { !facts.isActive }))
-            && group((ListFlags.persistent, { facts.isPersistent }), (ListFlags.transient, { !facts.isPersistent }))
-            && group(
-                (ListFlags.running, { facts.state.isRunning }), (ListFlags.paused, { facts.state.isPaused }),
-                (ListFlags.shutOff, { state == MachineState.shutOff.state }),
-                (ListFlags.otherState, { ![1, 3, 5].contains(state) }))
-            && group(
-                (ListFlags.saved, { machines.hasSavedMemory(facts.name) }),
-                (ListFlags.notSaved, { !machines.hasSavedMemory(facts.name) }))
-            && group(
-                (ListFlags.autostart, { facts.startsWithService }),
-                (ListFlags.noAutostart, { !facts.startsWithService }))
-            && group(
-                (ListFlags.snapshots, { facts.snapshotCount > 0 }),
-                (ListFlags.noSnapshots, { facts.snapshotCount == 0 }))
-            && group((ListFlags.checkpoints, { false }), (ListFlags.noCheckpoints, { true }))
-    }
-
     private static func registerListing(in table: CallTable<ServiceConnection>) {
         table.answer(Procedures.connectListAllDomains) { client, _, wanted, flags in
             let machines = client.core.machines
-            let found = machines.all.filter { matches($0, flags, machines) }
+            let filter = MachineListFilter(flags)
+            let found = filter.takesAll ? machines.all : machines.all.filter { filter.takes($0, machines) }
             return (wanted != 0 ? found.map { DomainHandle($0.reference) } : [], UInt32(found.count))
         }
         table.answer(Procedures.connectNumOfDomains) { client, _ in
@@ -148,18 +115,17 @@ enum DomainCalls {
             return DomainHandle(try client.core.machines.define(text))
         }
         table.answer(Procedures.domainUndefine, .blocking) { client, _, domain in
-            try client.core.machines.undefine(domain.uuid, removesSavedMemory: false)
+            try client.core.machines.undefine(domain.uuid, [])
         }
         table.answer(Procedures.domainUndefineFlags, .blocking) { client, _, domain, flags in
-            let (savedMemory, snapshots): (UInt32, UInt32) = (1, 2)
-            try client.core.machines.undefine(
-                domain.uuid, removesSavedMemory: flags & savedMemory != 0, removesSnapshots: flags & snapshots != 0)
+            try Flags.check(flags, allowed: UndefineOptions.known, "qemuDomainUndefineFlags")
+            try client.core.machines.undefine(domain.uuid, UndefineOptions(rawValue: flags))
         }
         table.answer(Procedures.domainSetAutostart, .blocking) { client, _, domain, on in
             try client.core.machines.setAutostart(domain.uuid, on != 0)
         }
         table.answer(Procedures.domainGetMetadata, .blocking) { client, _, domain, type, uri, flags in
-            try client.core.machines.metadata(domain.uuid, type, uri: uri, configuration: flags & 2 != 0)
+            try client.core.machines.metadata(domain.uuid, type, uri: uri, ProcessorScope(flags & 3))
         }
         table.answer(Procedures.domainSetMetadata, .blocking) { client, _, domain, type, text, key, uri, flags in
             try client.core.machines.setMetadata(

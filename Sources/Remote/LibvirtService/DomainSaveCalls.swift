@@ -123,7 +123,6 @@ enum DomainSaveCalls {
         }
         table.answer(Procedures.domainGetJobInfo, .blocking) { client, _, domain in
             let unbounded: Int32 = 2
-            guard try client.facts(domain).isActive else { return (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) }
             let figures = try client.core.machines.jobFigures(client.checked(domain))
             guard figures.isActive else { return (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) }
             let (total, done, left) = (figures.memoryTotal, figures.memoryProcessed, figures.memoryRemaining)

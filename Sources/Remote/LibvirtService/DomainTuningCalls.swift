@@ -106,10 +106,6 @@ enum DomainTuningCalls {
                 hostProcessors: client.core.capabilities.host.processors, length: bounded(length))
             return (Bytes(map), 1)
         }
-        table.answer(Procedures.domainGetIothreadInfo, .blocking) { client, _, domain, _ in
-            _ = try client.facts(domain)
-            return ([], 0)
-        }
         table.answer(Procedures.domainGetVcpus, .blocking) { client, _, domain, count, mapLength in
             guard try client.facts(domain).isActive else {
                 throw ManagementError(.operationInvalid, "cannot list vcpu pinning for an inactive domain")

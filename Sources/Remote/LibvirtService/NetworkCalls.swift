@@ -105,7 +105,11 @@ enum NetworkCalls {
                 live: flags & live != 0, configuration: flags & configuration != 0)
         }
         table.answer(Procedures.networkListAllPorts) { client, _, network, _, _ in
-            _ = try client.core.networks.facts(network.uuid)
+            let facts = try client.core.networks.facts(network.uuid)
+            guard facts.isActive else {
+                throw ManagementError(
+                    .operationInvalid, "network '\(facts.reference.name)' is not active", from: .network)
+            }
             return ([], 0)
         }
         table.answer(Procedures.networkSetAutostart, .blocking) { client, _, network, on in

@@ -25,7 +25,7 @@ enum NodeCalls {
             return count > 0 ? [freeMemory()] : []
         }
         table.answer(Procedures.nodeGetSecurityModel) { _, _ in (characters("none"), characters("0")) }
-        table.answer(Procedures.nodeGetMemoryStats) { _, _, count, _, _ in memoryStatistics(count) }
+        table.answer(Procedures.nodeGetMemoryStats) { _, _, count, cell, _ in try memoryStatistics(count, cell) }
         table.answer(Procedures.nodeGetCpuStats) { _, _, number, count, _ in try processorStatistics(number, count) }
         table.answer(Procedures.nodeGetCpuMap) { client, _, wantsMap, _, _ in
             let count = client.core.capabilities.host.processors
@@ -55,7 +55,14 @@ enum NodeCalls {
         }
         table.answer(Procedures.nodeGetFreePages) { _, _, pages, start, count, _ in
             guard start == 0, count > 0 else { return [] }
-            return pages.map { $0 == 4 ? freeMemory() / 4096 : 0 }
+            return try pages.map { size in
+                if size == 4 { return freeMemory() / 4096 }
+                guard let free = TextFile.number("/sys/kernel/mm/hugepages/hugepages-\(size)kB/free_hugepages") else {
+                    throw ManagementError(
+                        .operationFailed, "page size \(size) is not available on node 0", from: .none)
+                }
+                return free
+            }
         }
     }
 
@@ -66,9 +73,15 @@ enum NodeCalls {
 
     static func characters(_ text: String) -> [WireByte] { text.utf8.map { WireByte($0) } }
 
-    private static func memoryStatistics(_ count: Int32) -> ([NodeStatistic], Int32) {
+    private static func memoryStatistics(_ count: Int32, _ cell: Int32) throws -> ([NodeStatistic], Int32) {
+        guard cell <= 0 else {
+            throw ManagementError(
+                .invalidArg, "cellNum in virHostMemGetStats must be less than or equal to 0", from: .none)
+        }
         let memory = HostFacts.memoryInfo()
-        let names = [("total", "MemTotal"), ("free", "MemFree"), ("buffers", "Buffers"), ("cached", "Cached")]
+        var names = [("total", "MemTotal"), ("free", "MemFree")]
+        // What the kernel does not count for each cell.
+        if cell < 0 { names += [("buffers", "Buffers"), ("cached", "Cached")] }
         let figures = names.map { NodeStatistic(field: $0.0, value: memory[$0.1] ?? 0) }
         return (count == 0 ? [] : figures, Int32(figures.count))
     }

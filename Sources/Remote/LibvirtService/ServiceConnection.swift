@@ -54,6 +54,7 @@ public final class ServiceConnection: ConnectionHandler, @unchecked Sendable {
             if facts.access == .write && isReadOnly {
                 throw ManagementError(.operationDenied, "read only access prevents \(facts.name)", from: .none)
             }
+            try FlagRules.check(frame.header, frame.payload)
         }
     }
 

@@ -20,6 +20,7 @@ public enum ServiceTable {
         DomainTuningCalls.register(in: table)
         DomainSaveCalls.register(in: table)
         DomainAgentCalls.register(in: table)
+        DomainGuestCalls.register(in: table)
         SnapshotCalls.register(in: table)
         return table
     }

@@ -11,11 +11,11 @@ internal import XDRCoding
 /// Figures of machines, and what emulators can do.
 enum StatisticsCalls {
     static func register(in table: CallTable<ServiceConnection>) {
-        table.answer(Procedures.connectGetDomainCapabilities) { client, _, path, architecture, machine, type, _ in
-            let known = client.core.capabilities
-            return try DomainCapabilities(
-                emulator: known.emulator, host: known.host, path: path, architecture: architecture, machine: machine,
-                type: type
+        table.answer(Procedures.connectGetDomainCapabilities, .blocking) {
+            client, _, path, architecture, machine, type, _ in
+            try DomainCapabilities(
+                emulator: try client.core.machines.emulators.facts(of: path), host: client.core.capabilities.host,
+                architecture: architecture, machine: machine, type: type, firmware: FirmwareDescription.installed()
             ).document
         }
         table.answer(Procedures.connectGetAllDomainStats, .blocking) { client, _, domains, groups, flags in

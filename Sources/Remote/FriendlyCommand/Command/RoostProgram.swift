@@ -32,6 +32,10 @@ public enum RoostProgram {
         case "--version", "-V", "version": return try Output.write(version + "\n")
         default: break
         }
+        let family = Verbs.all.filter { $0.words.count > 1 && $0.words[0] == first }
+        if !family.isEmpty, ["--help", "-h", "help"].contains(rest.dropFirst().first) {
+            return try Output.write(HelpText.overview(family))
+        }
         let verb = try Verbs.find(&rest)
         if rest.contains("--help") || rest.contains("-h"), !verb.passesWords {
             return try Output.write(HelpText.page(verb))
@@ -75,6 +79,8 @@ public enum RoostProgram {
     private static func help(_ words: ArraySlice<String>) throws {
         var rest = words
         guard !rest.isEmpty else { return try Output.write(HelpText.overview(Verbs.all)) }
+        let family = Verbs.all.filter { $0.words.count > 1 && $0.words[0] == rest.first }
+        if !family.isEmpty, rest.count == 1 { return try Output.write(HelpText.overview(family)) }
         try Output.write(HelpText.page(try Verbs.find(&rest)))
     }
 }

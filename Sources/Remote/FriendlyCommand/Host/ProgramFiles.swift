@@ -6,7 +6,7 @@ internal import HostProcesses
 internal import HostSystem
 
 /// Files and other programs.
-enum ProgramFiles {
+package enum ProgramFiles {
     /// The content of a file, at most `limit` bytes; nil where it cannot be read.
     static func content(_ path: String, limit: Int = 1 << 20) -> [UInt8]? {
         guard let file = try? FileDescriptor.open(path, flags: O_RDONLY) else { return nil }
@@ -46,9 +46,11 @@ enum ProgramFiles {
     }
 
     /// Where a program is that the shell would find.
-    static func find(_ name: String) -> String? {
-        let folders = (ThisProgram.variable("PATH") ?? "/usr/bin:/bin").split(separator: ":") + ["/usr/sbin", "/sbin"]
-        return folders.map { "\($0)/\(name)" }.first {
+    package static func find(_ name: String) -> String? {
+        let path = ThisProgram.variable("PATH") ?? "/usr/bin:/bin"
+        // Said to be texts: what is split may be taken for arrays of characters.
+        let folders: [String] = path.split(separator: ":").map { String($0) } + ["/usr/sbin", "/sbin"]
+        return folders.map { $0 + "/" + name }.first {
             // access copies the path.
             unsafe access($0, X_OK) == 0
         }

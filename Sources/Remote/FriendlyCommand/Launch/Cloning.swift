@@ -21,14 +21,22 @@ struct Cloning {
             throw UserError("there is a machine '\(copy)' already", remedy: "choose another name")
         }
         var document = try XMLParser.parse(try service.document(machine, isInactive: true))
+        let owned = Set(OwnedFiles.paths(document))
+        let user = OwnedFiles.user(document)
+        var port: UInt16?
+        if let old = OwnedFiles.sshPort(document) {
+            let new = try FreePort.find()
+            MachineDocument.moveForwarding(in: &document, from: old, to: new)
+            port = new
+        }
         document[child: "uuid"] = nil
         document[child: "name"] = XMLElement("name", text: copy)
         var made: [String] = []
         do {
-            try copyDisks(of: &document, original: original, copy: copy, &made)
+            try copyDisks(of: &document, original: original, copy: copy, owned, &made)
             Self.renew(&document)
             document[child: "metadata"] = nil
-            let metadata = OwnedFiles.metadata(made, sshPort: nil, user: nil)
+            let metadata = OwnedFiles.metadata(made, sshPort: port, user: user)
             // Behind the name, where documents have it.
             document.children.insert(.element(metadata), at: 1)
             _ = try service.server.call(Procedures.domainDefineXML, Message(document.printed()))
@@ -54,13 +62,16 @@ struct Cloning {
     }
 
     private func copyDisks(
-        of document: inout XMLElement, original: String, copy: String, _ made: inout [String]
+        of document: inout XMLElement, original: String, copy: String, _ owned: Set<String>, _ made: inout [String]
     ) throws {
         guard var devices = document[child: "devices"] else { return }
         devices.elements = try devices.elements.map { device in
-            guard device.name == "disk", device["device"] ?? "disk" == "disk", device[child: "readonly"] == nil,
-                device[child: "shareable"] == nil, let path = device[child: "source"]?["file"]
-            else { return device }
+            guard device.name == "disk", let path = device[child: "source"]?["file"] else { return device }
+            let changes =
+                device["device"] ?? "disk" == "disk" && device[child: "readonly"] == nil
+                && device[child: "shareable"] == nil
+            // What was made for the original goes with it, a seed too.
+            guard changes || owned.contains(path) else { return device }
             var device = device
             let target = device[child: "target"]?["dev"] ?? "disk"
             let own = try copyDisk(path, machine: original, name: "\(copy)-\(target)", &made)

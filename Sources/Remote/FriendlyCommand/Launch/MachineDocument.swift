@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import XMLTree
+package import XMLTree
 
 /// A machine as this command describes it to the server: q35, virtio devices, a serial console and a VNC screen.
 package struct MachineDocument {
@@ -105,10 +105,22 @@ package struct MachineDocument {
         return list
     }
 
+    private static func forward(_ port: UInt16) -> String { "user,id=roost-net,hostfwd=tcp:127.0.0.1:\(port)-:22" }
+
+    /// Gives a copy of such a machine a port of its own.
+    package static func moveForwarding(in document: inout XMLElement, from old: UInt16, to new: UInt16) {
+        guard var line = document[child: "qemu:commandline"] else { return }
+        line.elements = line.elements.map { argument in
+            guard argument["value"] == forward(old) else { return argument }
+            return XMLElement("qemu:arg", ["value": forward(new)])
+        }
+        document[child: "qemu:commandline"] = line
+    }
+
     /// User networking whose SSH port is this host's: libvirt's documents have no words for it without passt.
     private static func forwarding(_ port: UInt16) -> XMLElement {
         let arguments = [
-            "-netdev", "user,id=roost-net,hostfwd=tcp:127.0.0.1:\(port)-:22",
+            "-netdev", forward(port),
             "-device", "virtio-net-pci,netdev=roost-net,bus=pcie.0,addr=0x10",
         ]
         return XMLElement("qemu:commandline", [:], arguments.map { XMLElement("qemu:arg", ["value": $0]) })
