@@ -10,6 +10,8 @@
 #include <linux/sched.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/statfs.h>
+#include <sys/xattr.h>
 
 #if defined(__x86_64__)
 #define ROOST_AUDIT_ARCH AUDIT_ARCH_X86_64
@@ -127,7 +129,9 @@ static const struct { const char *name; int number; } calls[] = {
     CALL(sysfs), CALL(setuid), CALL(setgid), CALL(setpgid), CALL(setsid), CALL(setreuid), CALL(setregid),
     CALL(setresuid), CALL(setresgid), CALL(setfsuid), CALL(setfsgid), CALL(fork), CALL(vfork), CALL(execve),
     CALL(execveat), CALL(setpriority), CALL(sched_setparam), CALL(sched_setscheduler), CALL(sched_setaffinity),
-    CALL(clone), CALL(clone3), CALL(setns), CALL(unshare),
+    CALL(clone), CALL(clone3), CALL(setns), CALL(unshare), CALL(ptrace), CALL(process_vm_readv),
+    CALL(process_vm_writev), CALL(perf_event_open), CALL(open_by_handle_at), CALL(open_tree), CALL(move_mount),
+    CALL(fsopen), CALL(fsmount), CALL(mount_setattr),
 };
 
 int roost_call_number(const char *name) {
@@ -196,4 +200,19 @@ int roost_set_affinity(int thread, const uint8_t *map, size_t length) {
 
 long roost_get_affinity(int thread, uint8_t *map, size_t length) {
     return syscall(SYS_sched_getaffinity, thread, length, map);
+}
+
+ssize_t roost_get_attribute(const char *path, const char *name, void *value, size_t length) {
+    return getxattr(path, name, value, length);
+}
+
+int roost_set_attribute(const char *path, const char *name, const void *value, size_t length) {
+    return setxattr(path, name, value, length, 0);
+}
+
+int roost_remove_attribute(const char *path, const char *name) { return removexattr(path, name); }
+
+int64_t roost_filesystem_type(const char *path) {
+    struct statfs information;
+    return statfs(path, &information) ? -1 : (int64_t)(uint32_t)information.f_type;
 }

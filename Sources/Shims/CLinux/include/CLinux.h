@@ -170,4 +170,11 @@ ssize_t roost_send(int fd, const void *bytes, size_t count, int descriptor);
 int roost_set_affinity(int thread, const uint8_t *map, size_t length);
 long roost_get_affinity(int thread, uint8_t *map, size_t length);
 
+/// The kind of file system that a path is on (statfs(2)), the kernel's magic number; -1 with errno.
+int64_t roost_filesystem_type(const char *path);
+/// getxattr(2), setxattr(2) and removexattr(2): their header would make struct stat this module's.
+ssize_t roost_get_attribute(const char *path, const char *name, void *value, size_t length);
+int roost_set_attribute(const char *path, const char *name, const void *value, size_t length);
+int roost_remove_attribute(const char *path, const char *name);
+
 #endif
