@@ -69,7 +69,8 @@ import Testing
 
     @Test(arguments: [
         ("-smp 4", 4, 1, 4, 1), ("-smp 4,sockets=2", 4, 2, 2, 1), ("-smp cores=2,threads=2", 4, 1, 2, 2),
-        ("-smp 8,cores=2,threads=2", 8, 2, 2, 2), ("-smp 2,maxcpus=2", 2, 1, 2, 1), ("-smp sockets=3", 3, 3, 1, 1),
+        ("-smp 8,cores=2,threads=2", 8, 2, 2, 2), ("-smp 2,maxcpus=2", 2, 1, 2, 1),
+        ("-smp 2,maxcpus=4", 2, 1, 4, 1), ("-smp 1,maxcpus=8,sockets=8", 1, 8, 1, 1), ("-smp sockets=3", 3, 3, 1, 1),
         ("-smp cpus=6,cores=3,threads=1", 6, 2, 3, 1),
     ])
     func topologies(line: String, count: Int, sockets: Int, cores: Int, threads: Int) throws {

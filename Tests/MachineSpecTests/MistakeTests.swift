@@ -78,7 +78,7 @@ import Testing
     }
 
     @Test(arguments: [
-        "-smp 0", "-smp 10000", "-smp 2,maxcpus=4", "-smp 2,dies=2", "-smp 99999999999999999999", "-m 9E",
+        "-smp 0", "-smp 10000", "-smp 4,maxcpus=2", "-smp 2,dies=2", "-smp 99999999999999999999", "-m 9E",
         "-hda x -hda y", "-drive if=floppy,file=x", "-device ide-hd", "-device ide-cd,bus=ide.9", "-dtb x",
         "-vga cirrus", "-vnc 1", "-display gtk", "-usbdevice braille", "-icount 1",
         "-sandbox on,spawn=maybe", "-M q35,max-ram-below-4g=5G", "-smbios type=4,max-speed=fast",

@@ -14,6 +14,8 @@ public struct MachineFacts: Equatable, Sendable {
     public var isKVMPresent = false
     /// QOM's name of the processor: "max-x86_64-cpu".
     public var processorType = "qemu64-x86_64-cpu"
+    /// Processors that it has places for; 0 for as many as it has.
+    public var maximumProcessors = 0
     /// vCPUs in a socket, and so on, for `query-cpus-fast` and `query-hotpluggable-cpus`.
     public var dies = 1, cores = 1, threads = 1
     /// Bytes at start.

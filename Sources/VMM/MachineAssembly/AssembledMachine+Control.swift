@@ -38,6 +38,7 @@ extension AssembledMachine: ControlledMachine {
         // What is built in, whether or not this host lets it be used.
         facts.isKVMPresent = true
         facts.processorType = "\(spec.processor.model)-x86_64-cpu"
+        facts.maximumProcessors = spec.topology.maximum
         facts.dies = spec.topology.dies
         facts.cores = spec.topology.cores
         facts.threads = spec.topology.threads

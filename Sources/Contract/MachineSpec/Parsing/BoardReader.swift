@@ -312,9 +312,6 @@ enum BoardReader {
                 "Invalid CPU topology: maxcpus must be equal to or greater than smp",
                 because: "maxcpus (\(shape.total)) < smp_cpus (\(count))")
         }
-        guard count == shape.total else {
-            throw UserError("maxcpus=\(shape.total) is not supported", because: "CPUs cannot be plugged in later")
-        }
         var topology = TopologySpec()
         (topology.count, topology.maximum) = (count, shape.total)
         (topology.sockets, topology.cores, topology.threads) = (shape.sockets, shape.cores, shape.threads)

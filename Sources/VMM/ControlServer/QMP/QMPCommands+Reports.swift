@@ -25,13 +25,21 @@ extension QMPCommandTable {
             guard facts.machineType != "none" else {
                 throw QMPError("The feature 'query-hotpluggable-cpus' is not enabled")
             }
+            let present = context.machine.runner.processors
+            // Places without a processor have no path.
+            let free = present.count..<max(present.count, facts.maximumProcessors)
             return .array(
-                context.machine.runner.processors.reversed().map { processor in
+                free.reversed().map { index in
                     [
-                        "props": properties(of: processor.index, facts), "vcpus-count": 1,
-                        "qom-path": .string(path(of: processor.index)), "type": .string(facts.processorType),
+                        "props": properties(of: index, facts), "vcpus-count": 1, "type": .string(facts.processorType),
                     ]
-                })
+                }
+                    + present.reversed().map { processor in
+                        [
+                            "props": properties(of: processor.index, facts), "vcpus-count": 1,
+                            "qom-path": .string(path(of: processor.index)), "type": .string(facts.processorType),
+                        ]
+                    })
         },
         QMPCommandDefinition("query-cpu-definitions") { context, _ in
             let offered = (context.machine as? any ProcessorReporting)?.processorCapabilities
