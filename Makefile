@@ -9,7 +9,7 @@ BUILD := .build/release
 	test-kvm test-lockstep test-images test-migration \
 	stress-cpu crash-images crash-jobs \
 	bench-boot bench-block bench-img bench-machine bench-cpu bench-rpc bench-virtio bench-migration bench-vnc \
-	fuzz-virtio fuzz-devices fuzz-cpu fuzz-images fuzz-state fuzz-vnc
+	fuzz-virtio fuzz-devices fuzz-cpu fuzz-images fuzz-state fuzz-rpc fuzz-vnc
 
 # Builds the four programs into .build/release.
 build: dependencies
@@ -69,6 +69,9 @@ test-management: test-dependencies build
 	Integration/management/virsh
 	Integration/management/virt-install
 	Integration/management/networks
+	Integration/management/filters
+	Integration/management/confinement
+	Integration/management/migration
 	Integration/management/tls
 
 # virsh, virt-install, virt-manager and the others, unmodified, and every call of the Python binding beside libvirtd.
@@ -170,6 +173,10 @@ fuzz-state:
 # How long guests of 1 GiB stand still while they move between two network namespaces: ROUNDS=n CHANNELS=n.
 bench-migration: build
 	Benchmarks/migration
+# Clients of roostd that send damaged messages and documents: SEED=n ROUNDS=n.
+fuzz-rpc:
+	$(SWIFT) build -c release --product fuzz-rpc
+	SWIFT_BACKTRACE=enable=no $(BUILD)/fuzz-rpc $(or $(SEED),1) $(or $(ROUNDS),1000000)
 
 # Viewers of the VNC server that say anything: SEED=n ROUNDS=n.
 fuzz-vnc:

@@ -69,6 +69,7 @@ let shims: [Target] = [
     shim("CCurl"),
     shim("CArgon2"),
     shim("CQuickStart"),
+    shim("CConfinement"),
     library("CURing", package: "liburing-dev"),
     library("CDeflate", package: "libdeflate-dev"),
     library("CZlib", package: "zlib1g-dev"),
@@ -90,6 +91,8 @@ let modules: [Target] = [
     module("HostIO", in: "Support", ["HostSystem", "Diagnostics", "CLinux", "CURing"]),
     module("LocalSockets", in: "Support", ["HostSystem", "CLinux"]),
     module("HostProcesses", in: "Support", ["HostSystem", "CLinux"]),
+    module(
+        "ProcessConfinement", in: "Support", ["HostSystem", "HostProcesses", "CConfinement", "CLinux"]),
     module("XMLTree", in: "Support", ["CXML"]),
     module("Compression", in: "Support", ["CDeflate", "CZlib", "CZstd", "CBzip2", "CLZMA"]),
     module("Cryptography", in: "Support", ["CCrypto", "CArgon2"]),
@@ -248,8 +251,7 @@ let modules: [Target] = [
         [
             "ManagementModel", "ManagementXML", "StateStore", "HostInventory", "ControlProtocol", "XMLTree",
             "JSONCoding", "LocalSockets", "HostProcesses", "HostIO", "HostSystem", "Diagnostics", "CLinux",
-            "ByteCoding",
-            "HostTools",
+            "ByteCoding", "HostTools", "ProcessConfinement",
         ]),
     module(
         "StorageBackends", in: "Management",
@@ -261,7 +263,8 @@ let modules: [Target] = [
         "SecretStore", in: "Management",
         ["ManagementModel", "StateStore", "XMLTree", "ByteCoding", "HostSystem", "Diagnostics"]),
     module(
-        "NetworkFilters", in: "Management", ["ManagementModel", "StateStore", "XMLTree", "HostSystem", "Diagnostics"]),
+        "NetworkFilters", in: "Management",
+        ["ManagementModel", "StateStore", "XMLTree", "HostTools", "HostSystem", "Diagnostics"]),
     module(
         "ManagementCore", in: "Management",
         [
@@ -279,12 +282,13 @@ let modules: [Target] = [
             "LibvirtProtocol", "XDRCoding", "ManagementModel", "TransportSecurity", "HostIO", "HostSystem",
             "LocalSockets", "Diagnostics",
         ]),
+    module("ClientKit", in: "Remote", ["LibvirtProtocol", "XDRCoding", "LocalSockets", "HostSystem"]),
     module(
         "LibvirtService", in: "Remote",
         [
             "LibvirtRPC", "LibvirtProtocol", "XDRCoding", "ManagementCore", "MachineDriver", "HostInventory",
             "StorageBackends", "VirtualNetworks", "SecretStore", "NetworkFilters", "ManagementModel", "HostIO",
-            "HostSystem", "Diagnostics",
+            "HostSystem", "Diagnostics", "ClientKit", "XMLTree",
         ]),
     module(
         "DaemonAssembly", in: "Remote",
@@ -292,8 +296,8 @@ let modules: [Target] = [
             "LibvirtService", "LibvirtRPC", "ManagementCore", "MachineDriver", "HostInventory", "StateStore",
             "StorageBackends", "VirtualNetworks", "SecretStore", "NetworkFilters", "TransportSecurity",
             "ManagementModel", "LocalSockets", "CommandLineKit", "HostIO", "HostSystem", "Diagnostics", "CLinux",
+            "ProcessConfinement", "XMLTree",
         ]),
-    module("ClientKit", in: "Remote", ["LibvirtProtocol", "XDRCoding", "LocalSockets", "HostSystem"]),
     module(
         "FriendlyCommand", in: "Remote",
         [
@@ -321,6 +325,15 @@ let testSupport: [Target] = [
     .target(
         name: "ImageFuzzing", dependencies: ["BlockLayer", "DiskImages", "StorageTestKit"],
         path: "Tests/Support/ImageFuzzing", swiftSettings: strict),
+    .executableTarget(
+        name: "fake-emulator", dependencies: ["HostSystem", "JSONCoding", "LocalSockets"],
+        path: "Tests/Support/fake-emulator", swiftSettings: strict),
+    .executableTarget(
+        name: "confine-helper", dependencies: ["ProcessConfinement"], path: "Tests/Support/confine-helper",
+        swiftSettings: strict),
+    .target(
+        name: "RPCTestKit", dependencies: ["LibvirtProtocol", "XDRCoding", "LocalSockets", "HostSystem"],
+        path: "Tests/Support/RPCTestKit", swiftSettings: strict),
     .target(
         name: "VNCTestKit", dependencies: ["VNCServer", "Compression"], path: "Tests/Support/VNCTestKit",
         swiftSettings: strict),
@@ -358,6 +371,14 @@ let benchmarks: [Target] = [
         name: "fuzz-vnc", dependencies: ["VNCTestKit", "VNCServer", "DisplaySurfaces"], path: "Fuzz/fuzz-vnc",
         swiftSettings: strict),
     .executableTarget(
+        name: "fuzz-rpc",
+        dependencies: [
+            "RPCTestKit", "DaemonAssembly", "LibvirtService", "LibvirtRPC", "LibvirtProtocol", "XDRCoding", "XMLTree",
+            "ManagementCore", "ManagementXML", "MachineDriver", "HostInventory", "ManagementModel", "StorageBackends",
+            "VirtualNetworks", "NetworkFilters", "SecretStore", "StateStore",
+        ],
+        path: "Fuzz/fuzz-rpc", swiftSettings: strict),
+    .executableTarget(
         name: "fuzz-virtio",
         dependencies: [
             "VirtqueueDriver", "Virtio", "VirtioDevices", "BlockLayer", "PacketPorts", "GuestMemory", "Diagnostics",
@@ -388,20 +409,30 @@ var testTargets: [Target] = [
     tests("StateStore"),
     tests("VirtualNetworks", ["ManagementModel"]),
     tests("SecretStore", ["ManagementModel"]),
-    tests("NetworkFilters", ["ManagementModel"]),
+    tests("NetworkFilters", ["ManagementModel", "HostProcesses", "StateStore"]),
     tests("HostInventory", ["ManagementModel"]),
     tests(
         "MachineDriver",
         [
             "HostInventory", "ManagementModel", "ManagementXML", "StateStore", "JSONCoding", "HostSystem", "XMLTree",
+            "fake-emulator",
         ]),
     tests("LibvirtService", ["LibvirtProtocol", "LibvirtRPC", "ManagementModel", "XDRCoding"]),
-    tests("DaemonAssembly", ["Diagnostics"]),
-    tests("StorageBackends", ["ManagementModel", "StateStore"]),
+    tests(
+        "DaemonAssembly",
+        [
+            "Diagnostics", "RPCTestKit", "LibvirtService", "LibvirtRPC", "LibvirtProtocol", "XDRCoding",
+            "ManagementCore", "MachineDriver", "HostInventory", "ManagementModel", "StateStore", "LocalSockets",
+            "HostIO", "HostSystem", "StorageBackends", "NetworkFilters", "SecretStore",
+        ]),
+    tests("StorageBackends", ["ManagementModel", "StateStore", "HostSystem"]),
     tests(
         "ClientKit", ["LibvirtProtocol", "LocalSockets", "ManagementModel", "XDRCoding", "HostSystem"]),
     tests("FriendlyCommand", ["Diagnostics", "JSONCoding", "XMLTree"]),
-    tests("LibvirtRPC", ["LibvirtProtocol", "XDRCoding", "ManagementModel", "LocalSockets", "HostSystem"]),
+    tests(
+        "LibvirtRPC",
+        ["LibvirtProtocol", "XDRCoding", "ManagementModel", "LocalSockets", "HostSystem", "RPCTestKit"]),
+    tests("ProcessConfinement", ["HostProcesses", "HostSystem", "confine-helper"]),
     tests("XMLTree"),
     tests("ManagementModel"),
     tests("LibvirtProtocol", ["XDRCoding", "ManagementModel"]),

@@ -9,6 +9,7 @@ import HostSystem
 import LibvirtRPC
 import LocalSockets
 import ManagementModel
+import RPCTestKit
 
 /// What connections of the tests answer with.
 private final class Echo: ConnectionHandler, @unchecked Sendable {
@@ -38,45 +39,6 @@ private final class Counter: Sendable {
     private let count = Atomic(0)
     func add() { count.add(1, ordering: .relaxed) }
     var value: Int { count.load(ordering: .relaxed) }
-}
-
-/// A client that speaks the wire with blocking calls.
-private struct WireClient: ~Copyable {
-    let socket: FileDescriptor
-
-    init(_ path: String) throws { socket = try LocalSocket.connect(path: path) }
-
-    func send(_ bytes: [UInt8]) throws { try socket.writeAll(bytes) }
-
-    func call<A: XDRValue, R: XDRValue>(_ procedure: Procedure<A, R>, _ arguments: A, serial: UInt32 = 1) throws {
-        let header = FrameHeader(
-            program: procedure.program.rawValue, procedure: procedure.number, type: .call, serial: serial)
-        try send(header.frame { arguments.encode(to: &$0) })
-    }
-
-    /// The next frame; nil at the end of the connection.
-    func receive() throws -> (header: FrameHeader, body: XDRReader)? {
-        var bytes: [UInt8] = []
-        var descriptors: [Int32] = []
-        while bytes.count < 4 {
-            if try LocalSocket.receive(socket.number, limit: 4 - bytes.count, into: &bytes, descriptors: &descriptors)
-                == 0
-            {
-                return nil
-            }
-        }
-        var head = XDRReader(bytes)
-        let length = Int(try head.word())
-        while bytes.count < length {
-            if try LocalSocket.receive(
-                socket.number, limit: length - bytes.count, into: &bytes, descriptors: &descriptors) == 0
-            {
-                return nil
-            }
-        }
-        var reader = XDRReader(bytes, at: 4)
-        return (try FrameHeader(from: &reader), reader)
-    }
 }
 
 @Suite struct RPCServerTests {

@@ -12,6 +12,7 @@ public struct EmulatorFacts: Sendable {
         public var canonical: String?
         public var maximumProcessors: Int
 
+        /// A machine of any name, as an emulator would list it.
         public init(name: String, canonical: String? = nil, maximumProcessors: Int = 255) {
             self.name = name
             self.canonical = canonical
@@ -37,6 +38,19 @@ public struct EmulatorFacts: Sendable {
 
     /// Facts that are known without asking an emulator.
     public init(
+        path: String, version: UInt64, machines: [Machine], processorModels: [String], devices: Set<String>,
+        hasKVM: Bool
+    ) {
+        self.path = path
+        self.version = version
+        self.machines = machines
+        self.processorModels = processorModels
+        self.devices = devices
+        self.hasKVM = hasKVM
+    }
+
+    /// Facts without an emulator, for tests.
+    package init(
         path: String, version: UInt64, machines: [Machine], processorModels: [String], devices: Set<String>,
         hasKVM: Bool
     ) {

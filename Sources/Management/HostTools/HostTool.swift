@@ -35,12 +35,14 @@ public enum HostTool {
     /// - Parameters:
     ///   - what: what it is for, as an infinitive that follows "cannot".
     ///   - origin: who reports that it could not be started.
+    ///   - variables: of the environment, as NAME=VALUE, beside PATH and LC_ALL.
     /// - Throws: `ManagementError` when it cannot be started.
     public static func attempt(
-        _ path: String, _ arguments: [String], to what: String, from origin: ErrorOrigin
+        _ path: String, _ arguments: [String], to what: String, from origin: ErrorOrigin,
+        variables: [String] = []
     ) throws(ManagementError) -> Result {
         do throws(Errno) {
-            let result = try ChildProcess.run(path, arguments, environment: environment)
+            let result = try ChildProcess.run(path, arguments, environment: environment + variables)
             return Result(succeeded: result.ending == .exited(0), output: result.output)
         } catch { throw ManagementError(.systemError, "cannot \(what): \(path): \(error)", from: origin) }
     }
@@ -51,9 +53,10 @@ public enum HostTool {
     /// - Returns: what it wrote.
     @discardableResult
     public static func run(
-        _ path: String, _ arguments: [String], to what: String, from origin: ErrorOrigin, reason: ReasonPlace = .last
+        _ path: String, _ arguments: [String], to what: String, from origin: ErrorOrigin,
+        reason: ReasonPlace = .last, variables: [String] = []
     ) throws(ManagementError) -> String {
-        let result = try attempt(path, arguments, to: what, from: origin)
+        let result = try attempt(path, arguments, to: what, from: origin, variables: variables)
         guard result.succeeded else {
             throw ManagementError(.internalError, "cannot \(what): \(result.reason(reason))", from: origin)
         }

@@ -53,7 +53,9 @@ public struct CommandLineBuilder {
         for device in devices where device.name != "controller" { try add(device) }
         addHeadless()
         // A guest that takes over the emulator becomes nobody else with its help.
-        if emulator.hasSandbox { add("-sandbox", "on,obsolete=deny,elevateprivileges=deny,resourcecontrol=deny") }
+        if emulator.hasSandbox {
+            add("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
+        }
         for argument in definition.root[child: "qemu:commandline"]?.all("qemu:arg") ?? [] {
             if let value = argument["value"] { add(value) }
         }

@@ -11,6 +11,8 @@ struct LaunchOptions {
     var paused = false
     /// A descriptor from which its memory is read; negative when it boots.
     var memory: Int32 = -1
+    /// Where it waits for its memory, in the emulator's words; nil when it does not.
+    var incoming: String?
     /// A snapshot inside its disks to start from.
     var snapshot: String?
     var origin = Origin.booted

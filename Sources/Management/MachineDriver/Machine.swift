@@ -59,6 +59,8 @@ struct LiveMachine: Sendable {
     var ending: MachineState?
     /// Whether the guest's power-off is a reboot that the service was asked for.
     var restartsOnShutdown = false
+    /// Whether the guest ran before its memory was copied to another host; nil when it was not.
+    var ranBeforeMigration: Bool?
     /// What is being done that takes long, for those who ask how far it is.
     var operation: RunningOperation?
     /// Devices that the guest has let go of and that have not been cleared away.

@@ -7,6 +7,7 @@ internal import HostSystem
 internal import JSONCoding
 public import ManagementModel
 internal import ManagementXML
+internal import ProcessConfinement
 internal import XMLTree
 
 // Adding, removing and changing devices, of the machine that runs and of its definition.
@@ -94,7 +95,8 @@ extension MachineDriver {
             throw ManagementError(.internalError, "No more available PCI slots")
         }
         var taps: [String] = []
-        try self.taps.connect(&complete, &taps)
+        try self.taps.connect(
+            &complete, &taps, machine.facts.reference, user: confinement?.identity(of: machine.facts.id)?.user)
         var definition = running.definition
         definition.devices += controllers + [complete]
         DeviceAliases.assign(to: &definition)
@@ -103,6 +105,7 @@ extension MachineDriver {
             try onMonitorOf(machine) { live in
                 let emulator = try facts(ofEmulator: definition.emulator)
                 for element in added {
+                    try admit(element, to: live.process)
                     var builder = CommandLineBuilder(definition, emulator: emulator, socketFolder: running.sockets)
                     try Self.run(HotPlug.steps(try builder.arguments(of: element)), live.monitor)
                 }
@@ -110,6 +113,7 @@ extension MachineDriver {
             }
         } catch {
             self.taps.disconnect(complete)
+            giveBack(complete)
             throw error
         }
         for element in added {
@@ -203,6 +207,7 @@ extension MachineDriver {
             if device.name == "disk" { dropUnusedNodes(machine) }
         } catch { Console.shared.warning("cannot clear away what was behind '\(alias)': \(error)") }
         taps.disconnect(device)
+        giveBack(device)
         machine.change { _, running in
             running?.definition.devices.remove(at: place)
             running?.released.remove(alias)
@@ -300,6 +305,8 @@ extension MachineDriver {
             for node in Self.nodes(of: old).reversed() {
                 try live.monitor.execute("blockdev-del", ["node-name": .string(node)])
             }
+            giveBack(old)
+            try admit(changed, to: live.process)
             if let source = changed[child: "source"],
                 let nodes = try BlockNodes.arguments(of: changed, named: source["index"] ?? alias)
             {

@@ -176,6 +176,7 @@ extension MachineDriver {
                 try makeOverlay(file, format: format, size: try diskCapacity(live, disk), backing: nil)
             }
             guard let nodes = try BlockNodes.arguments(of: copy, named: "\(number)") else { return }
+            try admit(copy, to: live.process)
             for node in nodes.json { try live.monitor.execute("blockdev-add", node) }
             var arguments: JSONObject = [
                 "device": .string(try topNode(live, disk)), "target": .string(nodes.top),

@@ -27,9 +27,16 @@ extension DomainDefinition {
     /// Says which threads there are; none removes all that is said of them.
     package mutating func setThreads(_ numbers: [UInt32]) {
         root[child: "iothreads"] = numbers.isEmpty ? nil : XMLElement("iothreads", text: "\(numbers.count)")
+        // What the document says of a thread that stays is kept.
+        let old = root[child: "iothreadids"]?.all("iothread") ?? []
         root[child: "iothreadids"] =
             numbers.isEmpty
-            ? nil : XMLElement("iothreadids", [:], numbers.map { XMLElement("iothread", ["id": "\($0)"]) })
+            ? nil
+            : XMLElement(
+                "iothreadids", [:],
+                numbers.map { number in
+                    old.first { $0["id"] == "\(number)" } ?? XMLElement("iothread", ["id": "\(number)"])
+                })
         if var tune = root[child: "cputune"] {
             let kept = Set(numbers.map(String.init))
             tune.elements.removeAll { $0.name == "iothreadpin" && !kept.contains($0["iothread"] ?? "") }
@@ -159,10 +166,20 @@ extension MachineDriver {
         }
     }
 
+    /// Threads of a running machine by number, with the host's numbers of them.
+    func ioThreads(_ live: LiveMachine) throws -> [(number: UInt32, thread: Int32)] {
+        let prefix = "iothread"
+        return (try live.monitor.execute("query-iothreads").array ?? []).compactMap { entry in
+            guard let id = entry["id"]?.string, id.hasPrefix(prefix), let number = UInt32(id.dropFirst(prefix.count)),
+                let thread = entry["thread-id"]?.integer.flatMap({ Int32(exactly: $0) })
+            else { return nil }
+            return (number, thread)
+        }
+    }
+
     private func bindThread(_ machine: Machine, _ number: UInt32, _ map: [UInt8]) throws {
-        let answer = try onMonitorOf(machine) { try $0.monitor.execute("query-iothreads").array ?? [] }
-        let thread = answer.first { $0["id"]?.string == Self.threadName(number) }?["thread-id"]?.integer
-        guard let thread = thread.flatMap({ Int32(exactly: $0) }) else {
+        let threads = try onMonitorOf(machine) { try ioThreads($0) }
+        guard let thread = threads.first(where: { $0.number == number })?.thread else {
             throw ManagementError(.operationUnsupported, "the emulator does not say which thread IOThread \(number) is")
         }
         try setAffinity(thread, map)

@@ -200,7 +200,7 @@ extension MachineDriver {
             try live.monitor.execute(
                 isVirtual ? "memsave" : "pmemsave",
                 ["val": JSONValue(address), "size": JSONValue(Int(count)), "filename": .string(path)])
-            return try StateFilesAccess.bytes(path, at: 0, count: Int(count))
+            return try StateFilesAccess.bytes(path, at: 0, count: Int(count), follows: false)
         }
     }
 

@@ -10,6 +10,7 @@ internal import HostSystem
 internal import JSONCoding
 public import ManagementModel
 internal import ManagementXML
+internal import ProcessConfinement
 internal import StateStore
 internal import XMLTree
 
@@ -57,13 +58,13 @@ extension MachineDriver {
         try prepareFirmware(&definition)
         DeviceAliases.assign(to: &definition)
         choosePorts(&definition)
-        try taps.connect(&definition)
+        try taps.connect(&definition, user: confinement?.identity(of: id)?.user)
         let process: Int32
         do {
             var builder = CommandLineBuilder(definition, emulator: emulator, socketFolder: sockets)
             var arguments = try builder.build()
-            if options.memory >= 0 { arguments += ["-incoming", "defer"] }
-            process = try spawn(definition, arguments, sockets)
+            if options.memory >= 0 || options.incoming != nil { arguments += ["-incoming", "defer"] }
+            process = try spawn(definition, arguments, sockets, id)
         } catch {
             taps.disconnect(definition)
             throw error
@@ -103,6 +104,7 @@ extension MachineDriver {
                 facts.state = .shutOffFailed
             }
             taps.disconnect(definition)
+            release(definition)
             removeTraces(of: definition.name, sockets)
             throw explain(error, definition.name, ending)
         }
@@ -111,6 +113,10 @@ extension MachineDriver {
     /// Reads the memory of a machine that does not boot.
     private func takeMemory(_ machine: Machine, _ monitor: MonitorClient, _ options: LaunchOptions) throws {
         if let snapshot = options.snapshot, let live = machine.live { return try human(live, "loadvm \"\(snapshot)\"") }
+        if let address = options.incoming {
+            try monitor.execute("migrate-incoming", ["uri": .string(address)])
+            return
+        }
         guard options.memory >= 0 else { return }
         begin(machine, RunningOperation.restore)
         defer { end(machine) }
@@ -119,9 +125,15 @@ extension MachineDriver {
         try waitForMigration(machine, monitor)
     }
 
-    private func spawn(_ definition: DomainDefinition, _ arguments: [String], _ sockets: String) throws -> Int32 {
+    private func spawn(
+        _ definition: DomainDefinition, _ arguments: [String], _ sockets: String, _ id: Int32
+    ) throws -> Int32 {
+        func failed(_ error: Errno) -> ManagementError {
+            ManagementError(.systemError, "cannot start '\(definition.emulator)' for '\(definition.name)': \(error)")
+        }
+        do throws(Errno) { try StateFiles.makeFolder(sockets, mode: 0o700) } catch { throw failed(error) }
+        let plan = try confine(definition, id: id, sockets: sockets)
         do throws(Errno) {
-            try StateFiles.makeFolder(sockets, mode: 0o700)
             let log = try FileDescriptor.open(
                 folders.log(definition.name), flags: O_WRONLY | O_CREAT | O_TRUNC, mode: 0o600)
             try log.writeAll(
@@ -129,11 +141,15 @@ extension MachineDriver {
             let environment = [
                 "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=\(sockets)",
             ]
+            var words = [definition.emulator] + arguments
+            if let plan, let confinement {
+                words = [confinement.launcher, ConfinedLaunch.word] + plan.arguments + ["--"] + words
+            }
             return try ChildProcess.start(
-                definition.emulator, arguments, environment: environment, output: log.number, newSession: true)
+                words[0], Array(words.dropFirst()), environment: environment, output: log.number, newSession: true)
         } catch {
-            throw ManagementError(
-                .systemError, "cannot start '\(definition.emulator)' for '\(definition.name)': \(error)")
+            release(definition)
+            throw failed(error)
         }
     }
 
@@ -272,6 +288,7 @@ extension MachineDriver {
         guard let live = machine.live else { return }
         live.monitor.disconnect()
         taps.disconnect(live.definition)
+        release(live.definition)
         let reference = machine.facts.reference
         machine.change { facts, running in
             running = nil
@@ -294,6 +311,7 @@ extension MachineDriver {
     }
 
     func removeTraces(of name: String, _ sockets: String) {
+        StateFiles.removeFolder(sockets + "/root")
         for file in StateFiles.names(in: sockets, suffix: "") { try? StateFiles.remove(sockets + "/" + file) }
         StateFiles.removeFolder(sockets)
         do throws(Errno) { try StateFiles.remove(folders.status(name)) } catch {

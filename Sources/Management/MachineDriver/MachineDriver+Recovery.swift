@@ -34,8 +34,27 @@ extension MachineDriver {
 
     /// Reads all definitions and finds all machines that run.
     public func recover() {
+        for folder in [folders.definitions, folders.running, folders.saved] { StateFiles.sweep(folder) }
+        for old in StateFiles.hiddenNames(in: folders.definitions, prefix: ".renaming-") { resumeRename(old) }
+        for name in StateFiles.names(in: folders.autostart, suffix: ".xml")
+        where !StateFiles.exists(folders.autostartLink(name)) {
+            // The machine was removed, and this was not any more.
+            try? StateFiles.remove(folders.autostartLink(name))
+        }
         for name in StateFiles.names(in: folders.definitions, suffix: ".xml") { loadDefinition(name) }
         for name in StateFiles.names(in: folders.running, suffix: ".xml") { loadRunning(name) }
+    }
+
+    /// Finishes a rename, or forgets one that had not begun.
+    private func resumeRename(_ old: String) {
+        do {
+            let new = try StateFiles.read(folders.renaming(old)) ?? ""
+            if !new.isEmpty, !new.contains("/"), StateFiles.exists(folders.definition(new)) {
+                try finishRename(from: old, to: new)
+            } else {
+                try StateFiles.remove(folders.renaming(old))
+            }
+        } catch { Console.shared.error("the renaming of '\(old)' cannot be finished: \(error)") }
     }
 
     private func loadDefinition(_ name: String) {
@@ -95,9 +114,11 @@ extension MachineDriver {
                     definition: definition, process: process, monitor: client, sockets: sockets, isChild: false)
             }
             saveStatus(machine)
+            taps.filterAgain(definition)
         } catch {
             // It ended while nobody looked.
             taps.disconnect(definition)
+            release(definition)
             removeTraces(of: definition.name, sockets)
             machine.change { facts, _ in facts.state = .shutOffCrashed }
             if !machine.facts.isPersistent { forget(machine) }

@@ -414,6 +414,7 @@ extension MachineDriver {
                 guard var chain = try BlockNodes.arguments(of: overlay, named: "\(number)") else { continue }
                 // What is behind it is what the machine has open.
                 chain.json[chain.json.count - 1]["backing"] = .null
+                try admit(file, isReadOnly: false, format: "raw", to: live.process)
                 for node in chain.json {
                     try live.monitor.execute("blockdev-add", node)
                     nodes.append(node["node-name"]?.string ?? "")

@@ -7,7 +7,7 @@ public import HostSystem
 public import ManagementModel
 internal import ManagementXML
 public import StateStore
-internal import XMLTree
+public import XMLTree
 
 /// All machines of this service: their definitions on disk and the processes that run.
 public final class MachineDriver: @unchecked Sendable {
@@ -20,6 +20,8 @@ public final class MachineDriver: @unchecked Sendable {
     let imageToolPath: String
     /// Connects machines to networks.
     let taps: TapDevices
+    /// How emulators are confined; nil leaves them the service's own rights.
+    let confinement: MachineConfinement?
     /// Reads all monitors.
     let loop: EventLoop
     /// Work after events that waits: ends of processes, restarts.
@@ -36,12 +38,18 @@ public final class MachineDriver: @unchecked Sendable {
 
     /// - Parameters:
     ///   - imageTool: the program that works on images of disks.
+    ///   - confinement: how emulators are confined; nil leaves them the service's own rights.
+    ///   - filters: puts network filters in front of interfaces; nil refuses interfaces that ask for one.
+    ///   - vlan: gives the `<vlan>` of a network's port group, or of the network.
     ///   - bridge: gives the bridge of a network that is up.
     public init(
         folders: MachineFolders, emulator: EmulatorFacts, imageTool: String, events: EventHub,
+        confinement: MachineConfinement? = nil, filters: InterfaceFilters? = nil,
+        vlan: @escaping @Sendable (String, String?) -> XMLElement? = { _, _ in nil },
         bridge: @escaping @Sendable (String) throws -> String
     ) throws(Errno) {
-        taps = TapDevices(bridge: bridge)
+        taps = TapDevices(bridge: bridge, filters: filters, vlan: vlan)
+        self.confinement = confinement
         imageToolPath = imageTool
         self.folders = folders
         let emulators = EmulatorCatalog(standard: emulator)
@@ -168,20 +176,45 @@ public final class MachineDriver: @unchecked Sendable {
             definition.name = name
             definition.order()
             try renamed(machine, from: facts.name, to: name)
-            do { try store(definition) } catch {
+            do {
+                // Until the old definition is gone it is said which of the two counts.
+                do throws(Errno) { try StateFiles.write(folders.renaming(facts.name), name) } catch {
+                    throw ManagementError(
+                        .systemError, "cannot write '\(folders.renaming(facts.name))': \(error)")
+                }
+                do { try store(definition) } catch {
+                    try? StateFiles.remove(folders.renaming(facts.name))
+                    throw error
+                }
+            } catch {
                 try renamed(machine, from: name, to: facts.name)
                 throw error
             }
-            if facts.startsWithService {
-                try? StateFiles.link(folders.autostartLink(name), to: folders.definition(name))
+            do { try finishRename(from: facts.name, to: name) } catch {
+                // Back to the old name, whose definition is there until the last step.
+                try? StateFiles.remove(folders.autostartLink(name))
+                try? StateFiles.remove(folders.definition(name))
+                try? StateFiles.remove(folders.renaming(facts.name))
+                try renamed(machine, from: name, to: facts.name)
+                throw error
             }
-            try removing(folders.autostartLink(facts.name))
-            try removing(folders.definition(facts.name))
             let renamedDetail: Int32 = 2
             emit(machine, (Lifecycle.undefined.0, 1))
             machine.change { facts, _ in facts.name = name }
             emit(machine, (Lifecycle.definedAdded.0, renamedDetail))
         }
+    }
+
+    /// Removes what has the old name. What it does is done again when it was not finished.
+    func finishRename(from old: String, to new: String) throws {
+        do throws(Errno) {
+            if StateFiles.exists(folders.autostartLink(old)) || StateFiles.isLink(folders.autostartLink(old)) {
+                try StateFiles.link(folders.autostartLink(new), to: folders.definition(new))
+                try StateFiles.remove(folders.autostartLink(old))
+            }
+            try StateFiles.remove(folders.definition(old))
+            try StateFiles.remove(folders.renaming(old))
+        } catch { throw ManagementError(.systemError, "cannot remove the definition of '\(old)': \(error)") }
     }
 
     func takeID() -> Int32 {

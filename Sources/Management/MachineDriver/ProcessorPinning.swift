@@ -67,7 +67,7 @@ extension MachineDriver {
         }
     }
 
-    private func affinity(_ thread: Int32) -> [UInt8] {
+    func affinity(_ thread: Int32) -> [UInt8] {
         var map = [UInt8](repeating: 0, count: Self.mapLimit)
         // The kernel fills at most the map's length.
         let count = unsafe roost_get_affinity(thread, &map, map.count)
@@ -149,7 +149,7 @@ extension MachineDriver {
         return Self.map(pin ?? definition.root[child: "vcpu"]?["cpuset"], hostProcessors, length)
     }
 
-    private static func map(_ text: String?, _ hostProcessors: Int, _ length: Int) -> [UInt8] {
+    static func map(_ text: String?, _ hostProcessors: Int, _ length: Int) -> [UInt8] {
         if let text, let map = ProcessorSet.map(text, length: length) { return map }
         return (0..<length).map { byte in
             (0..<8).reduce(UInt8(0)) { byte * 8 + $1 < hostProcessors ? $0 | 1 << UInt8($1) : $0 }
@@ -175,6 +175,13 @@ extension MachineDriver {
                 let map = pin["cpuset"].flatMap({ ProcessorSet.map($0, length: Self.mapLimit) })
             else { continue }
             try setAffinity(threads[number], map)
+        }
+        for pin in tune.all("iothreadpin") {
+            guard let number = pin["iothread"].flatMap({ UInt32($0) }),
+                let map = pin["cpuset"].flatMap({ ProcessorSet.map($0, length: Self.mapLimit) }),
+                let thread = try ioThreads(live).first(where: { $0.number == number })?.thread
+            else { continue }
+            try setAffinity(thread, map)
         }
         if let map = tune[child: "emulatorpin"]?["cpuset"].flatMap({ ProcessorSet.map($0, length: Self.mapLimit) }) {
             try setAffinity(live.process, map)

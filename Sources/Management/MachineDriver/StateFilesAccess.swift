@@ -12,9 +12,10 @@ enum StateFilesAccess {
     }
 
     /// Up to `count` bytes from `offset` on.
-    static func bytes(_ path: String, at offset: Int64, count: Int) throws -> [UInt8] {
+    /// - Parameter follows: whether a symbolic link is followed; not in a folder that somebody else writes to.
+    static func bytes(_ path: String, at offset: Int64, count: Int, follows: Bool = true) throws -> [UInt8] {
         do throws(Errno) {
-            let file = try FileDescriptor.open(path)
+            let file = try FileDescriptor.open(path, flags: follows ? O_RDONLY : O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
             var bytes = [UInt8](repeating: 0, count: count)
             // The array lives for the call.
             let read: Result<Int, Errno> = unsafe bytes.withUnsafeMutableBytes { buffer in

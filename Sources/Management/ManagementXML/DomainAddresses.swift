@@ -16,7 +16,8 @@ struct DomainAddresses {
         assignDrives()
         assignSerialPorts()
         if builder.hasPCI { assignPCI() }
-        assignUSB()
+        assignSmartcards()
+        USBPlaces.assign(&self.devices)
         devices = self.devices
     }
 
@@ -45,50 +46,62 @@ struct DomainAddresses {
         }
     }
 
+    /// Ports of a virtio-serial controller that does not say how many it has.
+    private static let serialPorts = 31
+
+    /// Gives channels ports, on the controller that they name or on the first with a free one; one is added where all
+    /// are taken. The first port of a controller is kept for a console.
     private mutating func assignSerialPorts() {
-        var used: Set<Int> = [0]
+        var taken: [Int: Set<Int>] = [:]
+        func controllers() -> [Int] {
+            devices.filter { $0.name == "controller" && $0["type"] == "virtio-serial" }
+                .compactMap { $0["index"].flatMap(Values.integer) }.sorted()
+        }
+        func free(on controller: Int) -> Int? {
+            let element = devices.first {
+                $0.name == "controller" && $0["type"] == "virtio-serial" && $0["index"] == "\(controller)"
+            }
+            let count = min(511, element?["ports"].flatMap { Int($0) } ?? Self.serialPorts)
+            return (1..<max(2, count)).first { !(taken[controller]?.contains($0) ?? false) && $0 < count }
+        }
         for device in devices where device[child: "address"]?["type"] == "virtio-serial" {
-            if let port = device[child: "address"]?["port"].flatMap(Values.integer) { used.insert(port) }
+            let address = device[child: "address"]
+            if let port = address?["port"].flatMap(Values.integer), port > 0 {
+                taken[address?["controller"].flatMap(Values.integer) ?? 0, default: []].insert(port)
+            }
         }
         for place in devices.indices {
             let device = devices[place]
-            guard device.name == "channel" || device.name == "console", device[child: "target"]?["type"] == "virtio"
-            else { continue }
-            if let address = device[child: "address"], address["port"] != nil || address["type"] != "virtio-serial" {
-                continue
+            guard device.name == "channel", device[child: "target"]?["type"] == "virtio" else { continue }
+            let address = device[child: "address"]
+            if let address {
+                guard address["type"] == "virtio-serial" else { continue }
+                if let port = address["port"].flatMap(Values.integer), port > 0 { continue }
             }
-            // The first port of a controller is kept for a console.
-            let first = device.name == "console" && !usesPortZero ? 0 : 1
-            let port = (first...).first { !used.contains($0) || ($0 == 0 && first == 0) } ?? 1
-            used.insert(port)
+            let wanted = address?["controller"].flatMap(Values.integer)
+            var controller = wanted ?? controllers().first { free(on: $0) != nil }
+            if controller == nil {
+                let next = (controllers().last ?? -1) + 1
+                devices.append(XMLElement("controller", ["type": "virtio-serial", "index": "\(next)"]))
+                controller = next
+            }
+            guard let controller, let port = free(on: controller) else { continue }
+            taken[controller, default: []].insert(port)
             devices[place][child: "address"] = XMLElement(
-                "address", ["type": "virtio-serial", "controller": "0", "bus": "0", "port": "\(port)"])
-            if port == 0 { usesPortZero = true }
+                "address",
+                ["type": "virtio-serial", "controller": "\(controller)", "bus": "0", "port": "\(port)"])
         }
     }
 
-    private var usesPortZero = false
-
-    private mutating func assignUSB() {
-        var used: [Int: Set<String>] = [:]
-        for device in devices where device[child: "address"]?["type"] == "usb" {
-            let address = device[child: "address"]
-            if let bus = address?["bus"].flatMap(Values.integer), let port = address?["port"] {
-                used[bus, default: []].insert(port)
+    /// Readers have one slot each.
+    private mutating func assignSmartcards() {
+        var slot = 0
+        for place in devices.indices where devices[place].name == "smartcard" {
+            if devices[place][child: "address"] == nil {
+                devices[place][child: "address"] = XMLElement(
+                    "address", ["type": "ccid", "controller": "0", "slot": "\(slot)"])
             }
-        }
-        for place in devices.indices {
-            let device = devices[place]
-            let isUSB =
-                device[child: "target"]?["bus"] == "usb" || (device.name == "input" && device["bus"] == "usb")
-                || device.name == "hub" || (device.name == "redirdev" && device["bus"] == "usb")
-                || (device.name == "sound" && device["model"] == "usb")
-                || (device.name == "hostdev" && device["type"] == "usb")
-                || (device.name == "serial" && device[child: "target"]?["type"] == "usb-serial")
-            guard isUSB, device[child: "address"] == nil || device[child: "address"]?["port"] == nil else { continue }
-            let port = (1...).first { !(used[0]?.contains("\($0)") ?? false) } ?? 1
-            used[0, default: []].insert("\(port)")
-            devices[place][child: "address"] = XMLElement("address", ["type": "usb", "bus": "0", "port": "\(port)"])
+            slot += 1
         }
     }
 
@@ -127,8 +140,10 @@ struct DomainAddresses {
         }
         if builder.isQ35 {
             // A place stays free, for a device that is added while the machine runs.
-            if !hadBridges { _ = freePort() }
+            let hasPorts = devices.contains { $0.name == "controller" && $0["model"] == "pcie-root-port" }
+            if !hadBridges && hasPorts { _ = freePort() }
             assignRootPorts()
+            markSharedSlots()
         }
         setPortNumbers()
     }
@@ -145,7 +160,7 @@ struct DomainAddresses {
             let slot = address["slot"].flatMap(Values.integer) ?? 0
             let function = address["function"].flatMap(Values.integer) ?? 0
             var canonical = Self.address(bus, slot, function, multi: address["multifunction"] == "on")
-            if address["multifunction"] == "off" { canonical["multifunction"] = nil }
+            if address["multifunction"] == "off" { canonical["multifunction"] = "off" }
             if let domain = address["domain"].flatMap(Values.integer) {
                 canonical["domain"] = Values.hex(domain, digits: 4)
             }
@@ -296,6 +311,11 @@ struct DomainAddresses {
         let device = devices[place]
         if assignCompanion(place) { return }
         if device.name == "sound", device["model"] == "ich9", isFree(0, 0x1b) { return set(place, 0, 0x1b) }
+        if device.name == "controller", let bus = busAbove(device["model"] ?? ""),
+            let slot = (0..<Self.slots).first(where: { isFree(bus, $0) })
+        {
+            return set(place, bus, slot)
+        }
         if device.name == "controller", device["model"] == "dmi-to-pci-bridge" {
             return set(place, 0, isFree(0, 0x1e) ? 0x1e : freeRootSlot())
         }
@@ -313,6 +333,13 @@ struct DomainAddresses {
         } else {
             set(place, 0, freeRootSlot())
         }
+    }
+
+    /// The bus that a bridge of a kind sits on, where there is one made for it.
+    private func busAbove(_ model: String) -> Int? {
+        let above = ["pci-bridge": "dmi-to-pci-bridge", "pcie-switch-downstream-port": "pcie-switch-upstream-port"]
+        guard let wanted = above[model] else { return nil }
+        return devices.first { $0.name == "controller" && $0["model"] == wanted }?["index"].flatMap(Values.integer)
     }
 
     private func freeRootSlot() -> Int { (1..<Self.slots).first { isFree(0, $0) } ?? 1 }
@@ -371,14 +398,28 @@ struct DomainAddresses {
                 group = (current.slot, function + 1)
             } else {
                 let slot = freeRootSlot()
-                set(place, 0, slot, 0, multi: true)
+                set(place, 0, slot, 0)
                 group = (slot, 1)
             }
         }
     }
 
+    /// The first function of a slot says that there are others.
+    private mutating func markSharedSlots() {
+        for place in devices.indices {
+            guard let address = devices[place][child: "address"], address["type"] == "pci",
+                address["function"] == "0x0", address["multifunction"] == nil,
+                devices[place]["model"] == "pcie-root-port",
+                let slot = address["slot"].flatMap(Values.integer), let bus = address["bus"].flatMap(Values.integer),
+                let bits = taken[bus]?[slot], bits.nonzeroBitCount > 1
+            else { continue }
+            devices[place][child: "address"] = Self.address(bus, slot, 0, multi: true)
+        }
+    }
+
     private mutating func setPortNumbers() {
-        for place in devices.indices where devices[place]["model"] == "pcie-root-port" {
+        for place in devices.indices
+        where ["pcie-root-port", "pcie-switch-downstream-port"].contains(devices[place]["model"] ?? "") {
             guard let address = devices[place][child: "address"], devices[place][child: "target"]?["port"] == nil else {
                 continue
             }
@@ -387,7 +428,8 @@ struct DomainAddresses {
             if devices[place][child: "target"] == nil {
                 devices[place][child: "target"] = XMLElement("target", ["chassis": devices[place]["index"]])
             }
-            devices[place][child: "target"]?["port"] = Values.hex(slot << 3 | function, digits: 1)
+            let isRoot = devices[place]["model"] == "pcie-root-port"
+            devices[place][child: "target"]?["port"] = Values.hex(isRoot ? slot << 3 | function : slot, digits: 1)
         }
     }
 }

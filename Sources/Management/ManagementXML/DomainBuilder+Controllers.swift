@@ -7,11 +7,11 @@ internal import XMLTree
 extension DomainBuilder {
     mutating func completeControllers() throws {
         try numberControllers()
+        sortControllers()
         if hasPCI { addImplicitControllers() }
         addControllersOfDevices()
         let facts = self
         change("controller") { facts.completeController(&$0) }
-        sortControllers()
     }
 
     private func controllers(_ type: String) -> [XMLElement] {
@@ -78,7 +78,7 @@ extension DomainBuilder {
             (device.name == "channel" || device.name == "console") && device[child: "target"]?["type"] == "virtio"
                 && device[child: "address"] == nil
         }
-        if usesSerialBus && controllers("virtio-serial").isEmpty { add("virtio-serial", index: 0) }
+        if usesSerialBus { add("virtio-serial", index: 0) }
         for device in devices where device[child: "address"]?["type"] == "virtio-serial" {
             add("virtio-serial", index: device[child: "address"]?["controller"].flatMap { Int($0) } ?? 0)
         }
@@ -111,7 +111,7 @@ extension DomainBuilder {
         case "scsi":
             if model == nil || model == "auto" { controller["model"] = isQ35 ? "virtio-scsi" : "lsilogic" }
         case "usb":
-            if model == nil { controller["model"] = isQ35 ? "qemu-xhci" : "piix3-uhci" }
+            if model == nil { controller["model"] = "piix3-uhci" }
         case "pci": completeBridge(&controller)
         default: break
         }
@@ -136,26 +136,24 @@ extension DomainBuilder {
         if !target.isEmpty { controller[child: "target"] = target }
     }
 
-    /// A controller goes behind the last one of its type with a smaller number.
-    mutating func sortControllers() {
+    /// What the document names: a controller goes in front of the first of its type with a larger number, else behind the
+    /// last of its type. Those that are added go to the end.
+    private mutating func sortControllers() {
         var sorted: [XMLElement] = []
         func index(_ controller: XMLElement) -> Int { controller["index"].flatMap { Int($0) } ?? 0 }
         for controller in devices where controller.name == "controller" {
-            var place = sorted.count
-            var seen = false
+            var place: Int?
             for existing in sorted.indices.reversed() where sorted[existing]["type"] == controller["type"] {
                 let isMain =
                     index(sorted[existing]) == index(controller) && controller[child: "master"] == nil
                     && sorted[existing][child: "master"] != nil
                 if index(sorted[existing]) > index(controller) || isMain {
                     place = existing
-                    seen = true
-                } else {
-                    if !seen { place = existing + 1 }
-                    break
+                } else if place == nil {
+                    place = existing + 1
                 }
             }
-            sorted.insert(controller, at: place)
+            sorted.insert(controller, at: place ?? sorted.count)
         }
         devices = devices.filter { $0.name != "controller" } + sorted
     }

@@ -32,13 +32,22 @@ extension DomainBuilder {
         change("redirdev") { element in
             if element["bus"] == nil { element["bus"] = "usb" }
         }
+        change("redirfilter") { Self.normalizeRedirection(&$0) }
+        change("panic") { if $0["model"] == nil { $0["model"] = "isa" } }
+        change("vsock") { if $0["model"] == nil { $0["model"] = "virtio" } }
+        change("controller") { controller in
+            guard let hole = controller[child: "pcihole64"], let size = try? Values.kibibytes(hole) else { return }
+            controller[child: "pcihole64"] = XMLElement("pcihole64", text: "\(size)")
+            controller[child: "pcihole64"]?["unit"] = "KiB"
+        }
+        completeRarities()
+        normalizeAddresses()
+        numberMemory()
         addImplicitDevices()
         completeVideos()
         try completeControllers()
         sortDisks()
         DomainAddresses(builder: self).assign(to: &devices)
-        // Ports were added behind everything else.
-        sortControllers()
     }
 
     // MARK: Disks
@@ -56,8 +65,19 @@ extension DomainBuilder {
         if disk["type"] == nil { disk["type"] = "file" }
         if disk["device"] == nil { disk["device"] = "disk" }
         let device = disk["device"] ?? "disk"
-        if disk["snapshot"] == nil && disk[child: "readonly"] != nil && device != "cdrom" && device != "floppy" {
-            disk["snapshot"] = "no"
+        // What is only read is never in a snapshot; what another process has, neither.
+        if disk["snapshot"] == "no" && (disk[child: "readonly"] != nil || device == "cdrom") { disk["snapshot"] = nil }
+        if disk["type"] == "vhostuser" && disk["snapshot"] == nil { disk["snapshot"] = "no" }
+        disk.elements = disk.elements.map { element in
+            var element = element
+            if element.name == "driver" || element.name == "backingStore" || element.name == "mirror" {
+                Self.normalizeCache(&element)
+            }
+            if element.name == "source" {
+                Self.normalizeServer(&element)
+                element.elements.removeAll { $0.name == "seclabel" && $0["labelskip"] == "yes" }
+            }
+            return element
         }
         guard var target = disk[child: "target"], let name = target["dev"], !name.isEmpty else {
             throw ManagementError(.noTarget, disk[child: "source"]?["file"] ?? "", from: .domain)
@@ -70,7 +90,8 @@ extension DomainBuilder {
         }
         var driver = disk[child: "driver"] ?? XMLElement("driver")
         if driver["name"] == nil { driver["name"] = "qemu" }
-        if driver["type"] == nil { driver["type"] = "raw" }
+        // What a volume is its pool says.
+        if driver["type"] == nil, disk["type"] != "volume" { driver["type"] = "raw" }
         if driver["type"] == "aio" { driver["type"] = "raw" }
         disk[child: "driver"] = driver
         if device == "cdrom" { disk[child: "readonly"] = XMLElement("readonly") }
@@ -84,7 +105,9 @@ extension DomainBuilder {
         if disk.at("source", "encryption")?["format"] == "luks", disk.at("source", "encryption")?["engine"] == nil {
             disk[child: "source"]?[child: "encryption"]?["engine"] = "qemu"
         }
-        if disk[child: "source"] == nil && disk["type"] == "network" && device == "cdrom" { disk["type"] = "file" }
+        if disk[child: "source"] == nil && ["network", "volume"].contains(disk["type"] ?? "") && device == "cdrom" {
+            disk["type"] = "file"
+        }
     }
 
     /// A chain of images as it is kept while the machine does not run: without what was found out.
@@ -130,9 +153,15 @@ extension DomainBuilder {
         } else {
             interface[child: "mac"] = XMLElement("mac", ["address": Self.randomMAC()])
         }
-        if interface[child: "model"]?["type"] == nil {
-            interface[child: "model"] = XMLElement("model", ["type": defaultCard])
+        let kind = interface["type"] ?? ""
+        if interface[child: "model"]?["type"] == nil && kind != "hostdev" {
+            interface[child: "model"] = XMLElement("model", ["type": kind == "vdpa" ? "virtio" : defaultCard])
         }
+        if let model = interface[child: "model"]?["type"], Self.cardModels.contains(model.lowercased()) {
+            interface[child: "model"]?["type"] = model.lowercased()
+        }
+        // Filters stand in front of tap devices alone.
+        if !["ethernet", "network", "bridge"].contains(kind) { interface[child: "filterref"] = nil }
         if let name = interface[child: "target"]?["dev"], interface[child: "target"]?["managed"] != "no",
             ["vnet", "macvtap", "macvlan"].contains(where: {
                 name.hasPrefix($0) && !name.dropFirst($0.count).contains { !$0.isNumber }
@@ -143,7 +172,19 @@ extension DomainBuilder {
         }
         if interface[child: "source"]?["portid"] != nil { interface[child: "source"]?["portid"] = nil }
         if interface[child: "source"]?.isEmpty ?? false { interface[child: "source"] = nil }
+        // No frames to wait for is what there is anyway.
+        if let frames = interface.at("coalesce", "rx", "frames")?["max"], frames != "0" {
+        } else {
+            interface[child: "coalesce"] = nil
+        }
     }
+
+    /// Models that may be written in any case.
+    private static let cardModels: Set<String> = [
+        "virtio", "virtio-transitional", "virtio-non-transitional", "rtl8139", "e1000", "e1000e", "igb", "ne2k_pci",
+        "ne2k_isa", "pcnet", "i82551", "i82557b", "i82559er", "vmxnet3", "usb-net", "smc91c111", "lan9118",
+        "spapr-vlan", "virtio-net-pci", "netfront",
+    ]
 
     static func canonicalMAC(_ text: String) -> String? {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
@@ -169,7 +210,10 @@ extension DomainBuilder {
             var target = serial[child: "target"] ?? XMLElement("target")
             if target["type"] == nil { target["type"] = "isa-serial" }
             if target[child: "model"] == nil {
-                let models = ["isa-serial": "isa-serial", "usb-serial": "usb-serial", "pci-serial": "pci-serial"]
+                let models = [
+                    "isa-serial": "isa-serial", "usb-serial": "usb-serial", "pci-serial": "pci-serial",
+                    "isa-debug": "isa-debugcon",
+                ]
                 if let model = target["type"].flatMap({ models[$0] }) {
                     target.elements = [XMLElement("model", ["name": model])]
                 }
@@ -220,9 +264,19 @@ extension DomainBuilder {
             target["port"] = "\(number)"
             devices[place][child: "target"] = target
         }
+        // The console shows the port's number.
+        let port = devices.first { $0.name == "serial" }?[child: "target"]?["port"] ?? "0"
         if let first = consoles.first {
             let isSerial = devices[first][child: "target"]?["type"] == "serial"
-            guard isSerial else { return }
+            guard isSerial else {
+                // The first port is shown as the first console, whatever other consoles there are.
+                guard var console = devices.first(where: { $0.name == "serial" }) else { return }
+                console.name = "console"
+                console["tty"] = nil
+                console[child: "target"] = XMLElement("target", ["type": "serial", "port": port])
+                devices.insert(console, at: first)
+                return
+            }
             if count("serial") == 0 {
                 var serial = devices[first]
                 serial.name = "serial"
@@ -233,14 +287,14 @@ extension DomainBuilder {
             var console = serial
             console.name = "console"
             console["tty"] = nil
-            console[child: "target"] = XMLElement("target", ["type": "serial", "port": "0"])
-            console[child: "address"] = nil
+            console[child: "target"] = XMLElement("target", ["type": "serial", "port": port])
             devices[first] = console
-        } else if let serial = devices.first(where: { $0.name == "serial" }) {
+        } else if let serial = devices.first(where: { $0.name == "serial" }),
+            serial[child: "target"]?["type"] != "isa-debug"
+        {
             var console = serial
             console.name = "console"
-            console[child: "target"] = XMLElement("target", ["type": "serial", "port": "0"])
-            console[child: "address"] = nil
+            console[child: "target"] = XMLElement("target", ["type": "serial", "port": port])
             devices.append(console)
         }
     }
@@ -272,10 +326,15 @@ extension DomainBuilder {
             && graphics["tlsPort"] == nil && graphics["autoport"] != "yes"
         {
             graphics[child: "listen"] = XMLElement("listen", ["type": "none"])
+            graphics["autoport"] = nil
             return
         } else if listens.isEmpty {
             graphics[child: "listen"] = XMLElement("listen", ["type": "address", "address": graphics["listen"]])
         }
+        if listens.first?["type"] == "socket", type == "vnc" {
+            graphics["socket"] = listens.first?["socket"] ?? graphics["socket"]
+        }
+        if listens.first?["type"] == "none" && type == "spice" { graphics["autoport"] = nil }
         guard !isSocket, listens.first?["type"] != "none" else { return }
         if graphics["autoport"] == "yes" || graphics["port"] == nil || graphics["port"] == "-1" {
             let hasOtherPort =
@@ -329,7 +388,7 @@ extension DomainBuilder {
                     if model["vram"] == nil { model["vram"] = Self.videoMemory }
                 default: break
                 }
-                if model["heads"] == nil && type != "ramfb" { model["heads"] = "1" }
+                if model["heads"] == nil { model["heads"] = "1" }
                 model["primary"] = isFirst ? "yes" : nil
             }
             isFirst = false
@@ -349,8 +408,9 @@ extension DomainBuilder {
         where count("input", where: { $0["type"] == type && $0["bus"] == "ps2" }) == 0 && hasPCI {
             devices.append(XMLElement("input", ["type": type, "bus": "ps2"]))
         }
-        let graphics = devices.first { $0.name == "graphics" }?["type"]
-        if count("audio") == 0 && graphics != "sdl" {
+        let kinds = devices.filter { $0.name == "graphics" }.map { $0["type"] }
+        let graphics = kinds.contains("spice") ? "spice" : kinds.first ?? nil
+        if count("audio") == 0 && !["sdl", "dbus", "egl-headless"].contains(graphics ?? "") {
             devices.append(
                 XMLElement("audio", ["id": "1", "type": graphics == "spice" || graphics == "sdl" ? graphics : "none"]))
         }

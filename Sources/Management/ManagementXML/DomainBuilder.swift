@@ -11,6 +11,8 @@ struct DomainBuilder {
     var devices: [XMLElement] = []
     /// `pc-q35-7.2`.
     var machine = ""
+    /// Whether the document says where processors run.
+    var hasGivenPlacement = false
 
     /// Whether the machine has PCI Express.
     var isQ35: Bool { machine == "q35" || machine.contains("-q35-") || machine.hasPrefix("pc-q35") }
@@ -22,6 +24,9 @@ struct DomainBuilder {
     var hasPCI: Bool { isQ35 || isI440FX }
 
     mutating func build() throws {
+        // Blanks between elements mean nothing, but where text is kept as it is.
+        root.dropBlankText(keeping: ["metadata", "description", "title", "cmdline"])
+        normalizePrefix()
         try completeIdentity()
         try completeMemory()
         try completeProcessors()
@@ -29,6 +34,7 @@ struct DomainBuilder {
         completeProcessorModel()
         completeClockAndActions()
         try checkChoices()
+        try normalizeForms()
         try completeDevices()
         var element = XMLElement("devices")
         if let emulator = root.at("devices", "emulator") { element.append(emulator) }
@@ -161,6 +167,7 @@ extension DomainBuilder {
             }
             element["current"] = number == count ? nil : "\(number)"
         }
+        hasGivenPlacement = element["placement"] != nil
         if element["placement"] == nil { element["placement"] = "static" }
         root[child: "vcpu"] = element
     }
@@ -217,7 +224,10 @@ extension DomainBuilder {
     }
 
     /// The processor that a machine has when the document names none.
-    private static let defaultModel = "qemu64"
+    private var defaultModel: String {
+        let emulator = root.at("devices", "emulator")?.text ?? ""
+        return root.at("os", "type")?["arch"] == "i686" && !emulator.hasSuffix("x86_64") ? "qemu32" : "qemu64"
+    }
 
     private mutating func completeProcessorModel() {
         var cpu = root[child: "cpu"] ?? XMLElement("cpu")
@@ -227,7 +237,7 @@ extension DomainBuilder {
             cpu["mode"] = "custom"
             cpu["match"] = "exact"
             cpu["check"] = "none"
-            var model = XMLElement("model", text: Self.defaultModel)
+            var model = XMLElement("model", text: defaultModel)
             model["fallback"] = "forbid"
             cpu[child: "model"] = model
         }
@@ -242,10 +252,13 @@ extension DomainBuilder {
         case "host-model":
             cpu["match"] = nil
             if cpu["check"] == nil { cpu["check"] = "partial" }
-            if cpu[child: "model"]?.text.isEmpty ?? true { cpu[child: "model"] = nil }
+            if cpu[child: "model"]?.text.isEmpty ?? true, cpu[child: "model"]?["vendor_id"] == nil {
+                cpu[child: "model"] = nil
+            }
         default:
             if cpu["match"] == nil { cpu["match"] = "exact" }
-            if cpu["check"] == nil { cpu["check"] = "partial" }
+            // A processor in software is what it says, whatever the host's is.
+            if cpu["check"] == nil { cpu["check"] = root["type"] == "kvm" ? "partial" : "none" }
             if cpu[child: "model"]?["fallback"] == nil { cpu[child: "model"]?["fallback"] = "allow" }
         }
         if cpu[child: "topology"] != nil, cpu[child: "topology"]?["dies"] == nil {
@@ -275,8 +288,15 @@ extension DomainBuilder {
                 if let kibibytes = try? Values.kibibytes(memory) { cell["memory"] = "\(kibibytes)" }
                 cell["unit"] = "KiB"
             }
+            if let set = cell["cpus"] { cell["cpus"] = NumberSet.normalized(set) }
             return cell
         }
+        let cells = numa.elements.enumerated().sorted {
+            let (left, right) = ($0.element["id"].flatMap { Int($0) } ?? 0, $1.element["id"].flatMap { Int($0) } ?? 0)
+            return $0.element.name == "cell" && $1.element.name == "cell"
+                ? (left, $0.offset) < (right, $1.offset) : $0.offset < $1.offset
+        }
+        numa.elements = cells.map(\.element)
         cpu[child: "numa"] = numa
     }
 

@@ -68,6 +68,33 @@ public final class Grammar: Sendable {
         return true
     }
 
+    /// An element that is declared, for tests that go through all of them.
+    package struct Declared {
+        package let path: [String]
+        package let attributes: [String]
+        /// Elements in it, in order; without those that contain themselves.
+        package let children: [String]
+    }
+
+    /// All that is declared, the outermost first.
+    package var declared: [Declared] {
+        var found: [Declared] = []
+        func visit(_ number: Int, _ path: [String], _ above: Set<Int>) {
+            let rule = rules[number]
+            let children = rule.children.sorted { $0.value.rank < $1.value.rank }.filter {
+                !above.contains($0.value.rule) && $0.value.rule != number
+            }
+            var attributes = rule.attributes.sorted { $0.value < $1.value }.map(\.key)
+            if attributes.isEmpty && children.isEmpty, let common = path.last.flatMap({ shared[$0] }) {
+                attributes = rules[common].attributes.sorted { $0.value < $1.value }.map(\.key)
+            }
+            found.append(Declared(path: path, attributes: attributes, children: children.map(\.key)))
+            for child in children { visit(child.value.rule, path + [child.key], above.union([number])) }
+        }
+        visit(0, [rootName], [])
+        return found
+    }
+
     /// Puts attributes and elements in order, all the way down.
     public func order(_ element: inout XMLElement) { order(&element, rules[0]) }
 

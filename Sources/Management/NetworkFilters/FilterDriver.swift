@@ -6,29 +6,40 @@ public import ManagementModel
 internal import StateStore
 internal import XMLTree
 
-/// All definitions of network filters. Interfaces that refer to one are refused by the machines' driver: the rules are
-/// kept for other hosts and not applied on this one.
+/// All definitions of network filters, and the devices that they stand in front of: the tap devices of interfaces with a
+/// `<filterref>`. Their rules are in a table of the host's firewall for each device (`RuleCompiler`).
 public final class FilterDriver: @unchecked Sendable {
-    private struct Filter {
+    struct Filter {
         var root: XMLElement
         var reference: ObjectReference
     }
 
     private let folder: String
-    private let lock = Lock()
+    let host: FilterHost
+    let lock = Lock()
+    /// Held while rules are changed, so that those that were made last are those that are there.
+    let changes = Lock()
     // Guarded by `lock`.
-    private var filters: [UniqueID: Filter] = [:]
+    var filters: [UniqueID: Filter] = [:]
+    var bound: [String: FilterBinding] = [:]
+    var abilities: RuleCompiler.Abilities?
 
-    /// - Parameter folder: of definitions (/etc/libvirt/nwfilter).
-    public init(folder: String) throws(Errno) {
+    /// - Parameters:
+    ///   - folder: of definitions (/etc/libvirt/nwfilter).
+    ///   - runtime: of rules on their way to the firewall; the definitions' unless given.
+    public init(folder: String, runtime: String? = nil) throws(Errno) {
         self.folder = folder
+        host = FilterHost(folder: runtime ?? folder)
         try StateFiles.makeFolder(folder)
+        if let runtime { try StateFiles.makeFolder(runtime) }
     }
 
+    /// All filters, by name.
     public var all: [ObjectReference] {
         lock.withLock { filters.values.map(\.reference) }.sorted { $0.name < $1.name }
     }
 
+    /// The filter of a name.
     public func find(named name: String) throws -> ObjectReference {
         guard let found = lock.withLock({ filters.values.first { $0.reference.name == name } }) else {
             throw ManagementError(
@@ -45,7 +56,9 @@ public final class FilterDriver: @unchecked Sendable {
         return found
     }
 
+    /// The filter of a UUID.
     public func find(_ uuid: UniqueID) throws -> ObjectReference { try filter(uuid).reference }
+    /// A filter's document.
     public func document(_ uuid: UniqueID) throws -> String { try filter(uuid).root.printed() }
 
     private static func parse(_ text: String, known: (String) -> UniqueID?) throws -> Filter {
@@ -87,6 +100,16 @@ public final class FilterDriver: @unchecked Sendable {
 
     /// Defines a filter, or defines it anew.
     public func define(_ text: String) throws -> ObjectReference {
+        let (reference, old) = try keep(text)
+        do { try reapply(reference.name) } catch {
+            // What cannot be applied where the old one is stays as it was.
+            if let old { _ = try keep(old.printed()) }
+            throw error
+        }
+        return reference
+    }
+
+    private func keep(_ text: String) throws -> (ObjectReference, old: XMLElement?) {
         try lock.withLock {
             let made = try Self.parse(text) { name in
                 filters.values.first { $0.reference.name == name }?.reference.uuid
@@ -110,20 +133,23 @@ public final class FilterDriver: @unchecked Sendable {
                 throw ManagementError(
                     .systemError, "cannot write '\(path(reference.name))': \(error)", from: .networkFilter)
             }
+            let old = filters[reference.uuid]?.root
             filters[reference.uuid] = made
-            return reference
+            return (reference, old)
         }
     }
 
     private func path(_ name: String) -> String { folder + "/" + name + ".xml" }
 
+    /// Removes a filter that nothing refers to and that stands in front of no device.
     public func undefine(_ uuid: UniqueID) throws {
         let reference = try filter(uuid).reference
+        let isUsed = isApplied(reference.name)
         try lock.withLock {
             let user = filters.values.first { filter in
                 filter.root.all("filterref").contains { $0["filter"] == reference.name }
             }
-            guard user == nil else {
+            guard user == nil, !isUsed else {
                 throw ManagementError(.operationInvalid, "nwfilter is in use", from: .networkFilter)
             }
             do throws(Errno) { try StateFiles.remove(path(reference.name)) } catch {
@@ -136,6 +162,7 @@ public final class FilterDriver: @unchecked Sendable {
 
     /// Reads all definitions.
     public func recover() {
+        StateFiles.sweep(folder)
         for name in StateFiles.names(in: folder, suffix: ".xml") {
             do {
                 guard let text = try StateFiles.read(path(name)) else { continue }

@@ -208,6 +208,7 @@ public final class SecretDriver: @unchecked Sendable {
 
     /// Reads all definitions and values.
     public func recover() {
+        StateFiles.sweep(folder)
         for name in StateFiles.names(in: folder, suffix: ".xml") {
             do {
                 guard let text = try StateFiles.read(folder + "/" + name + ".xml") else { continue }

@@ -37,7 +37,10 @@ public struct MachineFolders: Sendable {
     /// Logs of machines.
     public var machineLogs: String { logs + "/qemu" }
 
+    /// The file of a definition.
     public func definition(_ name: String) -> String { definitions + "/" + name + ".xml" }
+    /// What a rename that was not finished was about.
+    public func renaming(_ name: String) -> String { definitions + "/.renaming-" + name }
     public func autostartLink(_ name: String) -> String { autostart + "/" + name + ".xml" }
     public func status(_ name: String) -> String { running + "/" + name + ".xml" }
     public func log(_ name: String) -> String { machineLogs + "/" + name + ".log" }

@@ -10,6 +10,8 @@ public enum StateFiles {
         var built = ""
         for part in path.split(separator: "/") {
             built += "/" + part
+            if exists(built) { continue }
+            try StateFaults.before(.make)
             // mkdir copies the path.
             if unsafe mkdir(built, mode) != 0 && Errno.current.code != EEXIST { throw .current }
         }
@@ -24,20 +26,38 @@ public enum StateFiles {
     public static func write(_ path: String, bytes: [UInt8], mode: UInt32 = 0o600) throws(Errno) {
         let temporary = path + ".new"
         do throws(Errno) {
+            try StateFaults.before(.make)
             let file = try FileDescriptor.open(temporary, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
+            try StateFaults.before(.write)
             try file.writeAll(bytes)
+            try StateFaults.before(.sync)
             _ = try retrying { fdatasync(file.number) }
+            try StateFaults.before(.replace)
+            // rename copies both paths.
+            _ = try retrying { unsafe rename(temporary, path) }
         } catch {
+            // Who was killed cleans nothing up; the next start does.
+            if error != StateFaults.killedCode {
+                // unlink copies the path.
+                _ = unsafe unlink(temporary)
+            }
+            throw error
+        }
+    }
+
+    /// Removes what writes that were not finished left in a folder.
+    public static func sweep(_ folder: String) {
+        for name in names(in: folder, suffix: ".new") {
             // unlink copies the path.
-            _ = unsafe unlink(temporary)
-            throw error
+            _ = unsafe unlink(folder + "/" + name + ".new")
         }
+    }
+
+    /// Gives a file another name; one of that name is replaced.
+    public static func move(_ path: String, to target: String) throws(Errno) {
+        try StateFaults.before(.replace)
         // rename copies both paths.
-        guard unsafe rename(temporary, path) == 0 else {
-            let error = Errno.current
-            _ = unsafe unlink(temporary)
-            throw error
-        }
+        _ = try retrying { unsafe rename(path, target) }
     }
 
     /// All of a file; nil when it is not there.
@@ -72,6 +92,7 @@ public enum StateFiles {
 
     /// Removes a file; one that is not there is removed already.
     public static func remove(_ path: String) throws(Errno) {
+        try StateFaults.before(.remove)
         // unlink copies the path.
         guard unsafe unlink(path) == 0 || Errno.current == .noEntry else { throw .current }
     }
@@ -88,9 +109,23 @@ public enum StateFiles {
         unsafe access(path, F_OK) == 0
     }
 
+    /// Whether a symbolic link is there, wherever it leads.
+    public static func isLink(_ path: String) -> Bool {
+        var information = stat()
+        // lstat copies the path and fills the struct on this frame.
+        return unsafe lstat(path, &information) == 0 && information.st_mode & S_IFMT == S_IFLNK
+    }
+
+    /// Names of hidden files in a folder that begin with `prefix`, without it.
+    public static func hiddenNames(in folder: String, prefix: String) -> [String] {
+        (HostFolder.names(in: folder) ?? []).filter { $0.hasPrefix(prefix) }
+            .map { String($0.dropFirst(prefix.count)) }.sorted()
+    }
+
     /// Makes a symbolic link; one of that name is replaced.
     public static func link(_ path: String, to target: String) throws(Errno) {
         try remove(path)
+        try StateFaults.before(.link)
         // symlink copies both paths.
         guard unsafe symlink(target, path) == 0 else { throw .current }
     }

@@ -13,6 +13,10 @@ struct ImageProbe: Equatable {
     /// `1.1` for version 3 of qcow2.
     var compatibility: String?
     var isEncrypted = false
+    /// Bytes in front of what is encrypted, of a LUKS image.
+    var payloadOffset: UInt64 = 0
+    /// Bytes of a cluster, of qcow2.
+    var clusterSize: UInt64?
 
     private static let headerCount = 4096
 
@@ -44,6 +48,8 @@ struct ImageProbe: Equatable {
             capacity = big(24, 8)
             compatibility = big(4, 4) == 3 ? "1.1" : nil
             isEncrypted = big(32, 4) != 0
+            let bits = big(20, 4)
+            if (9...21).contains(bits) { clusterSize = 1 << bits }
             let (offset, count) = (Int(truncatingIfNeeded: big(8, 8)), Int(big(16, 4)))
             if offset > 0, count > 0, count < 1024, offset < header.count, offset + count <= header.count {
                 backingFile = String(decoding: header[offset..<(offset + count)], as: UTF8.self)
@@ -67,6 +73,8 @@ struct ImageProbe: Equatable {
         } else if begins(Array("LUKS".utf8) + [0xba, 0xbe]) {
             format = "luks"
             isEncrypted = true
+            // Version 1 has the place of the contents at byte 104, in sectors.
+            if big(6, 2) == 1 { payloadOffset = big(104, 4) &* 512 }
         }
     }
 }

@@ -17,6 +17,8 @@ struct Pool: Sendable {
     var name: String { root[child: "name"]?.text ?? "" }
     var uuid: UniqueID { root[child: "uuid"].flatMap { UniqueID($0.text) } ?? UniqueID(bytes: []) }
     var reference: ObjectReference { ObjectReference(name: name, uuid: uuid) }
+    /// Whether it is a volume group of LVM.
+    var isLogical: Bool { root["type"] == "logical" }
     var path: String { root.at("target", "path")?.text ?? "" }
     var allocation: UInt64 { capacity >= available ? capacity - available : 0 }
 
@@ -55,6 +57,17 @@ struct Pool: Sendable {
             }
         } else {
             root[child: "uuid"] = XMLElement("uuid", text: UniqueID.random().description)
+        }
+        if type == "logical" {
+            // The group's name is the pool's unless it has one, and its folder follows from it.
+            var source = root[child: "source"] ?? XMLElement("source")
+            if source[child: "name"] == nil { source.append(XMLElement("name", text: name)) }
+            if source[child: "format"] == nil { source.append(XMLElement("format", ["type": "lvm2"])) }
+            root[child: "source"] = source
+            if root.at("target", "path") == nil {
+                let group = source[child: "name"]?.text ?? name
+                root[child: "target"] = XMLElement("target", [:], [XMLElement("path", text: "/dev/" + group)])
+            }
         }
         guard var target = root[child: "target"], let path = target[child: "path"]?.text, path.hasPrefix("/") else {
             throw ManagementError(.xmlError, "missing storage pool target path", from: .storage)

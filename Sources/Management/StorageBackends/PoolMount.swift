@@ -2,6 +2,7 @@
 
 internal import HostTools
 internal import ManagementModel
+internal import StateStore
 internal import XMLTree
 
 /// File systems that pools of types `fs` and `netfs` are in: mounted when the pool starts, unmounted when it stops.
@@ -9,8 +10,8 @@ enum PoolMount {
     private static let mount = "/usr/bin/mount"
     private static let unmount = "/usr/bin/umount"
 
-    /// Types of pools that are folders in the end.
-    static let types = ["dir", "fs", "netfs"]
+    /// Types of pools that there are; all but logical ones are folders in the end.
+    static let types = ["dir", "fs", "netfs", "logical"]
 
     /// What is mounted; nil for a pool that is a folder only.
     private static func origin(_ pool: Pool) throws -> String? {
@@ -51,12 +52,30 @@ enum PoolMount {
         try run(mount, arguments + [source, pool.path], "mount '\(source)' at '\(pool.path)'")
     }
 
+    /// The kind of file system whose helper this host does not have.
+    private static func missingHelper(_ arguments: [String]) -> String? {
+        guard let source = arguments.dropLast().last, arguments.count > 1 else { return nil }
+        let kind = source.hasPrefix("//") ? "cifs" : source.contains(":/") ? "nfs" : nil
+        guard let kind else { return nil }
+        let isThere = ["/sbin/mount.", "/usr/sbin/mount."].contains { StateFiles.exists($0 + kind) }
+        return isThere ? nil : kind
+    }
+
     static func detach(_ pool: Pool) throws {
         guard try origin(pool) != nil, isMounted(pool.path) else { return }
         try run(unmount, [pool.path], "unmount '\(pool.path)'")
     }
 
     private static func run(_ tool: String, _ arguments: [String], _ what: String) throws {
-        try HostTool.run(tool, arguments, to: what, from: .storage, reason: .first)
+        let result = try HostTool.attempt(tool, arguments, to: what, from: .storage)
+        guard !result.succeeded else { return }
+        // mount(8) says little when the helper of a kind of file system is missing.
+        let helpers = ["nfs": "nfs-common", "cifs": "cifs-utils"]
+        if let kind = missingHelper(arguments), let package = helpers[kind] {
+            throw ManagementError(
+                .operationUnsupported, "cannot \(what): /sbin/mount.\(kind) is not there (install \(package))",
+                from: .storage)
+        }
+        throw ManagementError(.internalError, "cannot \(what): \(result.reason(.first))", from: .storage)
     }
 }

@@ -7,8 +7,8 @@ internal import XMLTree
 public struct Volume: Equatable, Sendable {
     public let name: String
     public let path: String
-    /// Its name for all pools: the path.
-    public var key: String { path }
+    /// Its name for all pools: the path of a file, the UUID of a logical volume.
+    public let key: String
     public let format: String
     /// Bytes that a guest sees.
     public let capacity: UInt64
@@ -20,15 +20,39 @@ public struct Volume: Equatable, Sendable {
     let compatibility: String?
     let permissions: FilePermissions
     let isFolder: Bool
+    let isBlock: Bool
+    /// Whether its contents are encrypted (LUKS).
+    public let isEncrypted: Bool
+    private let clusterSize: UInt64?
 
-    /// 0: a file; 2: a folder.
-    public var type: Int32 { isFolder ? 2 : 0 }
+    /// 0: a file; 1: a block device; 2: a folder.
+    public var type: Int32 { isFolder ? 2 : isBlock ? 1 : 0 }
+
+    /// A logical volume.
+    init(_ entry: LogicalVolumes.Entry, path: String, origin: String?) {
+        name = entry.name
+        self.path = path
+        key = entry.uuid
+        format = "raw"
+        capacity = entry.size
+        allocation = entry.size
+        physical = entry.size
+        backingFile = origin
+        compatibility = nil
+        permissions = FilePermissions(path) ?? FilePermissions()
+        isFolder = false
+        isBlock = true
+        isEncrypted = false
+        clusterSize = nil
+    }
 
     /// Looks at a file; nil for one that is gone or is no file or folder.
     init?(name: String, path: String) {
         guard let permissions = FilePermissions(path), permissions.isRegular || permissions.isFolder else { return nil }
         self.name = name
         self.path = path
+        key = path
+        isBlock = false
         self.permissions = permissions
         isFolder = permissions.isFolder
         allocation = permissions.allocation
@@ -36,6 +60,18 @@ public struct Volume: Equatable, Sendable {
         guard !isFolder, let probe = ImageProbe(path: path) else {
             format = isFolder ? "dir" : "raw"
             capacity = permissions.size
+            backingFile = nil
+            compatibility = nil
+            isEncrypted = false
+            clusterSize = nil
+            return
+        }
+        isEncrypted = probe.isEncrypted
+        clusterSize = probe.clusterSize
+        guard probe.format != "luks" else {
+            // What is inside counts.
+            format = "raw"
+            capacity = permissions.size - min(permissions.size, probe.payloadOffset)
             backingFile = nil
             compatibility = nil
             return
@@ -60,12 +96,20 @@ public struct Volume: Equatable, Sendable {
                 XMLElement("path", text: path), XMLElement("format", ["type": format]), permissions.element,
                 permissions.times,
             ])
+        if isEncrypted {
+            // Printed with its end, although nothing is in it.
+            target.append(XMLElement("encryption", [XMLAttribute("format", "luks")], children: [.text("\n    ")]))
+        }
         if let compatibility {
             target.append(XMLElement("compat", text: compatibility))
             target.append(XMLElement("features"))
         }
+        if let clusterSize {
+            target.append(XMLElement("clusterSize", text: "\(clusterSize)"))
+            target[child: "clusterSize"]?["unit"] = "B"
+        }
         var root = XMLElement(
-            "volume", ["type": isFolder ? "dir" : "file"],
+            "volume", ["type": isFolder ? "dir" : isBlock ? "block" : "file"],
             [
                 XMLElement("name", text: name), XMLElement("key", text: key), Self.bytes("capacity", capacity),
                 Self.bytes("allocation", allocation), Self.bytes("physical", physical), target,
@@ -90,6 +134,12 @@ struct FilePermissions: Equatable, Sendable {
     let size: UInt64
     let allocation: UInt64
     private let stamps: [Int64]
+
+    /// Of what is not there at the moment.
+    init() {
+        (mode, owner, group, size, allocation) = (0o600, 0, 0, 0, 0)
+        stamps = [0, 0, 0, 0, 0, 0]
+    }
 
     init?(_ path: String) {
         var information = stat()

@@ -14,6 +14,14 @@ struct VolumeRequest {
     let compatibility: String
     let mode: UInt32
     let backing: (path: String, format: String)?
+    /// Where the passphrase is kept; nil for a volume that is not encrypted.
+    let encryption: SecretReference?
+
+    /// A secret, by its UUID or by what it is used for.
+    enum SecretReference: Equatable {
+        case uuid(UniqueID)
+        case usage(String)
+    }
 
     init(parsing text: String) throws {
         let root: XMLElement
@@ -48,7 +56,26 @@ struct VolumeRequest {
         }
         format = wanted
         compatibility = target?[child: "compat"]?.text ?? (target?[child: "features"] != nil ? "1.1" : "0.10")
+        encryption = try target?[child: "encryption"].map { try Self.secret($0, format: wanted) }
         mode = target?.at("permissions", "mode").flatMap { UInt32($0.text, radix: 8) } ?? 0o600
+    }
+
+    private static func secret(_ element: XMLElement, format: String) throws -> SecretReference {
+        guard element["format"] == "luks", format == "raw" || format == "qcow2" || format == "luks" else {
+            throw ManagementError(
+                .configUnsupported,
+                "unsupported volume encryption format '\(element["format"] ?? "")' in a volume of format '\(format)'",
+                from: .storage)
+        }
+        let secrets = element.all("secret").filter { $0["type"] == "passphrase" }
+        guard secrets.count == 1, let secret = secrets.first else {
+            throw ManagementError(
+                .invalidArg,
+                "A single <secret type='passphrase'...> element is expected in encryption description", from: .storage)
+        }
+        if let uuid = secret["uuid"].flatMap({ UniqueID($0) }) { return .uuid(uuid) }
+        if let usage = secret["usage"] { return .usage(usage) }
+        throw ManagementError(.xmlError, "missing secret uuid or usage attribute", from: .storage)
     }
 
     private static func bytes(_ element: XMLElement) throws -> UInt64 {

@@ -4,7 +4,7 @@ internal import Diagnostics
 public import HostSystem
 public import ManagementModel
 internal import StateStore
-internal import XMLTree
+public import XMLTree
 
 /// What is known of a network without its document.
 public struct NetworkFacts: Sendable {
@@ -80,6 +80,16 @@ public final class NetworkDriver: @unchecked Sendable {
             throw ManagementError(.operationInvalid, "network '\(name)' is not active", from: .network)
         }
         return facts.bridge
+    }
+
+    /// The `<vlan>` of a network's port group, or of the network.
+    public func vlan(ofNetwork name: String, group: String?) -> XMLElement? {
+        guard let uuid = try? find(named: name).reference.uuid, let root = try? network(uuid).present.root else {
+            return nil
+        }
+        let groups = root.all("portgroup")
+        let chosen = groups.first { $0["name"] == group } ?? groups.first { group == nil && $0["default"] == "yes" }
+        return chosen?[child: "vlan"] ?? root[child: "vlan"]
     }
 
     /// A network's document: what is up, or what the next start makes.
@@ -179,6 +189,7 @@ public final class NetworkDriver: @unchecked Sendable {
 
     /// Reads all definitions, finds the networks that are up, and starts those that start with the service.
     public func recover() {
+        StateFiles.sweep(folder)
         for name in StateFiles.names(in: folder, suffix: ".xml") {
             do {
                 guard let text = try StateFiles.read(path(name)) else { continue }

@@ -19,7 +19,8 @@ package struct DaemonConfiguration {
 
     private static let known: Set<String> = [
         "listen_tls", "tls_port", "listen_addr", "key_file", "cert_file", "ca_file", "tls_allowed_dn_list",
-        "max_clients", "max_workers", "max_client_requests", "keepalive_interval", "keepalive_count",
+        "max_clients", "max_workers", "confine_machines", "machine_user", "max_client_requests", "keepalive_interval",
+        "keepalive_count",
         "unix_sock_rw_perms", "unix_sock_ro_perms", "max_tls_clients",
     ]
 

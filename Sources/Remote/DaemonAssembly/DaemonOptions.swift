@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import Diagnostics
+package import Diagnostics
 internal import Glibc
 internal import HostSystem
 
 /// What the command line says.
-struct DaemonOptions {
+package struct DaemonOptions {
     /// Where clients connect.
     var socket: String
     /// Where clients that may only look connect; none for a private instance unless asked for.
@@ -46,7 +46,8 @@ struct DaemonOptions {
           --version          show the version
         """
 
-    init(_ arguments: [String]) throws(UserError) {
+    /// Reads the arguments behind the name of the program.
+    package init(_ arguments: [String]) throws(UserError) {
         var socket: String?
         var state: String?
         var emulator: String?

@@ -2,16 +2,17 @@
 
 internal import Diagnostics
 internal import Glibc
-internal import HostInventory
+package import HostInventory
 internal import HostIO
 internal import HostSystem
 internal import LibvirtRPC
 internal import LibvirtService
 internal import LocalSockets
-internal import MachineDriver
+package import MachineDriver
 internal import NetworkFilters
+internal import ProcessConfinement
 internal import SecretStore
-internal import ManagementCore
+package import ManagementCore
 internal import ManagementModel
 internal import StateStore
 internal import StorageBackends
@@ -21,6 +22,9 @@ internal import VirtualNetworks
 public enum DaemonProgram {
     /// Runs the program and gives its exit status.
     public static func run(_ arguments: [String]) -> Int32 {
+        // Machines are started, and shown their files, by processes of this program that take their own rights away.
+        if arguments.first == ConfinedLaunch.word { return ConfinedLaunch.run(Array(arguments.dropFirst())) }
+        if arguments.first == ConfinedLaunch.showWord { return ConfinedLaunch.show(Array(arguments.dropFirst())) }
         do {
             let options = try DaemonOptions(arguments)
             if let text = options.immediateOutput {
@@ -37,6 +41,7 @@ public enum DaemonProgram {
 
     private static func serve(_ options: DaemonOptions) throws {
         let stop = try StopSignals()
+        raiseDescriptorLimit()
         ServiceManager.useJournalLevels()
         let activations = ServiceManager.takeSockets()
         let configuration = try DaemonConfiguration(path: options.settings)
@@ -46,7 +51,7 @@ public enum DaemonProgram {
                 "cannot run the emulator \(options.emulator)", because: error,
                 remedy: "name another one with --emulator PATH")
         }
-        let core = try makeCore(options, emulator)
+        let core = try makeCore(options, emulator, confinement: try confinement(configuration))
         let table = ServiceTable.make()
         let server: RPCServer
         do {
@@ -71,7 +76,10 @@ public enum DaemonProgram {
         }
     }
 
-    private static func makeCore(_ options: DaemonOptions, _ emulator: EmulatorFacts) throws -> ManagementCore {
+    /// Everything that is managed, as the options place it; what was there before is found again.
+    package static func makeCore(
+        _ options: DaemonOptions, _ emulator: EmulatorFacts, confinement: MachineConfinement? = nil
+    ) throws -> ManagementCore {
         let events = EventHub()
         let folders = MachineFolders(
             configuration: options.configuration, state: options.state, runtime: options.runtime, logs: options.logs)
@@ -82,18 +90,31 @@ public enum DaemonProgram {
         let filters: FilterDriver
         do throws(Errno) {
             secrets = try SecretDriver(folder: options.configuration + "/secrets", events: events)
-            filters = try FilterDriver(folder: options.configuration + "/nwfilter")
+            filters = try FilterDriver(
+                folder: options.configuration + "/nwfilter", runtime: options.runtime + "/nwfilter")
             networks = try NetworkDriver(
                 folder: options.configuration + "/qemu/networks", runtime: options.runtime + "/network",
                 state: options.state + "/dnsmasq", events: events)
             machines = try MachineDriver(
-                folders: folders, emulator: emulator, imageTool: options.imageTool, events: events
+                folders: folders, emulator: emulator, imageTool: options.imageTool, events: events,
+                confinement: confinement,
+                filters: InterfaceFilters(
+                    apply: { [filters] interface, owner in
+                        guard let binding = FilterBinding(interface: interface, of: owner) else { return }
+                        try filters.bind(binding)
+                    }, remove: { [filters] in filters.unbind($0) }),
+                vlan: { [networks] in networks.vlan(ofNetwork: $0, group: $1) }
             ) { [networks] in
                 try networks.bridge(ofNetwork: $0)
             }
             pools = try PoolDriver(
                 folder: options.configuration + "/storage", runtime: options.runtime + "/storage",
-                imageTool: options.imageTool, events: events)
+                imageTool: options.imageTool, events: events
+            ) { [secrets] uuid, usage in
+                let volumeUsage: Int32 = 1
+                let wanted = try uuid ?? secrets.find(usageType: volumeUsage, usage ?? "").uuid
+                return try secrets.value(wanted, internally: true)
+            }
         } catch {
             throw UserError(
                 "cannot make the folders in \(options.state)", because: error,
@@ -108,6 +129,31 @@ public enum DaemonProgram {
             capabilities: Capabilities(host: HostFacts(), emulator: emulator), machines: machines, pools: pools,
             networks: networks, secrets: secrets, filters: filters, events: events,
             isSystem: options.isSystem)
+    }
+
+    /// How machines are confined: by this program itself, unless the settings say `confine_machines = 0`.
+    private static func confinement(_ configuration: DaemonConfiguration) throws -> MachineConfinement? {
+        guard try configuration.number("confine_machines", in: 0...1) ?? 1 == 1 else { return nil }
+        var identity: (user: UInt32, group: UInt32)?
+        if let name = try configuration.text("machine_user") {
+            // The entry is read before anything else asks for one: nothing else runs yet.
+            guard let entry = unsafe getpwnam(name) else {
+                throw UserError("there is no user '\(name)'", remedy: "correct machine_user in the settings")
+            }
+            identity = unsafe (entry.pointee.pw_uid, entry.pointee.pw_gid)
+        }
+        return MachineConfinement(launcher: "/proc/self/exe", identity: identity)
+    }
+
+    /// Each client takes a descriptor, each machine some more: as many as the host allows.
+    private static func raiseDescriptorLimit() {
+        var limit = rlimit()
+        // The limit lives on this frame.
+        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        if unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) != 0 {
+            Console.shared.warning("the number of descriptors stays limited: \(Errno.current)")
+        }
     }
 
     private static func limits(_ configuration: DaemonConfiguration) throws(UserError) -> RPCServer.Limits {

@@ -86,13 +86,15 @@ public final class CallTable<Context: AnyObject & Sendable>: @unchecked Sendable
         public let worksUnopened: Bool
     }
 
+    /// Reads a call's arguments and writes them again.
+    private typealias Echo = @Sendable (inout XDRReader) throws(XDRError) -> [UInt8]
     private typealias Body = @Sendable (Context, IncomingCall, inout XDRReader) throws -> (inout XDRWriter) -> Void
     private struct Key: Hashable {
         let program: UInt32
         let number: Int32
     }
     // Filled before the first connection, then only read.
-    private var entries: [Key: (facts: Facts, body: Body)] = [:]
+    private var entries: [Key: (facts: Facts, echo: Echo, body: Body)] = [:]
 
     public init() {}
 
@@ -112,6 +114,11 @@ public final class CallTable<Context: AnyObject & Sendable>: @unchecked Sendable
         precondition(entries[key] == nil, "\(procedure.name) is answered twice")
         entries[key] = (
             facts,
+            { @Sendable reader throws(XDRError) in
+                var writer = XDRWriter()
+                try Message<repeat each Argument>(from: &reader).encode(to: &writer)
+                return writer.bytes
+            },
             { @Sendable context, call, reader in
                 let arguments = try Message<repeat each Argument>(from: &reader)
                 let results = try body(context, call, repeat each arguments.fields)
@@ -124,6 +131,13 @@ public final class CallTable<Context: AnyObject & Sendable>: @unchecked Sendable
     /// What is known of the call that `header` names; nil when there is no such call.
     public func facts(of header: FrameHeader) -> Facts? {
         entries[Key(program: header.program, number: header.procedure)]?.facts
+    }
+
+    /// The arguments of a call, read and written again, for tests of the codec; nil when there is no such call.
+    package func echo(_ header: FrameHeader, _ payload: [UInt8]) throws(XDRError) -> [UInt8]? {
+        guard let entry = entries[Key(program: header.program, number: header.procedure)] else { return nil }
+        var reader = XDRReader(payload)
+        return try entry.echo(&reader)
     }
 
     /// Answers a call, here or on a worker thread. The call's own errors go to the client.

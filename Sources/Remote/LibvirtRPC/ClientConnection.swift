@@ -27,6 +27,10 @@ public final class ClientConnection: @unchecked Sendable {
         public var outputWindow = 1 << 20
         /// Bytes of events waiting beyond which the client is dropped.
         public var eventLimit = 8 << 20
+        /// The same bound as `outputWindow` while all clients together hold more than half of what they may.
+        public var tightOutputWindow = 1 << 16
+        /// Nanoseconds that the rest of a message has to come, once a large part of it is here.
+        public var partialPatience: UInt64 = 30_000_000_000
         public init() {}
     }
 
@@ -38,19 +42,23 @@ public final class ClientConnection: @unchecked Sendable {
     let loop: EventLoop
     let limits: Limits
     weak var server: RPCServer?
+    /// Bytes that all clients of the server hold together.
+    private let memory: SharedBudget
 
     // Of the loop's thread alone.
     private var watch: EventLoop.Watch?
     private var input = FrameAssembler()
     private var handler: (any ConnectionHandler)?
-    var unansweredPings = 0
-    var lastHeard: UInt64
+    private var unansweredPings = 0
+    private var lastHeard: UInt64
+    private var inputShare: BudgetShare
+    private var descriptorShare: BudgetShare
+    /// When the message that is on its way became a large one.
+    private var partialSince: UInt64?
 
     // Guarded by `lock`.
     private let lock = Lock()
-    private var output: [(bytes: [UInt8], descriptor: Int32)] = []
-    private var outputOffset = 0
-    private var queuedBytes = 0
+    private var output = OutputQueue()
     private var inFlight = 0
     private var isClosed = false
     private var closesWhenSent = false
@@ -69,6 +77,9 @@ public final class ClientConnection: @unchecked Sendable {
         self.loop = loop
         self.limits = limits
         self.server = server
+        memory = server.memory
+        inputShare = BudgetShare(server.memory)
+        descriptorShare = BudgetShare(server.descriptors)
         lastHeard = monotonicNanoseconds()
     }
 
@@ -109,13 +120,39 @@ public final class ClientConnection: @unchecked Sendable {
         }
     }
 
+    /// Accounts for what has arrived and cannot be handed on yet; a little of it is free.
+    private func holdInput() -> Bool {
+        let large = max(0, input.pendingBytes - Self.readChunk)
+        if large == 0 { partialSince = nil } else if partialSince == nil { partialSince = lastHeard }
+        return inputShare.hold(large) && descriptorShare.hold(input.descriptors.count)
+    }
+
     /// Hands on the frames that have arrived, as far as the limits allow.
     private func handleFrames() throws {
         while !mustPause() {
-            guard let frame = try input.next() else { return updateInterest() }
+            guard let frame = try input.next() else { break }
+            account(for: frame)
             handle(frame)
         }
+        guard holdInput() else {
+            Console.shared.warning("client \(number) is dropped: all clients together sent too much at once")
+            return finish()
+        }
         updateInterest()
+    }
+
+    /// A large message, and what was passed with it, is held until the call is done with it.
+    private func account(for frame: Frame) {
+        let bytes = frame.bytes.count > Self.readChunk ? frame.bytes.count : 0
+        let count = frame.descriptors.count
+        guard bytes > 0 || count > 0, let server else { return }
+        let (memory, descriptors) = (server.memory, server.descriptors)
+        memory.force(bytes)
+        descriptors.force(count)
+        frame.descriptors.atEnd = {
+            memory.give(bytes)
+            descriptors.give(count)
+        }
     }
 
     private func handle(_ frame: Frame) {
@@ -139,6 +176,13 @@ public final class ClientConnection: @unchecked Sendable {
 
     /// Sends a ping, or drops a client that answered none of the last `limit`.
     func checkAlive(now: UInt64, interval: UInt64, limit: Int) {
+        if lock.withLock({ isReadingPaused }) {
+            // What does not come is not read either.
+            if partialSince != nil { partialSince = now }
+        } else if let partialSince, now &- partialSince >= limits.partialPatience {
+            Console.shared.warning("client \(number) is dropped: the rest of its message did not come")
+            return finish()
+        }
         guard lock.withLock({ keepsAlive && !isClosed }), now &- lastHeard >= interval else { return }
         guard unansweredPings < limit else { return finish() }
         unansweredPings += 1
@@ -146,9 +190,12 @@ public final class ClientConnection: @unchecked Sendable {
         send(ping.frame())
     }
 
+    /// Bytes that may wait for the client before it is not served any more.
+    private var outputWindow: Int { memory.isTight ? limits.tightOutputWindow : limits.outputWindow }
+
     private func mustPause() -> Bool {
         lock.withLock {
-            isReadingPaused = inFlight >= limits.callsInFlight || queuedBytes > limits.outputWindow || closesWhenSent
+            isReadingPaused = inFlight >= limits.callsInFlight || output.byteCount > outputWindow || closesWhenSent
             return isReadingPaused || isClosed
         }
     }
@@ -195,16 +242,16 @@ public final class ClientConnection: @unchecked Sendable {
         watch = nil
         let (open, waiters) = lock.withLock {
             isClosed = true
-            for item in output where item.descriptor >= 0 { _ = FileDescriptor(owning: item.descriptor) }
-            output = []
+            memory.give(output.byteCount)
+            output.removeAll()
             defer {
                 streams = [:]
                 whenDrained = []
             }
             return (Array(streams.values), whenDrained)
         }
-        for number in input.descriptors { _ = FileDescriptor(owning: number) }
-        input.descriptors = []
+        input.discard()
+        _ = holdInput()
         for stream in open { stream.connectionClosed() }
         for waiter in waiters { waiter() }
         handler.closed()
@@ -219,19 +266,10 @@ public final class ClientConnection: @unchecked Sendable {
     private func sendQueued() -> Flush {
         while let item = output.first {
             do throws(Errno) {
-                let count = try transport.send(item.bytes, from: outputOffset, passing: item.descriptor)
-                outputOffset += count
-                queuedBytes -= count
+                let count = try transport.send(item.bytes, from: output.offset, passing: item.descriptor)
+                memory.give(count)
+                output.sent(count)
             } catch Errno.wouldBlock { return .blocked } catch { return .failed }
-            if item.descriptor >= 0 {
-                // It has gone out with the first byte; the client has its own now.
-                _ = FileDescriptor(owning: item.descriptor)
-                output[0].descriptor = -1
-            }
-            if outputOffset == item.bytes.count {
-                output.removeFirst()
-                outputOffset = 0
-            }
         }
         return .drained
     }
@@ -243,14 +281,16 @@ public final class ClientConnection: @unchecked Sendable {
                 for number in descriptors { _ = FileDescriptor(owning: number) }
                 return nil
             }
-            if isEvent && queuedBytes > limits.eventLimit { return .failed }
+            let waiting = output.byteCount
+            if isEvent && waiting > limits.eventLimit { return dropping(descriptors) }
             let wasIdle = output.isEmpty
-            output.append((frame, -1))
-            queuedBytes += frame.count
-            for number in descriptors {
-                output.append(([0], number))
-                queuedBytes += 1
+            // Who has a lot to read already gets no more when all clients together have too much.
+            if !memory.take(frame.count + descriptors.count) {
+                if waiting > limits.tightOutputWindow { return dropping(descriptors) }
+                memory.force(frame.count + descriptors.count)
             }
+            output.append(frame)
+            for number in descriptors { output.append([0], passing: number) }
             return wasIdle ? sendQueued() : nil
         }
         switch outcome {
@@ -258,6 +298,11 @@ public final class ClientConnection: @unchecked Sendable {
         case .blocked: loop.post { [self] in updateInterest() }
         case .drained, nil: break
         }
+    }
+
+    private func dropping(_ descriptors: [Int32]) -> Flush {
+        for number in descriptors { _ = FileDescriptor(owning: number) }
+        return .failed
     }
 
     /// Ends the connection when everything that was queued has been sent.
@@ -270,7 +315,7 @@ public final class ClientConnection: @unchecked Sendable {
     }
 
     /// Whether the client has yet to read so much that producers should wait.
-    public var isCongested: Bool { lock.withLock { queuedBytes > limits.outputWindow } }
+    public var isCongested: Bool { lock.withLock { output.byteCount > outputWindow } }
 
     /// Runs `body` once when all output has gone out or the connection is closed; false when that is so already.
     public func notifyWhenDrained(_ body: @escaping @Sendable () -> Void) -> Bool {

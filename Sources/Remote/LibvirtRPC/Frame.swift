@@ -26,10 +26,15 @@ public struct Frame: Sendable {
 public final class PassedDescriptors: @unchecked Sendable {
     // Filled before the frame is handed on, then taken by the one handler of the frame.
     private var numbers: [Int32]
+    // Called once, at the end.
+    var atEnd: (@Sendable () -> Void)?
 
     init(_ numbers: [Int32] = []) { self.numbers = numbers }
 
-    deinit { for number in numbers { _ = FileDescriptor(owning: number) } }
+    deinit {
+        for number in numbers { _ = FileDescriptor(owning: number) }
+        atEnd?()
+    }
 
     /// How many are left.
     public var count: Int { numbers.count }
@@ -41,25 +46,37 @@ public final class PassedDescriptors: @unchecked Sendable {
 }
 
 /// Cuts a stream of bytes into frames.
-struct FrameAssembler {
+package struct FrameAssembler {
     /// What a client sent that is no frame.
-    enum Malformed: Error { case length(UInt32), descriptors(UInt32), header }
+    package enum Malformed: Error { case length(UInt32), descriptors(UInt32), header }
 
-    private(set) var buffer: [UInt8] = []
+    private var buffer: [UInt8] = []
     private var consumed = 0
     private var waiting: (frame: [UInt8], header: FrameHeader, missing: Int)?
-    var descriptors: [Int32] = []
+    /// Descriptors that were received and not handed out.
+    package private(set) var descriptors: [Int32] = []
+
+    package init() {}
 
     /// Bytes that were received and not handed out.
-    var pendingBytes: Int { buffer.count &- consumed }
+    package var pendingBytes: Int { buffer.count &- consumed &+ (waiting?.frame.count ?? 0) }
+
+    /// Drops all that was received.
+    mutating func discard() {
+        for number in descriptors { _ = FileDescriptor(owning: number) }
+        self = FrameAssembler()
+    }
+
+    /// Bytes of room that a client without anything under way keeps.
+    private static let keptCapacity = 1 << 16
 
     /// Lets a transport append to the buffer.
-    mutating func fill<Result, Failure: Error>(
+    package mutating func fill<Result, Failure: Error>(
         _ body: (inout [UInt8], inout [Int32]) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         if consumed > 0 {
             if consumed == buffer.count {
-                buffer.removeAll(keepingCapacity: buffer.capacity <= 1 << 16)
+                buffer.removeAll(keepingCapacity: buffer.capacity <= Self.keptCapacity)
             } else {
                 buffer.removeFirst(consumed)
             }
@@ -69,9 +86,9 @@ struct FrameAssembler {
     }
 
     /// The next frame; nil when it is not whole.
-    mutating func next() throws -> Frame? {
+    package mutating func next() throws -> Frame? {
         if waiting == nil {
-            guard pendingBytes >= 4 else { return nil }
+            guard buffer.count &- consumed >= 4 else { return nil }
             var reader = XDRReader(buffer, at: consumed)
             let length = try reader.word()
             guard length >= FrameHeader.byteCount, length <= FrameHeader.frameLimit else {
@@ -92,7 +109,7 @@ struct FrameAssembler {
         }
         guard let (bytes, header, missing) = waiting else { return nil }
         // One byte carries each descriptor.
-        guard pendingBytes >= missing, descriptors.count >= missing else { return nil }
+        guard buffer.count &- consumed >= missing, descriptors.count >= missing else { return nil }
         consumed += missing
         let passed = PassedDescriptors(Array(descriptors.prefix(missing)))
         descriptors.removeFirst(missing)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Diagnostics
+internal import Glibc
 internal import HostIO
 public import HostSystem
 internal import LocalSockets
@@ -21,6 +22,12 @@ public final class RPCServer: @unchecked Sendable {
         public var loops = 2
         /// Threads for calls that wait.
         public var workers = 16
+        /// Bytes of large messages that have come in part and of answers that wait to be read, of all clients together.
+        public var memory = 256 << 20
+        /// Descriptors that were passed and that no call has taken yet, of all clients together.
+        public var descriptors = 1024
+        /// Clients of one user other than root and the service's own, so that nobody keeps all others out.
+        public var clientsPerUser: Int { max(1, clients / 2) }
         public init() {}
     }
 
@@ -34,6 +41,13 @@ public final class RPCServer: @unchecked Sendable {
     private var connections: [UInt64: ClientConnection] = [:]
     private var nextNumber: UInt64 = 1
     private var keepaliveTimers: [LoopTimer] = []
+    private var clientsOfUsers: [UInt32: Int] = [:]
+    /// Bytes that clients hold.
+    package let memory: SharedBudget
+    /// Descriptors that clients hold.
+    package let descriptors: SharedBudget
+    /// Given up for a moment to turn a client away when there is no other descriptor left; of the accepting loop alone.
+    private var spare: FileDescriptor?
 
     /// - Parameter makeHandler: makes what a new connection's calls go to; called on the connection's loop thread.
     public init(
@@ -41,6 +55,9 @@ public final class RPCServer: @unchecked Sendable {
     ) throws(Errno) {
         self.limits = limits
         self.makeHandler = makeHandler
+        memory = SharedBudget(limit: limits.memory)
+        descriptors = SharedBudget(limit: limits.descriptors)
+        spare = try FileDescriptor.open("/dev/null")
         workers = try WorkerPool(name: "rpc-worker", count: limits.workers)
         var made: [EventLoop] = []
         for _ in 0..<max(1, limits.loops) { made.append(try EventLoop()) }
@@ -92,15 +109,30 @@ public final class RPCServer: @unchecked Sendable {
                 serve(LocalTransport(socket), readOnly: readOnly)
             } catch {
                 Console.shared.warning("cannot accept a client: \(error)")
-                return
+                guard [EMFILE, ENFILE].contains(error.code) else { return }
+                turnAway(listener)
             }
         }
     }
 
+    /// Without a descriptor for it a client would wait, and the listener would be ready, for ever.
+    private func turnAway(_ listener: Int32) {
+        spare = nil
+        do throws(Errno) {
+            _ = try LocalSocket.accept(listener)
+            spare = try FileDescriptor.open("/dev/null")
+        } catch { Console.shared.warning("cannot turn a client away: \(error)") }
+    }
+
     /// Serves a client over any transport; turns it away when there are too many.
     public func serve(_ transport: any Transport, readOnly: Bool) {
+        let user = Self.countedUser(transport)
         let connection: ClientConnection? = lock.withLock {
             guard connections.count < limits.clients else { return nil }
+            if let user {
+                guard clientsOfUsers[user, default: 0] < limits.clientsPerUser else { return nil }
+                clientsOfUsers[user, default: 0] += 1
+            }
             let number = nextNumber
             nextNumber += 1
             let connection = ClientConnection(
@@ -110,15 +142,28 @@ public final class RPCServer: @unchecked Sendable {
             return connection
         }
         guard let connection else {
-            Console.shared.warning("a client is turned away: \(limits.clients) are connected already")
+            Console.shared.warning(
+                "a client is turned away: \(limits.clients) are connected already, or \(limits.clientsPerUser) of its user"
+            )
             return
         }
         let make = makeHandler
         connection.loop.post { connection.start(make(connection)) }
     }
 
+    /// The user whose clients are counted; nil for those who may take all places.
+    private static func countedUser(_ transport: any Transport) -> UInt32? {
+        guard let user = transport.peer?.user, user != 0, user != getuid() else { return nil }
+        return user
+    }
+
     func forget(_ connection: ClientConnection) {
-        lock.withLock { _ = connections.removeValue(forKey: connection.number) }
+        let user = Self.countedUser(connection.transport)
+        lock.withLock {
+            guard connections.removeValue(forKey: connection.number) != nil, let user else { return }
+            let left = clientsOfUsers[user, default: 1] - 1
+            clientsOfUsers[user] = left > 0 ? left : nil
+        }
     }
 
     /// How many clients are connected.

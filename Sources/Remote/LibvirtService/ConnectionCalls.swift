@@ -14,9 +14,8 @@ enum ConnectionCalls {
 
     /// Features that a client asks for before it relies on them.
     private enum Feature {
-        /// Direct migration between hypervisors, which there is not.
-        static let migrationDirect: Int32 = 7
-        static let supported: Set<Int32> = [3, 4, 6, 7, 8, 9, 10, 13, 14, 15, 16]
+        /// 12 is offline migration; 1, direct migration between hypervisors, there is not.
+        static let supported: Set<Int32> = [3, 4, 6, 7, 8, 9, 10, 12, 13, 14, 15, 16]
         static let keepalive: Int32 = 10
     }
 

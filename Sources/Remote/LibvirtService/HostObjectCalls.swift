@@ -86,10 +86,26 @@ enum HostObjectCalls {
         table.answer(Procedures.nwFilterUndefine, .blocking) { client, _, filter in
             try client.core.filters.undefine(filter.uuid)
         }
-        table.answer(Procedures.connectListAllNwfilterBindings) { _, _, _, _ in ([], 0) }
-        table.answer(Procedures.nwFilterBindingLookupByPortDev) { _, _, device in
-            throw ManagementError(
-                .noNwfilterBinding, "no nwfilter binding for port dev '\(device)'", from: .networkFilter)
+        registerBindings(in: table)
+    }
+
+    private static func registerBindings(in table: CallTable<ServiceConnection>) {
+        table.answer(Procedures.connectListAllNwfilterBindings) { client, _, wanted, _ in
+            let found = client.core.filters.bindings
+            return (wanted != 0 ? found.map { NWFilterBindingHandle($0) } : [], UInt32(found.count))
+        }
+        table.answer(Procedures.nwFilterBindingLookupByPortDev) { client, _, device in
+            NWFilterBindingHandle(try client.core.filters.binding(of: device))
+        }
+        table.answer(Procedures.nwFilterBindingGetXMLDesc) { client, _, binding, _ in
+            try client.core.filters.binding(of: binding.portDevice).document
+        }
+        table.answer(Procedures.nwFilterBindingCreateXML, .blocking) { client, _, text, _ in
+            NWFilterBindingHandle(try client.core.filters.bind(text))
+        }
+        table.answer(Procedures.nwFilterBindingDelete, .blocking) { client, _, binding in
+            _ = try client.core.filters.binding(of: binding.portDevice)
+            client.core.filters.unbind(binding.portDevice)
         }
     }
 
@@ -205,6 +221,10 @@ extension SecretHandle {
     init(_ facts: SecretFacts) {
         self.init(uuid: facts.uuid, usageType: facts.usageType, usageID: facts.usage)
     }
+}
+
+extension NWFilterBindingHandle {
+    init(_ binding: FilterBinding) { self.init(portDevice: binding.device, filterName: binding.filter) }
 }
 
 extension NWFilterHandle {

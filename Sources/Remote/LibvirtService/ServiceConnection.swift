@@ -26,6 +26,7 @@ public final class ServiceConnection: ConnectionHandler, @unchecked Sendable {
     private var nextSubscription: Int32 = 0
     private var listener: UInt64?
     private var bound: Set<UniqueID> = []
+    private var arriving: Set<UniqueID> = []
 
     /// A handler for a new connection.
     public init(
@@ -59,15 +60,19 @@ public final class ServiceConnection: ConnectionHandler, @unchecked Sendable {
     }
 
     public func closed() {
-        let (number, ended) = lock.withLock {
+        let (number, ended, lost) = lock.withLock {
             subscriptions = [:]
             defer {
                 listener = nil
                 bound = []
+                arriving = []
             }
-            return (listener, bound)
+            return (listener, bound, arriving)
         }
         if let number { core.events.remove(number) }
+        if !lost.isEmpty {
+            core.machines.inBackground { machines in for uuid in lost { machines.abandonMigration(uuid) } }
+        }
         guard !ended.isEmpty else { return }
         core.machines.inBackground { machines in
             for uuid in ended {
@@ -78,6 +83,12 @@ public final class ServiceConnection: ConnectionHandler, @unchecked Sendable {
 
     /// A machine ends when the client goes away.
     func endWithConnection(_ uuid: UniqueID) { lock.withLock { _ = bound.insert(uuid) } }
+
+    /// A machine whose memory is awaited is given up when the client goes away.
+    func abandonsWithConnection(_ uuid: UniqueID) { lock.withLock { _ = arriving.insert(uuid) } }
+
+    /// It has come.
+    func keepsWithoutConnection(_ uuid: UniqueID) { lock.withLock { _ = arriving.remove(uuid) } }
 
     // MARK: Opening
 

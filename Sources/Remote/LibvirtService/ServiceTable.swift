@@ -21,6 +21,7 @@ public enum ServiceTable {
         DomainSaveCalls.register(in: table)
         DomainAgentCalls.register(in: table)
         DomainGuestCalls.register(in: table)
+        DomainMigrationCalls.register(in: table)
         SnapshotCalls.register(in: table)
         return table
     }

@@ -168,7 +168,11 @@ enum StorageCalls {
         table.answer(Procedures.storageVolWipePattern, .blocking) { client, _, handle, pattern, _ in
             let zero: UInt32 = 0
             guard pattern == zero else {
-                throw ManagementError(.argumentUnsupported, "only the zero pattern can be wiped with", from: .storage)
+                let names = [
+                    "zero", "nnsa", "dod", "bsi", "gutmann", "schneier", "pfitzner7", "pfitzner33", "random", "trim",
+                ]
+                let name = pattern < names.count ? names[Int(pattern)] : "\(pattern)"
+                throw ManagementError(.argumentUnsupported, "'\(name)' algorithm not supported", from: .storage)
             }
             try client.core.pools.wipeVolume(try client.core.pools.find(named: handle.pool).uuid, named: handle.name)
         }

@@ -47,11 +47,11 @@ final class VolumeStream: StreamReceiver, @unchecked Sendable {
         stream.produce { try source.next(sparse: sparse) }
     }
 
-    /// Sends a file.
+    /// Sends a file that a machine made in its own folder; a link that it put there leads nowhere.
     static func download(file path: String, _ call: IncomingCall) throws {
         let source: VolumeStream
         do throws(Errno) {
-            let file = try FileDescriptor.open(path, flags: O_RDONLY)
+            let file = try FileDescriptor.open(path, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
             let size = try file.size()
             source = VolumeStream(file, position: 0, left: size)
         } catch { throw ManagementError(.systemError, "cannot open '\(path)': \(error)", from: .streams) }

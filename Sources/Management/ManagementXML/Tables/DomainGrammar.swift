@@ -3,7 +3,7 @@
 extension Grammar {
     /// A machine's document: what may stand where, in the order in which it is printed. A level is two blanks; `@` marks
     /// an attribute; `^` an element that contains itself, as the one above of that name.
-    static let domain = Grammar(
+    package static let domain = Grammar(
         """
         domain @type @id @xmlns:qemu
           name
@@ -95,7 +95,7 @@ extension Grammar {
             inituser
             initgroup
             loader @readonly @secure @type @stateless
-            nvram @type
+            nvram @type @template
               source @protocol @name @file
                 host @name @port
                 auth @username
@@ -350,7 +350,7 @@ extension Grammar {
               target @dev @managed
               guest
               model @type
-              driver @name @rss @rss_hash_report @iommu @ats @packed @page_per_vq @ioeventfd @event_idx @queues @txmode @rx_queue_size @tx_queue_size
+              driver @name @txmode @ioeventfd @event_idx @queues @rx_queue_size @tx_queue_size @rss @rss_hash_report @iommu @ats @packed @page_per_vq
                 host @csum @gso @tso4 @tso6 @ecn @ufo @mrg_rxbuf
                 guest @csum @tso4 @tso6 @ecn @ufo
               backend @tap @vhost @type @logFile
@@ -369,7 +369,7 @@ extension Grammar {
               acpi @index
               address
             smartcard @mode @type
-              source @mode @host @service @path
+              source @channel @mode @host @service @path
               protocol @type
               certificate
               database
@@ -510,7 +510,7 @@ extension Grammar {
               acpi
               address
             redirdev @bus @type
-              source @mode @host @service @path
+              source @channel @mode @host @service @path
               protocol @type
               boot
               alias
@@ -536,13 +536,13 @@ extension Grammar {
               address
             memballoon @model @autodeflate @freePageReporting
               stats @period
-              driver @iommu @ats @packed @page_per_vq
               boot
               alias
               master
               rom
               acpi
               address
+              driver @iommu @ats @packed @page_per_vq
             rng @model
               rate @bytes @period
               backend @model @type
