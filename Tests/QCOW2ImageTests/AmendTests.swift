@@ -68,3 +68,33 @@ private func amendOptions(_ text: String) throws -> CreateOptions {
         }
     }
 }
+
+@Suite struct ResizeTests {
+    /// What was cut off stays away, whatever kind of cluster it ended in.
+    @Test(
+        arguments: [
+            "", "cluster_size=512", "cluster_size=2M", "extended_l2=on", "compat=0.10", "compression_type=zstd",
+        ],
+        [false, true])
+    func whatWasCutOffIsZero(options: String, isCompressed: Bool) throws {
+        let images = Images()
+        let size: Int64 = 4 << 20
+        let path = try images.create("r.qcow2", size: size, options)
+        let node = try images.open(path)
+        let buffer = AlignedBuffer(count: Int(size))
+        buffer.region.fill(9)
+        if isCompressed {
+            try node.writeCompressing(buffer.region, at: 0)
+        } else {
+            try node.write(buffer.region, at: 0)
+        }
+        let short: Int64 = 1_234_432
+        try node.resize(to: short, preallocation: .off, exact: true)
+        try node.resize(to: size, preallocation: .off, exact: true)
+        let content = try node.readBytes(at: 0, count: Int(size))
+        #expect(content[..<Int(short)].allSatisfy { $0 == 9 })
+        #expect(content[Int(short)...].allSatisfy { $0 == 0 })
+        try node.close()
+        try expectClean(images, path, "\(options)")
+    }
+}

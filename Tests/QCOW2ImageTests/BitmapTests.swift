@@ -127,3 +127,24 @@ private struct BitmapRun {
         try node.close()
     }
 }
+
+@Suite struct BitmapCrashTests {
+    /// A crash leaves bitmaps that are complete or say that they are not, whatever became of the disk's size.
+    @Test(arguments: ["cluster_size=4k", "cluster_size=512", "cluster_size=64k", "compat=0.10"])
+    func everyCrashLeavesAnImage(options: String) throws {
+        var run = try CrashRun(options, size: 400 * 512, seed: 9)
+        if run.node.storesBitmaps {
+            try run.node.addBitmap(BitmapInformation(name: "b", granularity: 512, isEnabled: true))
+            try run.node.addBitmap(BitmapInformation(name: "off", granularity: 65536, isEnabled: false))
+        }
+        for _ in 0..<3 {
+            try run.node.close()
+            run.node = try CrashRun.open(run.recording, writable: true)
+            let resize = 13
+            let (write, zero, compressed) = (0, 6, 8)
+            for move in [write, resize, write, resize, zero, compressed, resize] { try run.step(move) }
+        }
+        try run.node.close()
+        try run.verify(samples: CrashDepth.samples)
+    }
+}

@@ -185,6 +185,13 @@ struct Header: Equatable {
         return fixedFields + tail
     }
 
+    /// The bytes up to the end of the extensions and of the backing file's name, where the file has it.
+    var length: Int {
+        let start = version >= 3 ? headerLength : Format.version2HeaderLength
+        let extensions = extensions.reduce(start + 8) { $0 + 8 + ($1.data.count + 7) & ~7 }
+        return max(extensions, Int(clamping: backingOffset) + (backingName?.utf8.count ?? 0))
+    }
+
     private static let smallClusters = 4096
 
     private static func append(_ type: UInt32, _ data: [UInt8], to bytes: inout [UInt8]) {

@@ -47,6 +47,8 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
     let warn: @Sendable (String) -> Void
 
     var header: Header
+    /// The bytes from the beginning of the file to the end of what the header says, as far as they are known.
+    private var headerLength: Int
     var l1: [UInt64] { didSet { l1Version &+= 1 } }
     /// How often L1 was changed.
     private(set) var l1Version: UInt64 = 0
@@ -84,6 +86,7 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
         events = parts.file as? any EventNode
         data = parts.data
         header = parts.header
+        headerLength = parts.header.length
         geometry = Geometry(parts.header)
         remembersPlaces = parts.cipher == nil && events == nil && !geometry.hasExtendedL2
         flags = parts.flags
@@ -210,11 +213,32 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
     /// Writes the header with its extensions and the backing name, durably.
     func writeWholeHeader() throws(BlockError) {
         let bytes = try header.serialize()
-        let old = try file.readBytes(at: 0, count: geometry.clusterSize)
         // What used to follow the extensions must not be taken for one.
-        try file.write(bytes + [UInt8](repeating: 0, count: old.count - bytes.count), at: 0)
+        let padded = bytes + [UInt8](repeating: 0, count: geometry.clusterSize - bytes.count)
+        defer { headerLength = bytes.count }
+        guard padded.count > Self.sector else {
+            try file.write(padded, at: 0)
+            return try file.flush()
+        }
+        // The sector that tells of the rest goes last, or first when the rest goes: a crash leaves the one header or the
+        // other. Where both have a rest, and it changes, there is no such order.
+        let (first, rest) = (Array(padded[..<Self.sector]), Array(padded[Self.sector...]))
+        if headerLength <= Self.sector {
+            try file.write(rest, at: Int64(Self.sector))
+            try file.flush()
+            try file.write(first, at: 0)
+        } else if bytes.count <= Self.sector {
+            try file.write(first, at: 0)
+            try file.flush()
+            try file.write(rest, at: Int64(Self.sector))
+        } else {
+            try file.write(padded, at: 0)
+        }
         try file.flush()
     }
+
+    /// What a disk writes as a whole.
+    private static let sector = 512
 
     /// A contradiction in the image: it is marked, so that the next opening for writing asks for a repair, and this node
     /// serves nothing more. An image opened for reading goes on.

@@ -37,7 +37,11 @@ extension QCOW2Node: ResizableNode {
         let oldEnd = geometry.roundUp(length)
         try exclusively { () throws(BlockError) in
             try resizeBitmaps(to: newLength)
-            // First nothing refers to the part any more, then the size says so.
+            // First the size says so, in one write: after a crash the disk is as it was, or short. What is still stored
+            // behind its end then goes when it grows again.
+            try settle()
+            header.size = newLength
+            try writeFixedHeader()
             try dropClusters(geometry.roundUp(newLength)..<oldEnd)
             for index in Int(
                 header.l1EntriesNeeded(for: newLength))..<max(l1.count, Int(header.l1EntriesNeeded(for: newLength)))
@@ -54,8 +58,6 @@ extension QCOW2Node: ResizableNode {
                 throw BlockError(system: error.errno, "Failed to discard unused refblocks")
             }
             try settle()
-            header.size = newLength
-            try writeFixedHeader()
             try cutFile()
         }
     }
@@ -129,6 +131,7 @@ extension QCOW2Node: ResizableNode {
     }
 
     private func grow(to newLength: Int64) throws(BlockError) {
+        try clearBehindEnd(upTo: newLength)
         try exclusively { () throws(BlockError) in
             try resizeBitmaps(to: newLength)
             let needed = Int(header.l1EntriesNeeded(for: newLength))
@@ -141,6 +144,29 @@ extension QCOW2Node: ResizableNode {
             header.autoClear & Format.AutoClear.rawDataFile != 0
         {
             try data.resize(to: newLength, preallocation: .off, exact: false)
+        }
+    }
+
+    /// What a longer disk once stored behind the end must not come back: clusters there go, and the rest of the last one is
+    /// zeroed.
+    private func clearBehindEnd(upTo newLength: Int64) throws(BlockError) {
+        let end = geometry.roundUp(length)
+        try exclusively { () throws(BlockError) in
+            let covered = Int64(l1.count) * geometry.l2Coverage
+            try dropClusters(end..<max(end, min(geometry.roundUp(newLength), covered)))
+        }
+        var offset = length
+        let limit = min(end, newLength)
+        while offset < limit {
+            let position = offset
+            let extent = try lock.withLock { () throws(BlockError) in
+                try lookup(position, limit: limit - position)
+            }
+            if extent.kind == .normal || extent.kind == .compressed {
+                let zeroes = AlignedBuffer(zeroed: Int(extent.count))
+                try writeExtents([zeroes.region], at: position, isState: true)
+            }
+            offset += extent.count
         }
     }
 
