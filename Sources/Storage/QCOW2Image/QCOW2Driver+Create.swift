@@ -62,8 +62,9 @@ extension QCOW2Driver: CreatingDriver, AmendingDriver {
         if mode == .off, request.options.bool("data_file_raw") { mode = .metadata }
         try Self.checkCombination(request.options, header, mode)
         let encryption = try NewEncryption(request.options, ciphers, request.graph.secrets)
+        // A file that could not be made anew is somebody's, and stays as it is.
+        try createBelow(request, request.filename)
         do {
-            try createBelow(request, request.filename)
             if let name = request.options.string("data_file") { try createBelow(request, name) }
             try fill(request, header, size, encryption)
             if mode != .off || header.hasDataFile { try finish(request, size: size, mode) }
