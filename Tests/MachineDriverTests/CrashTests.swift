@@ -169,10 +169,10 @@ private let operations = [
             .filter { $0.hasPrefix("domain-") }
     }
 
-    /// Waits until the service has noticed that the emulator is gone.
-    private func settle(_ driver: MachineDriver, _ uuid: UniqueID) throws -> Bool {
+    /// Waits until the service has noticed that the emulator is gone, and has cleared away what it had.
+    private func settle(_ driver: MachineDriver, _ uuid: UniqueID, _ folder: String) throws -> Bool {
         for _ in 0..<5000 {
-            if try !driver.facts(uuid).isActive { return true }
+            if try !driver.facts(uuid).isActive, traces(folder).isEmpty { return true }
             usleep(1000)
         }
         return false
@@ -190,7 +190,7 @@ private let operations = [
             defer { if (try? driver.facts(uuid).isActive) ?? false { try? driver.destroy(uuid) } }
             do { try prelude(driver, uuid) } catch {
                 // It struck before the operation: what a start that fails leaves is looked at as well.
-                #expect(try settle(driver, uuid))
+                #expect(try settle(driver, uuid, folder))
                 #expect(traces(folder).isEmpty, "\(number): \(traces(folder))")
                 continue
             }
@@ -200,7 +200,7 @@ private let operations = [
             } catch {
                 reached += 1
                 let isGone = suffix == ".fault"
-                if isGone { #expect(try settle(driver, uuid), "\(number): \(error)") }
+                if isGone { #expect(try settle(driver, uuid, folder), "\(number): \(error)") }
                 if try !driver.facts(uuid).isActive { #expect(traces(folder).isEmpty, "\(number): \(traces(folder))") }
             }
             #expect(try driver.facts(uuid).isPersistent)
@@ -231,7 +231,7 @@ private let operations = [
         again.recover()
         #expect(try again.facts(uuid).isActive)
         try again.destroy(uuid)
-        #expect(try settle(again, uuid))
+        #expect(try settle(again, uuid, folder))
         #expect(traces(folder).isEmpty)
     }
 }

@@ -34,7 +34,10 @@ import XMLTree
     @Test func nothingIsLostOnTheWayThroughText() throws {
         let whole = document(reversed: false)
         let text = whole.printed()
-        #expect(try XMLParser.parse(text).printed() == text)
+        var again = try XMLParser.parse(text)
+        // Declarations of name spaces come first when they are read.
+        Grammar.domain.order(&again)
+        #expect(again == whole)
         for entry in declared {
             #expect(text.contains("<" + (entry.path.last ?? "")), "\(entry.path)")
             for attribute in entry.attributes {

@@ -41,7 +41,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("<panic/>", "<panic model='isa'>"), ("<vsock><cid auto='yes'/></vsock>", "<vsock model='virtio'>"),
+        ("<panic/>", "<panic model='isa'"), ("<vsock><cid auto='yes'/></vsock>", "<vsock model='virtio'>"),
         (
             "<interface type='hostdev'><source><address type='pci' domain='0' bus='222' slot='31' function='1'/></source></interface>",
             "<address type='pci' domain='0x0000' bus='0xde' slot='0x1f' function='0x1'/>"

@@ -51,6 +51,14 @@ import XMLTree
         #expect(throws: XMLSyntaxError.self) { try XMLParser.parse(text) }
     }
 
+    @Test(arguments: ["UTF-8", "ISO-8859-1", "UTF-16", "nonsense"])
+    func theTextIsNotDecodedTwice(_ encoding: String) throws {
+        let text = "<?xml version='1.0' encoding='\(encoding)'?><a>\u{e4}</a>"
+        // What it says of its encoding may be refused, and changes no letter.
+        if let root = try? XMLParser.parse(text) { #expect(root.text == "\u{e4}") }
+        #expect(throws: XMLSyntaxError.self) { try XMLParser.parse("\u{0}<\u{0}a\u{0}/\u{0}>") }
+    }
+
     @Test func elementsAreEditedByName() {
         var element = XMLElement("a", ["x": "1", "y": nil])
         element["x"] = nil

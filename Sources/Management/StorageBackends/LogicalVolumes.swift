@@ -119,6 +119,11 @@ package enum LogicalVolumes {
 
     static func start(_ pool: Pool) throws {
         let group = try group(pool)
+        let known = try run("vgs", ["--noheadings", "--options", "vg_name"], "list the volume groups")
+        guard known.split(separator: "\n").contains(where: { $0.filter { !$0.isWhitespace } == group }) else {
+            throw ManagementError(
+                .configUnsupported, "cannot find logical volume group name '\(group)'", from: .storage)
+        }
         _ = try run("vgchange", ["-aly", group], "start the volume group '\(group)'")
     }
 

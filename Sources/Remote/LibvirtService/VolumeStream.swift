@@ -133,12 +133,32 @@ final class VolumeStream: StreamReceiver, @unchecked Sendable {
         guard count <= left else {
             throw ManagementError(.internalError, "more data than was announced", from: .streams)
         }
+        guard isRegular else { return try writeZeros(count) }
+        let start = position
         position += count
         left -= count
-        // A hole at the end makes the file that long.
-        let size = try file.size()
-        if size < position, ftruncate(file.number, Int(position)) != 0 {
-            throw ManagementError(.systemError, "cannot extend the volume: \(Errno.current)", from: .streams)
+        // What was there is cut off, so that nothing of it is left where the hole is; data that follow make the file
+        // longer again. The file ends with its last hole, as with libvirt.
+        guard ftruncate(file.number, Int(start)) == 0, ftruncate(file.number, Int(position)) == 0 else {
+            throw ManagementError(
+                .systemError, "cannot change the length of the volume: \(Errno.current)", from: .streams)
+        }
+    }
+
+    /// Whether the volume is a file, and no device, which has no holes.
+    private var isRegular: Bool {
+        var information = stat()
+        // The struct lives on this frame.
+        return unsafe fstat(file.number, &information) == 0 && information.st_mode & S_IFMT == S_IFREG
+    }
+
+    private func writeZeros(_ count: Int64) throws {
+        let zeros = [UInt8](repeating: 0, count: Int(min(count, Int64(Self.chunk))))
+        var rest = count
+        while rest > 0 {
+            let part = zeros.prefix(Int(min(rest, Int64(zeros.count))))
+            try received(part)
+            rest -= Int64(part.count)
         }
     }
 

@@ -36,9 +36,10 @@ public enum XMLParser {
         let options = Int32(
             XML_PARSE_NONET.rawValue | XML_PARSE_NOERROR.rawValue | XML_PARSE_NOWARNING.rawValue
                 | XML_PARSE_NOCDATA.rawValue)
+        // The text is UTF-8 whatever it says of itself; the name of the encoding lives for the call.
         let document = unsafe bytes.withUnsafeMutableBytes { raw in
             unsafe xmlCtxtReadMemory(
-                context, raw.baseAddress?.assumingMemoryBound(to: CChar.self), Int32(raw.count), nil, nil, options)
+                context, raw.baseAddress?.assumingMemoryBound(to: CChar.self), Int32(raw.count), nil, "UTF-8", options)
         }
         defer { if unsafe document != nil { unsafe xmlFreeDoc(document) } }
         guard let document = unsafe document, let root = unsafe xmlDocGetRootElement(document) else {
