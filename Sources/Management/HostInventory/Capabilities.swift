@@ -49,19 +49,6 @@ public struct EmulatorFacts: Sendable {
         self.hasKVM = hasKVM
     }
 
-    /// Facts without an emulator, for tests.
-    package init(
-        path: String, version: UInt64, machines: [Machine], processorModels: [String], devices: Set<String>,
-        hasKVM: Bool
-    ) {
-        self.path = path
-        self.version = version
-        self.machines = machines
-        self.processorModels = processorModels
-        self.devices = devices
-        self.hasKVM = hasKVM
-    }
-
     /// The versioned name of a machine that may be given by its alias; nil when there is no such machine.
     public func canonical(_ name: String) -> String? {
         machines.first { $0.name == name }.map { $0.canonical ?? $0.name }
