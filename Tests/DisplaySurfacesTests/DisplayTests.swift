@@ -91,6 +91,31 @@ private final class Pointer: PointerSink {
         #expect(mouse.events == ["by 1 2"])
     }
 
+    @Test func anIdleDeviceGetsNothingUntilItIsListenedTo() {
+        let router = InputRouter(machineLock: Lock())
+        let keyboard = Keyboard(), second = Keyboard(), mouse = Pointer(isAbsolute: false)
+        let tablet = Pointer(isAbsolute: true), key = KeyCode.named("a")!
+        router.add(keyboard)
+        router.addIdle(second)
+        router.addIdle(tablet)
+        // Without another it is in use anyway.
+        #expect(router.pointerIsAbsolute)
+        router.add(mouse)
+        #expect(!router.pointerIsAbsolute)
+        router.send(key, isDown: true)
+        router.activate(second)
+        router.activate(tablet)
+        router.send(key, isDown: false)
+        #expect(keyboard.keys == ["+a"] && second.keys == ["-a"] && router.pointerIsAbsolute)
+        router.deactivate(second)
+        router.deactivate(tablet)
+        router.send(key, isDown: true)
+        #expect(keyboard.keys == ["+a", "+a"] && !router.pointerIsAbsolute)
+        router.remove(tablet)
+        router.activate(tablet)
+        #expect(router.pointerDescriptions.count == 1)
+    }
+
     @Test func keysHaveOneNameEach() {
         #expect(Set(KeyCode.all.map(\.name)).count == KeyCode.all.count)
         #expect(KeyCode.named("esc")?.number == 1 && KeyCode.named("up")?.scanCode == 0xE075)

@@ -62,8 +62,9 @@ private func descriptor(_ device: USBDevice, _ type: UInt16, _ index: UInt16 = 0
 
     @Test func aTabletSaysWhereItIs() {
         let tablet = configured(USBPointer(isAbsolute: true, clock: ManualClock()))
-        var activations = 0
+        var activations = 0, deactivations = 0
         tablet.activated = { activations += 1 }
+        tablet.deactivated = { deactivations += 1 }
         tablet.moveTo(x: 0x1234, y: 0x7FFF)
         tablet.send(.left, isDown: true)
         tablet.synchronize()
@@ -78,7 +79,10 @@ private func descriptor(_ device: USBDevice, _ type: UInt16, _ index: UInt16 = 0
         }
         #expect(tablet.read(endpoint: 1, capacity: 64) == .data([1, 0x34, 0x12, 0xFF, 0x7F, 1]))
         #expect(tablet.read(endpoint: 1, capacity: 64) == .data([1, 0x34, 0x12, 0xFF, 0x7F, 1]))
-        #expect(activations == 1)
+        #expect(activations == 1 && deactivations == 0)
+        tablet.reset()
+        tablet.reset()
+        #expect(deactivations == 1)
     }
 
     @Test func aFloodOfPositionsKeepsTheButtons() {

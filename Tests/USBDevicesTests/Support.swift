@@ -236,3 +236,8 @@ final class Bench {
         return place
     }
 }
+
+/// A CD-ROM drive without a disc.
+enum CDROMTarget {
+    static func make(_ bench: Bench) -> CDROMCommands { CDROMCommands(medium: makeMedium(nil, bench.memory)) }
+}

@@ -68,6 +68,16 @@ public final class InputRouter: @unchecked Sendable {
         if let place = pointers.firstIndex(where: { $0 === device }) { pointers.append(pointers.remove(at: place)) }
     }
 
+    /// A device gets the input no more where there is another: the guest has stopped to listen. The machine lock is held.
+    public func deactivate(_ device: AnyObject) {
+        if let place = keyboards.firstIndex(where: { $0 === device }) {
+            keyboards.insert(keyboards.remove(at: place), at: 0)
+        }
+        if let place = pointers.firstIndex(where: { $0 === device }) {
+            pointers.insert(pointers.remove(at: place), at: 0)
+        }
+    }
+
     /// Takes a device out. The machine lock is held.
     public func remove(_ device: AnyObject) {
         keyboards.removeAll { $0 === device }

@@ -46,11 +46,13 @@ extension AssembledMachine {
             let pointer = USBPointer(isAbsolute: spec.kind == .tablet, options: options, clock: clock)
             input.addIdle(pointer)
             pointer.activated = { [unowned self, unowned pointer] in input.activate(pointer) }
+            pointer.deactivated = { [unowned self, unowned pointer] in input.deactivate(pointer) }
             made = pointer
         case .keyboard:
             let keyboard = USBKeyboard(options: options, clock: clock)
             input.addIdle(keyboard)
             keyboard.activated = { [unowned self, unowned keyboard] in input.activate(keyboard) }
+            keyboard.deactivated = { [unowned self, unowned keyboard] in input.deactivate(keyboard) }
             keyboard.lightsChanged = { [weak self] lights in self?.showLights(usb: lights) }
             made = keyboard
         case .storage(let storage): made = try makeUSBStorage(storage, device, controller, port)

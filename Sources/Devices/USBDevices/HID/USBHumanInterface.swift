@@ -72,6 +72,8 @@ public class USBHumanInterface: USBDevice, @unchecked Sendable {
     var hid: USBHumanInterfaceState
     /// The host fetched a report for the first time since it was reset: a driver is there.
     public var activated: () -> Void = {}
+    /// The device was reset after that: nobody may be listening.
+    public var deactivated: () -> Void = {}
     private var isInUse = false
 
     /// - Parameter options: what a person may choose.
@@ -105,6 +107,7 @@ public class USBHumanInterface: USBDevice, @unchecked Sendable {
         let count = kind.reportLength
         hid = USBHumanInterfaceState(last: [UInt8](repeating: 0, count: count))
         timer?.cancel()
+        if isInUse { deactivated() }
         isInUse = false
     }
 
