@@ -447,7 +447,7 @@ var testTargets: [Target] = [
     tests("StateCoding", ["ByteCoding"]),
     tests("CPUInterface"),
     tests("Cryptography"),
-    tests("KVMEngine", ["CPUInterface", "GuestMemory", "MachineModel", "HostSystem"]),
+    tests("KVMEngine", ["CPUInterface", "GuestMemory", "MachineModel", "HostSystem", "StateCoding"]),
     tests("ByteCoding"),
     tests("HostSystem"),
     tests("HostProcesses", ["HostSystem"]),
@@ -470,7 +470,7 @@ var testTargets: [Target] = [
         "ControlServer",
         [
             "ControlProtocol", "MachineRuntime", "MachineModel", "GuestMemory", "CharacterStreams", "JSONCoding",
-            "CPUInterface", "HostIO", "HostSystem", "MachineSpec",
+            "CPUInterface", "Diagnostics", "HostIO", "HostSystem", "MachineSpec",
         ]),
     tests("CommandLineKit", ["Diagnostics", "JSONCoding"]),
     tests("Diagnostics", ["HostSystem"]),

@@ -19,6 +19,15 @@ final class TestLoop: @unchecked Sendable {
         }
     }
 
+    /// Runs what was posted so far.
+    func runPending() {
+        while true {
+            let next: (@Sendable () -> Void)? = lock.withLock { work.isEmpty ? nil : work.removeFirst() }
+            guard let next else { return }
+            next()
+        }
+    }
+
     /// Runs posted work until something holds; fails after a generous time.
     func run(until isDone: () -> Bool) throws {
         let deadline = monotonicNanoseconds() + 60_000_000_000

@@ -5,6 +5,7 @@ import GuestMemory
 import HostSystem
 import KVMEngine
 import MachineModel
+import StateCoding
 import Testing
 
 /// Records what the guest writes, and ends the run on a write to offset 1.
@@ -29,9 +30,10 @@ private func usableKVM() -> KVMSystem? {
 
 @Suite(.serialized) struct KVMProcessorTests {
     /// Runs real-mode code from the reset vector until it writes port 0xF5.
-    private func run(_ code: [UInt8], before: (KVMProcessor) -> Void = { _ in }) throws -> (
-        Recorder, Recorder, KVMProcessor
-    )? {
+    private func run(
+        _ code: [UInt8], before: (KVMProcessor) -> Void = { _ in },
+        prepare: (KVMMachine, GuestMemory) throws -> Void = { _, _ in }
+    ) throws -> (Recorder, Recorder, KVMProcessor)? {
         guard let system = usableKVM() else { return nil }
         let lock = Lock()
         let memory = GuestMemory()
@@ -53,6 +55,7 @@ private func usableKVM() -> KVMSystem? {
         processor.reset()
         port.end = { processor.kick() }
         before(processor)
+        try prepare(machine, memory)
         #expect(processor.run() == .kicked)
         return (port, device, processor)
     }
@@ -125,6 +128,59 @@ private func usableKVM() -> KVMSystem? {
         #expect(read.general == registers.general)
         #expect(read.gdtr == registers.gdtr && read.cs == registers.cs)
         #expect(read.fxsave[160] == 0xCD)
+    }
+
+    private func isDirty(_ page: Int, of memory: GuestMemory) -> Bool {
+        // The region has a flag byte for each of its pages.
+        unsafe memory.regions[0].pageFlags[page] & GuestMemory.PageFlags.dirty.rawValue != 0
+    }
+
+    /// What the guest writes is in the log once, and only while there is one.
+    @Test func writtenPagesAreLogged() throws {
+        // mov byte [0x5000], 1; out 0xF5, al; mov byte [0x7000], 1; out 0xF5, al; jmp self
+        let code: [UInt8] = [
+            0xC6, 0x06, 0x00, 0x50, 0x01, 0xE6, 0xF5, 0xC6, 0x06, 0x00, 0x70, 0x01, 0xE6, 0xF5, 0xEB, 0xFE,
+        ]
+        var kept: (machine: KVMMachine, memory: GuestMemory)?
+        func collect(_ machine: KVMMachine, _ memory: GuestMemory) throws -> [Int] {
+            try machine.collectDirtyPages()
+            let found = (0..<0xA0).filter { isDirty($0, of: memory) }
+            // As above.
+            for page in found { unsafe memory.regions[0].pageFlags[page] &= ~GuestMemory.PageFlags.dirty.rawValue }
+            return found
+        }
+        let ran = try run(
+            code,
+            prepare: { machine, memory in
+                try machine.setDirtyLogging(true)
+                _ = try collect(machine, memory)
+                kept = (machine, memory)
+            })
+        guard let (_, _, processor) = ran, let (machine, memory) = kept else { return }
+        #expect(try collect(machine, memory) == [5])
+        #expect(try collect(machine, memory) == [])
+        #expect(processor.run() == .kicked)
+        #expect(try collect(machine, memory) == [7])
+        try machine.setDirtyLogging(false)
+        #expect(throws: KVMUnusable.self) { try machine.collectDirtyPages() }
+    }
+
+    /// What one processor saves another one takes, with its model-specific registers.
+    @Test func stateGoesToAnotherProcessor() throws {
+        guard let first = try processors(1)?.first, let second = try processors(1)?.first else { return }
+        var registers = first.registers
+        registers.general = (0..<16).map { 0x0101_0101_0101_0101 &* UInt64($0) }
+        registers.fxsave[160] = 0x3C
+        registers.kernelGSBase = 0xFFFF_8000_1234_5000
+        first.registers = registers
+        let record = try first.saveState(as: "cpu0")
+        let restore = try second.checkState(record)
+        #expect(second.registers.general != registers.general)
+        restore()
+        #expect(second.registers == first.registers)
+        var foreign = record
+        foreign.payload.removeLast(9)
+        #expect(throws: StateError.self) { try second.checkState(foreign) }
     }
 
     @Test func aKickBeforeTheRunIsNotLost() throws {

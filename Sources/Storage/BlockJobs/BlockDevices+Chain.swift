@@ -87,8 +87,14 @@ extension BlockDevices {
     /// Puts overlays above their disks, all at the same moment, or none.
     public func take(_ snapshots: [PreparedSnapshot]) throws(BlockError) {
         try holding(snapshots.map(\.backend)[...]) { () throws(BlockError) in
-            // What was written before belongs to the snapshot.
-            for snapshot in snapshots { try snapshot.node.flush() }
+            // What was written before belongs to the snapshot. The new image must be there after a loss of power as well,
+            // whether or not the guest writes to it.
+            for snapshot in snapshots {
+                try snapshot.node.flush()
+                try snapshot.overlay.flush()
+                // An image that has not changed since it was opened has nothing to write out; its file may have.
+                for child in snapshot.overlay.children where child.role != "backing" { try child.node.flush() }
+            }
             for snapshot in snapshots {
                 try (snapshot.overlay as? any BackedNode)?.replaceBacking(snapshot.node)
             }

@@ -21,12 +21,15 @@ public final class RecordingNode: ResizableNode, @unchecked Sendable {
     private let memory: MemoryNode
     private let journal: RecordingJournal
     private let file: Int
+    private let name: String
 
     /// An empty file.
     /// - Parameters:
     ///   - journal: where several files write what happened in which order.
     ///   - file: the file's number there.
-    public init(journal: RecordingJournal = RecordingJournal(), file: Int = 0) {
+    ///   - name: what it is opened by.
+    public init(journal: RecordingJournal = RecordingJournal(), file: Int = 0, name: String = "recording") {
+        self.name = name
         memory = MemoryNode()
         self.journal = journal
         self.file = file
@@ -47,7 +50,11 @@ public final class RecordingNode: ResizableNode, @unchecked Sendable {
     /// None.
     public var limits: BlockLimits { BlockLimits() }
     /// A name for messages.
-    public var location: NodeLocation { NodeLocation(filename: "recording") }
+    public var location: NodeLocation {
+        NodeLocation(
+            filename: name, path: name,
+            options: BlockOptions([("driver", .string("file")), ("filename", .string(name))]))
+    }
     /// Nothing below.
     public var children: [NodeChild] { [] }
 
@@ -102,6 +109,8 @@ public final class RecordingJournal: @unchecked Sendable {
 
     /// Everything so far.
     public var entries: [(file: Int, event: RecordingNode.Event)] { lock.withLock { list } }
+    /// Notes a place in the log that belongs to no file in particular.
+    public func mark(_ number: Int) { note(0, .mark(number)) }
     func note(_ file: Int, _ event: RecordingNode.Event) { lock.withLock { list.append((file, event)) } }
 }
 
