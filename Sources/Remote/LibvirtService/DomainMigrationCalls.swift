@@ -128,7 +128,9 @@ enum DomainMigrationCalls {
             name: wishes.name, options)
         if !options.contains(.offline) { client.abandonsWithConnection(made.machine.uuid) }
         return (
-            cookie(client, DomainHandle(made.machine)), made.address.isEmpty ? wishes.address : made.address
+            cookie(client, DomainHandle(made.machine)),
+            // A client wants an address also where nothing is sent.
+            made.address.isEmpty ? wishes.address ?? "tcp:" + client.core.capabilities.host.hostname : made.address
         )
     }
 
