@@ -193,7 +193,7 @@ extension MachineDriver {
             }
         }
         if !cancelled, options.contains(.undefinesSource), (try? facts(uuid).isPersistent) ?? false {
-            try undefine(uuid, removesSavedMemory: false)
+            try undefine(uuid, [.snapshots, .keepsVariables, .checkpoints])
         }
     }
 
@@ -265,7 +265,7 @@ extension MachineDriver {
         let machine = try machine(uuid)
         if options.contains(.offline) {
             guard cancelled else { return machine.facts.reference }
-            try undefine(uuid, removesSavedMemory: false)
+            try undefine(uuid, [.snapshots, .keepsVariables, .checkpoints])
             throw ManagementError(.operationFailed, "the migration was given up")
         }
         return try machine.job.withLock {
