@@ -15,7 +15,9 @@ internal import XMLTree
 struct DocumentFuzzing {
     private let context = DomainContext(
         emulator: { $0 == "x86_64" ? "/usr/bin/qemu-system-x86_64" : nil },
-        canonicalMachine: { ["pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2"][$0] ?? ($0.hasPrefix("pc-") ? $0 : nil) })
+        canonicalMachine: { name, _ in
+            ["pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2"][name] ?? (name.hasPrefix("pc-") ? name : nil)
+        })
     private let folder = "/tmp/roost-fuzz-\(UniqueID.random())"
     private let filters: FilterDriver
     private let secrets: SecretDriver

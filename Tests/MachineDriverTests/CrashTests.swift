@@ -72,7 +72,7 @@ private let operations = [
     },
     Operation(testDescription: "rename") { driver, uuid in try driver.rename(uuid, to: "renamed") },
     Operation(testDescription: "undefine") { driver, uuid in
-        try driver.undefine(uuid, removesSavedMemory: true, removesSnapshots: true)
+        try driver.undefine(uuid, [.savedMemory, .snapshots])
     },
     Operation(testDescription: "autostart off") { driver, uuid in try driver.setAutostart(uuid, false) },
     Operation(testDescription: "attach") { driver, uuid in try driver.attachDevice(uuid, devices, configuration) },

@@ -181,7 +181,7 @@ extension DomainBuilder {
             nvram.elements.isEmpty
         {
             var named = nvram
-            named.text = context.variableStore + "/" + (root[child: "name"]?.text ?? "") + "_VARS.fd"
+            named.text = context.variableStores + "/" + (root[child: "name"]?.text ?? "") + "_VARS.fd"
             system[child: "nvram"] = named
         }
         root[child: "os"] = system

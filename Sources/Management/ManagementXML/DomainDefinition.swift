@@ -18,8 +18,6 @@ public struct DomainContext: Sendable {
     public var defaultMachine = "pc"
     /// The host's architecture.
     public var architecture = "x86_64"
-    /// The folder of firmware's variables.
-    public var variableStore = "/var/lib/libvirt/qemu/nvram"
 
     public init(
         emulator: @escaping @Sendable (String) -> String?,
