@@ -66,7 +66,8 @@ public final class SoftCPU: @unchecked Sendable {
         let fxsave = UnsafeMutableRawPointer.allocate(byteCount: 512, alignment: 64)
         fxsave.initializeMemory(as: UInt8.self, repeating: 0, count: 512)
         let ymm = UnsafeMutableRawPointer.allocate(byteCount: VectorBlock.byteCount, alignment: 64)
-        let jumpCache = ZeroedMemory.allocate(JumpCache.count, of: JumpCacheEntry.self)
+        let jumpCache = UnsafeMutablePointer<JumpCacheEntry>.allocate(capacity: JumpCache.count)
+        jumpCache.initialize(repeating: JumpCacheEntry(linear: .max, key: .max, block: nil), count: JumpCache.count)
         state.initialize(
             to: CPUState(
                 readTLB: context.table(TLBTable.read + AccessClass.supervisor.rawValue),
@@ -83,7 +84,7 @@ public final class SoftCPU: @unchecked Sendable {
 
     deinit {
         codePages.remove(self)
-        ZeroedMemory.deallocate(state.pointee.jumpCache, JumpCache.count)
+        state.pointee.jumpCache.deallocate()
         state.pointee.fxsave.deallocate()
         state.pointee.ymm.deallocate()
         state.pointee.mmu.pointee.deallocate()

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import CX86Native
 internal import HostSystem
 internal import X86CPU
 
@@ -26,12 +25,7 @@ extension Translator {
         return area.executable(entries.saved)
     }
 
-    /// What a miss of a site's cache must cost in the host's cycles, other work between included, for the cache to be
-    /// worth keeping.
-    private static let cyclesPerMiss: UInt64 = 150
-
-    /// Takes the cache from a site that it does not help: it asks the TLB at once. A site that seldom misses has missed
-    /// often in the end as well, and keeps its cache.
+    /// Takes the cache from a site that it does not help: it asks the TLB at once.
     func demote(_ offset: Int, _ cpu: SoftCPU) {
         let returnPlace = area.start + offset
         var (low, high) = (0, cachedSites.count)
@@ -39,16 +33,10 @@ extension Translator {
             let middle = (low + high) / 2
             if cachedSites[middle].returnPlace < returnPlace { low = middle + 1 } else { high = middle }
         }
-        // The code that came here was made since all was forgotten, so its site is among them.
-        precondition(low < cachedSites.count && cachedSites[low].returnPlace == returnPlace)
+        guard low < cachedSites.count, cachedSites[low].returnPlace == returnPlace else { return }
         let site = cachedSites[low]
         cpu.translationRIP = translation.pointee.codePage &+ UInt64(site.offset)
-        let now = roost_rdtsc()
-        cachedSites[low].lookedAt = now
-        cpu.forgetMisses(site.refill.slot)
-        guard now &- site.lookedAt < UInt64(RefillStubs.maximumMisses) * Self.cyclesPerMiss,
-            area.count - (cursor - area.start) >= Self.blockBytes
-        else { return }
+        guard area.count - (cursor - area.start) >= Self.blockBytes else { return }
         var emitter = Emitter(at: cursor)
         Emitter.link(
             BlockTranslator.emitLookup(&emitter, bytes: site.refill.bytes, isWrite: site.refill.isWrite),

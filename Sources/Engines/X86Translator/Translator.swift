@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CX86Native
 public import HostSystem
 public import X86CPU
 
@@ -23,45 +24,40 @@ public final class Translator: CodeTranslator {
     let data: MemoryMapping
     let stubs: Stubs
     let enter: EnterCode
-    let table: JumpTable
+    private let table = JumpTable()
     let buffer = UnsafeMutablePointer<UInt8>.allocate(capacity: CodeReader.pageSize)
     var cursor: UnsafeMutablePointer<UInt8>
     var dataUsed = 0
-    var mode = TranslationMode(bits: 0)
-    /// What the keys of the jump table were made from.
-    var keySources: (fetch: UInt64, epoch: UInt64, mode: UInt64) = (0, 0, 0)
-    /// Ends of what was ever written in the areas since their memory was given back.
-    var (codeEnd, dataEnd) = (0, 0)
+    private(set) var mode = TranslationMode(
+        hasSSE: false, hasAVX: false, masksVectorTraps: false, hasFPU: false)
     /// By physical address and mode.
-    var blocks = BlockTable()
+    private var blocks = BlockTable()
     /// As `blocks` for code whose accesses are made one by one.
     var plainBlocks = BlockTable()
     var cachedSites: [CachedSite] = []
-    let slots: SlotAllocator
-    let cachesEverywhere: Bool
-    var isOnlyProcessor = false
+    private let slots: SlotAllocator
+    private let cachesEverywhere: Bool
+    private var isOnlyProcessor = false
     /// The keys in `blocks` of each page.
-    var pages: [UInt64: [UInt64]] = [:]
-    var drops: [UInt64: Int] = [:]
+    private var pages: [UInt64: [UInt64]] = [:]
+    private var drops: [UInt64: Int] = [:]
     var sites: [ChainSite] = []
-    var farSites: [FarSite] = []
-    let farCells: FarCellAllocator
     /// How often code was forgotten.
     var dropCount = 0
-    let maximumDrops: Int
+    private let maximumDrops: Int
     package internal(set) var statistics = TranslatorStatistics()
     let counts = InterpretedCounts()
     /// Where each instruction is compared with the interpreter.
     var lockstep: Lockstep?
     /// Names for perf(1).
-    var perfMap: PerfMap?
+    private var perfMap: PerfMap?
 
     /// Room for one block's code, and what the data area keeps for it.
     static let blockBytes = 64 << 10
-    static let dataBytes =
+    private static let dataBytes =
         (BlockTranslator.maximumInstructions + 1) * MemoryLayout<Instruction>.stride + headerBytes
     /// Before a block's instructions: its offset in the page.
-    static let headerBytes = 8
+    private static let headerBytes = 8
     static let modeBits: UInt64 = 14
 
     /// Gives a processor a translator.
@@ -113,12 +109,7 @@ public final class Translator: CodeTranslator {
         self.cachesEverywhere = cachesEverywhere
         self.maximumDrops = maximumDrops
         self.cpu = .passUnretained(cpu)
-        precondition(
-            Outcome.next.rawValue == 0 && Outcome.branch.rawValue == ExitReason.branched
-                && Outcome.fault.rawValue == ExitReason.faulted && Outcome.exit.rawValue == ExitReason.left)
         state = cpu.translationState
-        table = JumpTable(state)
-        farCells = FarCellAllocator(state)
         translation = cpu.translation
         // Code takes about as many bytes as the decoded instructions that are kept for the interpreter.
         let half = max(cacheBytes / 2, 16 * Self.blockBytes) & ~4095
@@ -129,14 +120,286 @@ public final class Translator: CodeTranslator {
             at: area.start, code: area.executable(area.start), helper: UInt64(helper), hasAVX: cpu.hostHasAVX)
         enter = unsafeBitCast(area.executable(stubs.enter), to: EnterCode.self)
         cursor = stubs.end
+        translation.pointee.jumpTable = UnsafeMutableRawPointer(table.entries)
         translation.pointee.context = Unmanaged.passUnretained(self).toOpaque()
         translation.pointee.run = runTranslation
     }
 
     deinit {
+        table.deallocate()
         blocks.deallocate()
         plainBlocks.deallocate()
         counts.deallocate()
         buffer.deallocate()
     }
+
+    // MARK: running
+
+    fileprivate func run(_ first: UInt64) -> Int32 {
+        cpu._withUnsafeGuaranteedRef { cpu in
+            cpu.saveFlagsForTranslation()
+            var linear = first
+            var isHot = true
+            var direct: UnsafeRawPointer?
+            // What the code may do without a check.
+            var mayHaveChanged = true
+            let mode = cpu.codeMode
+            while true {
+                if mayHaveChanged { updateMode(cpu) }
+                mayHaveChanged = false
+                guard let code = direct ?? find(linear, cpu, translates: isHot) else {
+                    cpu.takeFlagsOfTranslation()
+                    return isHot ? Outcome.next.rawValue : goBack(cpu, mode)
+                }
+                isHot = false
+                direct = nil
+                translation.pointee.epoch &+= 1
+                translation.pointee.codePage = linear & ~UInt64(CodeReader.pageSize - 1)
+                let result = enter(state, code)
+                statistics.exits &+= 1
+                let reason = UInt32(truncatingIfNeeded: result)
+                let site = Int(result >> 32)
+                switch reason {
+                case ExitReason.chain:
+                    cpu.translationRIP = translation.pointee.codePage &+ UInt64(sites[site].target)
+                    link(site)
+                case ExitReason.ungroup:
+                    cpu.translationRIP = translation.pointee.codePage &+ UInt64(sites[site].target)
+                    direct = ungroup(site, cpu)
+                case ExitReason.demote: demote(site, cpu)
+                case ExitReason.poll: cpu.translationRIP = translation.pointee.codePage &+ UInt64(site)
+                case ExitReason.lookup: mayHaveChanged = true
+                case ExitReason.returned:
+                    if !Self.isCanonical(cpu.translationRIP) { return refuseReturn(site, cpu) }
+                case UInt32(Outcome.branch.rawValue):
+                    mayHaveChanged = true
+                    cpu.saveFlagsForTranslation()
+                case UInt32(Outcome.exit.rawValue), UInt32(Outcome.fault.rawValue):
+                    mayHaveChanged = true
+                    if reason == UInt32(Outcome.fault.rawValue), !cpu.deliverForTranslation() {
+                        return Outcome.fault.rawValue
+                    }
+                    guard cpu.settleForTranslation() else { return Outcome.exit.rawValue }
+                default: return Int32(bitPattern: reason)
+                }
+                if cpu.isAttentionWanted {
+                    cpu.takeFlagsOfTranslation()
+                    return goBack(cpu, mode)
+                }
+                linear = cpu.translationRIP
+            }
+        }
+    }
+
+    /// The interpreter goes on with blocks of the mode that it came with; for another one it starts anew.
+    private func goBack(_ cpu: SoftCPU, _ mode: UInt8) -> Int32 {
+        cpu.codeMode == mode ? Outcome.branch.rawValue : Outcome.exit.rawValue
+    }
+
+    func updateMode(_ cpu: SoftCPU) {
+        let now = cpu.translationMode
+        guard now != mode else { return }
+        mode = now
+        table.clear()
+    }
+
+    func modeKey(_ cpu: SoftCPU) -> UInt64 {
+        cpu.fetchKey & 0xFF | (mode.hasSSE ? 1 << 8 : 0) | (mode.hasAVX ? 1 << 9 : 0)
+            | (mode.masksVectorTraps ? 1 << 10 : 0) | (mode.hasFPU ? 1 << 11 : 0)
+            | (mode.isFSOpen ? 1 << 12 : 0) | (mode.isGSOpen ? 1 << 13 : 0)
+    }
+
+    /// - Returns: where the code of a linear address runs.
+    private func find(_ linear: UInt64, _ cpu: SoftCPU, translates: Bool) -> UnsafeRawPointer? {
+        let entry = table.entry(linear)
+        // Above the bits of `fetchKey` that count, so that no key of the one kind is one of the other.
+        let globalKey = 1 << 63 | translation.pointee.globalEpoch << 8 | cpu.fetchKey & 0xFF
+        translation.pointee.globalKey = globalKey
+        if entry.pointee.linear == linear,
+            entry.pointee.key == cpu.fetchKey || entry.pointee.key == globalKey
+        {
+            return entry.pointee.code
+        }
+        guard let physical = cpu.physicalCode(at: linear) else { return nil }
+        let key = physical << Self.modeBits | modeKey(cpu)
+        let entries: BlockEntries
+        switch blocks.find(key) {
+        case .block(let known): entries = known
+        case .untranslatable: return nil
+        case .unknown:
+            guard translates, let made = translate(physical, key, cpu) else { return nil }
+            entries = made
+        }
+        let code = area.executable(entries.saved)
+        entry.pointee = JumpTable.Entry(
+            linear: linear, key: cpu.isGlobalCode(at: linear) ? globalKey : cpu.fetchKey, code: code,
+            page: linear & ~UInt64(CodeReader.pageSize - 1))
+        return code
+    }
+
+    private func link(_ number: Int) {
+        let site = sites[number]
+        let key = (site.page << 12 | UInt64(site.target)) << Self.modeBits | site.mode
+        guard case .block(let entries) = blocks.find(key) else { return }
+        let target =
+            site.needsSavedEntry ? entries.saved : site.isForward ? entries.unpolled : entries.native
+        Emitter.link(site.place, to: target)
+        statistics.links += 1
+    }
+
+    // MARK: translating
+
+    func translate(_ physical: UInt64, _ key: UInt64, _ cpu: SoftCPU, isPlain: Bool = false) -> BlockEntries? {
+        makeRoom()
+        let page = physical >> 12
+        guard drops[page, default: 0] < maximumDrops else { return nil }
+        let start = Int(physical & UInt64(CodeReader.pageSize - 1))
+        let modeKey = key & (1 << Self.modeBits - 1)
+        let reader = CodeReader(
+            cpu, page: page, mode: UInt8(truncatingIfNeeded: modeKey), buffer: buffer)
+        var block = BlockTranslator(
+            reader: reader, stubs: stubs, mode: mode, key: modeKey, page: page, start: start,
+            place: cursor,
+            firstSite: sites.count)
+        guard block.decode() else {
+            remember(nil, key, page, isPlain)
+            return nil
+        }
+        block.dataOffset = keepInstructions(block)
+        block.isPlain = isPlain
+        block.keepsLocks = !isOnlyProcessor
+        slots.isUser = UInt8(truncatingIfNeeded: modeKey) & StateLayout.userBit != 0
+        if slots.isUser || cachesEverywhere { block.slots = slots }
+        block.emit()
+        finish(block)
+        remember(block.entries, key, page, isPlain)
+        return block.entries
+    }
+
+    /// Makes sure that there is room for a block.
+    func makeRoom() {
+        if area.count - (cursor - area.start) < Self.blockBytes || data.count - dataUsed < Self.dataBytes {
+            dropAll()
+        }
+    }
+
+    func keyOf(_ physical: UInt64, _ cpu: SoftCPU) -> UInt64 { physical << Self.modeBits | modeKey(cpu) }
+
+    /// Keeps the code that was emitted at `cursor`.
+    func finish(_ block: BlockTranslator) {
+        let count = block.emitter.cursor - cursor
+        let host = area.executable(cursor)
+        BlockLog.write(block, host: host, code: UnsafeRawBufferPointer(start: cursor, count: count))
+        perfMap?.note(
+            host, count: count, name: "guest-0x\(String(block.page << 12 | UInt64(block.start), radix: 16))")
+        cursor += (count + 15) & ~15
+        sites += block.sites
+        cachedSites += block.cachedSites
+        statistics.note(block, hostBytes: count)
+    }
+
+    private func remember(_ entries: BlockEntries?, _ key: UInt64, _ page: UInt64, _ isPlain: Bool) {
+        if isPlain { plainBlocks.set(key, entries) } else { blocks.set(key, entries) }
+        pages[page, default: []].append(key)
+    }
+
+    /// - Returns: where the first instruction lies in the data area.
+    func keepInstructions(_ block: BlockTranslator) -> Int {
+        let stride = MemoryLayout<Instruction>.stride
+        data.base.storeBytes(of: block.start, toByteOffset: dataUsed, as: Int.self)
+        let first = dataUsed + Self.headerBytes
+        let places = (data.base + first).bindMemory(
+            to: Instruction.self, capacity: block.body.count + 1)
+        var end = 0
+        for (index, item) in block.body.enumerated() {
+            var instruction = item.instruction
+            instruction.ordinal = UInt8(index)
+            instruction.counter = InterpretedCounts.counter(item)
+            (places + index).initialize(to: instruction)
+            end = item.end - block.start
+        }
+        (places + block.body.count).initialize(
+            to: resumeInstruction(offset: end, ordinal: block.body.count))
+        dataUsed = first + (block.body.count + 1) * stride
+        return first
+    }
+
+    // MARK: interpreting
+
+    func interpret(_ site: Int) -> Int32 {
+        let instruction = UnsafePointer((data.base + site).assumingMemoryBound(to: Instruction.self))
+        let first = UnsafeRawPointer(instruction - Int(instruction.pointee.ordinal))
+        let start = (first - Self.headerBytes).load(as: Int.self)
+        let blockIP = translation.pointee.codePage &+ UInt64(start)
+        counts.count(instruction)
+        let (drops, epoch) = (dropCount, translation.pointee.globalEpoch)
+        let outcome = X86CPU.interpret(state, instruction, blockIP: blockIP)
+        guard outcome == Outcome.next.rawValue, dropCount != drops || translation.pointee.globalEpoch != epoch else {
+            return outcome
+        }
+        // The block itself may be among what was forgotten, or memory that it reached lies elsewhere now.
+        cpu._withUnsafeGuaranteedRef {
+            $0.translationRIP =
+                blockIP &+ UInt64(instruction.pointee.offset) &+ UInt64(instruction.pointee.length)
+        }
+        return Outcome.branch.rawValue
+    }
+
+    // MARK: forgetting
+
+    package func drop(page: UInt64) {
+        if let lockstep, lockstep.forget(page: page) { dropCount &+= 1 }
+        guard let keys = pages.removeValue(forKey: page) else { return }
+        for key in keys {
+            blocks.remove(key)
+            plainBlocks.remove(key)
+        }
+        drops[page, default: 0] += 1
+        dropCount &+= 1
+        statistics.drops += 1
+    }
+
+    package func dropAll() {
+        blocks.removeAll()
+        plainBlocks.removeAll()
+        cachedSites.removeAll(keepingCapacity: true)
+        pages.removeAll(keepingCapacity: true)
+        drops.removeAll()
+        sites.removeAll(keepingCapacity: true)
+        lockstep?.forget()
+        table.clear()
+        cursor = stubs.end
+        dataUsed = 0
+        dropCount &+= 1
+        statistics.flushes += 1
+    }
+}
+
+private func translator(_ state: UnsafeMutableRawPointer) -> Unmanaged<Translator> {
+    let context = (state + Int(StateLayout.translation)).assumingMemoryBound(
+        to: TranslationState.self
+    ).pointee.context
+    // Set by the translator, which lives as long as its processor.
+    return Unmanaged<Translator>.fromOpaque(context.unsafelyUnwrapped)
+}
+
+/// What `Stubs.interpret` calls.
+private let interpretForTranslation: @convention(c) (UnsafeMutableRawPointer, UInt32) -> Int32 = {
+    state, site in
+    translator(state)._withUnsafeGuaranteedRef { $0.interpret(Int(site)) }
+}
+
+/// `TranslationState.run` in lockstep mode.
+private let runTranslationInLockstep: @convention(c) (UnsafeMutableRawPointer, UInt64) -> Int32 = {
+    state, linear in
+    translator(state)._withUnsafeGuaranteedRef { translator in
+        // Set together with this function.
+        translator.runInLockstep(linear, translator.lockstep.unsafelyUnwrapped)
+    }
+}
+
+/// `TranslationState.run`.
+private let runTranslation: @convention(c) (UnsafeMutableRawPointer, UInt64) -> Int32 = {
+    state, linear in
+    translator(state)._withUnsafeGuaranteedRef { $0.run(linear) }
 }

@@ -23,13 +23,14 @@ final class BlockCache {
     init(state: State) throws(Errno) {
         self.state = state
         arena = try MemoryMapping.anonymous(count: Self.arenaSize)
-        heads = ZeroedMemory.allocate(Self.hashCount, of: UnsafeMutablePointer<Block>?.self)
+        heads = .allocate(capacity: Self.hashCount)
+        heads.initialize(repeating: nil, count: Self.hashCount)
         scratch = UnsafeMutableRawPointer.allocate(byteCount: Block.bytes(forInstructions: 1), alignment: 16)
             .bindMemory(to: Block.self, capacity: 1)
     }
 
     deinit {
-        ZeroedMemory.deallocate(heads, Self.hashCount)
+        heads.deallocate()
         scratch.deallocate()
     }
 
@@ -144,8 +145,6 @@ final class BlockCache {
     func release() {
         dropAll()
         pages = [:]
-        ZeroedMemory.discard(heads, Self.hashCount)
-        ZeroedMemory.discard(state.pointee.jumpCache, JumpCache.count)
         arena.discard(first: resident)
         resident = 0
     }

@@ -14,21 +14,21 @@ package enum StateLayout {
     package static let readTLB = offset(\.readTLB)
     package static let writeTLB = offset(\.writeTLB)
     package static let attention = offset(\.attention)
+    package static let fetchKey = offset(\.fetchKey)
     package static let vectors = offset(\.ymm)
     package static let mxcsr = offset(\.mxcsr)
     package static let translation = offset(\.translation)
     package static let hostStack = offset(\.translation.hostStack)
     package static let savedFlags = offset(\.translation.savedFlags)
     package static let codePage = offset(\.translation.codePage)
-    package static let userKey = offset(\.translation.userKey)
+    package static let jumpTable = offset(\.translation.jumpTable)
     package static let globalKey = offset(\.translation.globalKey)
     package static let stash = offset(\.translation.stash)
     package static let spill = offset(\.translation.spill)
     package static let groups = offset(\.translation.groups)
     package static let groupCount = 8
     package static let filledSites = offset(\.translation.filledSites)
-    package static let loopBases = offset(\.translation.loopBases)
-    package static let loopGroupCount = 8
+    package static let epoch = offset(\.translation.epoch)
     package static let accessClass = offset(\.accessClass)
     /// The greatest value of `accessClass` whose rights the site caches may keep.
     package static let lastPlainClass = UInt8(AccessClass.supervisor.rawValue)
@@ -147,25 +147,23 @@ package func x87Operand(opcode: UInt8, modRM: UInt8) -> (bytes: Int, isWrite: Bo
     }
 }
 
-/// What may change under the translator's feet: which instructions translated code may run without a check. Its bits are
-/// part of the keys of code, above the eight of `SoftCPU.codeMode`.
-package struct TranslationMode {
-    package let bits: UInt64
-
-    package init(bits: UInt64) { self.bits = bits }
-
-    static let sse: UInt64 = 1 << 8, avx: UInt64 = 1 << 9, masked: UInt64 = 1 << 10, fpu: UInt64 = 1 << 11
-    static let fs: UInt64 = 1 << 12, gs: UInt64 = 1 << 13
-
-    package var hasSSE: Bool { bits & Self.sse != 0 }
-    package var hasAVX: Bool { bits & Self.avx != 0 }
+/// What may change under the translator's feet: which instructions translated code may run without a check.
+package struct TranslationMode: Equatable {
+    package var hasSSE: Bool
+    package var hasAVX: Bool
     /// No exception of vector arithmetic is unmasked.
-    package var masksVectorTraps: Bool { bits & Self.masked != 0 }
+    package var masksVectorTraps: Bool
     /// x87 instructions are allowed, and none of its exceptions is unmasked or pending.
-    package var hasFPU: Bool { bits & Self.fpu != 0 }
+    package var hasFPU: Bool
     /// Of 32-bit code: FS, and GS, can be used without a look at their limits and rights.
-    package var isFSOpen: Bool { bits & Self.fs != 0 }
-    package var isGSOpen: Bool { bits & Self.gs != 0 }
+    package var isFSOpen = false, isGSOpen = false
+
+    package init(hasSSE: Bool, hasAVX: Bool, masksVectorTraps: Bool, hasFPU: Bool) {
+        self.hasFPU = hasFPU
+        self.hasSSE = hasSSE
+        self.hasAVX = hasAVX
+        self.masksVectorTraps = masksVectorTraps
+    }
 }
 
 extension SoftCPU {
@@ -198,24 +196,19 @@ extension SoftCPU {
     package var translationMode: TranslationMode {
         let blocked = state.pointee.cr0 & (VectorControl.emulation | VectorControl.taskSwitched)
         let both = VectorControl.xcr0SSE | VectorControl.xcr0AVX
-        var bits: UInt64 = 0
-        if blocked == 0, state.pointee.cr4 & VectorControl.osFXSR != 0 { bits |= TranslationMode.sse }
-        if blocked & VectorControl.taskSwitched == 0, state.pointee.cr4 & VectorControl.osXSAVE != 0,
-            state.pointee.xcr0 & both == both
-        {
-            bits |= TranslationMode.avx
-        }
-        if state.pointee.mxcsr & 0x1F80 == 0x1F80 { bits |= TranslationMode.masked }
-        if blocked == 0, state.fpuControl & FPUStatus.flags == FPUStatus.flags,
-            state.fpuStatus & FPUStatus.summary == 0
-        {
-            bits |= TranslationMode.fpu
-        }
+        var mode = TranslationMode(
+            hasSSE: blocked == 0 && state.pointee.cr4 & VectorControl.osFXSR != 0,
+            hasAVX: blocked & VectorControl.taskSwitched == 0
+                && state.pointee.cr4 & VectorControl.osXSAVE != 0
+                && state.pointee.xcr0 & both == both,
+            masksVectorTraps: state.pointee.mxcsr & 0x1F80 == 0x1F80,
+            hasFPU: blocked == 0 && state.fpuControl & FPUStatus.flags == FPUStatus.flags
+                && state.fpuStatus & FPUStatus.summary == 0)
         if !state.is64Bit {
-            if isOpen(segment: SegmentRegister.fs) { bits |= TranslationMode.fs }
-            if isOpen(segment: SegmentRegister.gs) { bits |= TranslationMode.gs }
+            mode.isFSOpen = isOpen(segment: SegmentRegister.fs)
+            mode.isGSOpen = isOpen(segment: SegmentRegister.gs)
         }
-        return TranslationMode(bits: bits)
+        return mode
     }
 
     /// The guest-physical address of code; nil where its fetch faults.

@@ -32,15 +32,12 @@ struct CachedSite {
     var slow: UnsafeMutablePointer<UInt8>
     /// Offset of the instruction in its page.
     var offset: Int
-    /// The host's time when its misses were looked at last.
-    var lookedAt: UInt64
 }
 
 // Memory operands: alone by the TLB or by a cache of the site, or together with others of the block that share a base.
 extension BlockTranslator {
     /// The operand is reached without a look at the TLB and without a change of RFLAGS.
     func isGentle(_ index: Int, _ role: AccessRole, alignment: UInt8 = 0) -> Bool {
-        if loop != nil { return true }
         guard let plan = groups?[index, role], let group = groups?.groups[plan.group], group.isReached else {
             return false
         }
@@ -65,18 +62,15 @@ extension BlockTranslator {
     mutating func reach(
         _ index: Int, _ role: AccessRole, bytes: Int, isWrite: Bool, alignment: UInt8 = 0
     ) -> Access {
-        if let loop { return reach(index, in: loop) }
         guard let plan = groups?[index, role] else {
             emitOwnAddress(index, role)
-            held = nil
             return reachAlone(bytes: bytes, isWrite: isWrite, alignment: alignment)
         }
         if !(groups?.groups[plan.group].isReached ?? false) {
             reachGroup(index, role, plan)
-        } else if held != .group(plan.group) {
+        } else {
             emitter.load(Host.scratch0, Self.groupPlace(plan.group))
         }
-        held = .group(plan.group)
         guard let group = groups?.groups[plan.group] else { return Access(place: .memory(Host.scratch0)) }
         var access = Access(
             place: .memory(Host.scratch0, Int32(truncatingIfNeeded: plan.offset &- group.low)))
@@ -153,14 +147,12 @@ extension BlockTranslator {
                 emitter.address(to, place)
             }
         }
-        if let slots, let bytes = SiteCache.sizes.first(where: { $0 >= group.bytes }),
-            let slot = slots.take(bytes: bytes, isWrite: group.isWrite)
-        {
+        let bytes = SiteCache.sizes.first { $0 >= group.bytes } ?? group.bytes
+        if let slot = slots?.take(bytes: bytes, isWrite: group.isWrite) {
             let refill = emitCached(slot, bytes: bytes, isWrite: group.isWrite)
             cold.append(.ungroup(from: [], refill: refill, offset: body[index].offset))
         } else {
-            // Kernels begin their stacks at the ends of pages: not a byte more than there is.
-            let slow = emitLookup(bytes: group.bytes, isWrite: group.isWrite)
+            let slow = emitLookup(bytes: bytes, isWrite: group.isWrite)
             _ = singleOperand()
             cold.append(.ungroup(from: slow, refill: nil, offset: body[index].offset))
         }
@@ -200,7 +192,6 @@ extension BlockTranslator {
     /// The jumps of an access lead to the interpreter, which goes on behind the instruction: here.
     mutating func interpretSlowly(_ index: Int, _ access: Access) {
         guard !access.slow.isEmpty || access.refill != nil else { return }
-        held = nil
         guard let refill = access.refill else { return interpretSlowly(index, access.slow) }
         cold.append(
             .refill(
@@ -228,8 +219,7 @@ extension BlockTranslator {
         let returnPlace = emitter.cursor
         Emitter.link(emitter.jump(if: Emitter.ifAboveOrEqual), to: refill.done)
         cachedSites.append(
-            CachedSite(
-                returnPlace: returnPlace, refill: refill, slow: emitter.cursor, offset: offset, lookedAt: 0))
+            CachedSite(returnPlace: returnPlace, refill: refill, slow: emitter.cursor, offset: offset))
     }
 
     /// The block's rest is run without groups.
@@ -244,10 +234,8 @@ extension BlockTranslator {
     }
 }
 
-/// Hands out site caches and cells of loops; the slots of a kind go round.
+/// Hands out site caches; the slots of a kind go round.
 final class SlotAllocator {
-    private var nextLoop = 0
-
     private let cpu: SoftCPU
     private var next = [Int](repeating: 0, count: SiteCache.kinds)
     /// Of the code that is translated.
@@ -261,12 +249,5 @@ final class SlotAllocator {
         next[kind] = (next[kind] + 1) % SiteCache.ring
         cpu.prepareSite(slot, bytes: SiteCache.sizes[kind / 4])
         return slot
-    }
-
-    /// A loop's cell.
-    func takeLoop() -> Int32 {
-        let cell = TranslationTables.loops + Int32(nextLoop * TranslationTables.loopBytes)
-        nextLoop = (nextLoop + 1) % TranslationTables.loopCount
-        return cell
     }
 }

@@ -62,11 +62,10 @@ struct BlockTranslator {
         case chain(from: UnsafeMutablePointer<UInt8>, target: Int, flags: FlagPlace, source: Int)
         /// Leaves for a target in another page.
         case far(from: UnsafeMutablePointer<UInt8>, target: Int, flags: FlagPlace)
-        /// As above, from a site that is not linked or whose cell is stale.
-        case unlinked(
-            from: [UnsafeMutablePointer<UInt8>], site: FarSite, flags: FlagPlace, restoresCounter: Bool)
-        /// An address that was not in its entry of the jump table, and that may be none of code.
-        case transfer(unknown: UnsafeMutablePointer<UInt8>, site: Int, stub: UnsafeMutablePointer<UInt8>)
+        /// Leaves for the address in `rip`, or goes on at `good` where only the key differed.
+        case transfer(
+            unknown: UnsafeMutablePointer<UInt8>, stale: UnsafeMutablePointer<UInt8>,
+            good: UnsafeMutablePointer<UInt8>, site: Int?)
         case poll(from: UnsafeMutablePointer<UInt8>, offset: Int, restoresCounter: Bool, saving: Bool)
     }
 
@@ -80,11 +79,6 @@ struct BlockTranslator {
     var body: [BlockInstruction] = []
     var cold: [Cold] = []
     var sites: [ChainSite] = []
-    var farSites: [FarSite] = []
-    /// Nil where jumps to other pages are not linked.
-    var farCells: FarCellAllocator?
-    /// As `firstSite`, of `farSites`.
-    var firstFarSite = 0
     var flags = FlagPlace.native
     /// The host's vector registers are the guest's from here on.
     var hasVectors = false
@@ -103,14 +97,6 @@ struct BlockTranslator {
     var groups: AccessGroups?
     /// Nil where accesses have no caches.
     var slots: SlotAllocator?
-    /// Gives cells to loops; nil where they are run as they stand.
-    var loopCells: SlotAllocator?
-    /// The loop whose body is being emitted a second time, with its accesses looked up before it.
-    var loop: AccessLoop?
-    /// Where jumps to the block's own start go if it has such a loop.
-    var loopGate: UnsafeMutablePointer<UInt8>?
-    /// Whose address scratch0 holds since the last instruction.
-    var held: HeldAddress?
     var cachedSites: [CachedSite] = []
     /// Reached from the middle of another translation of the same code, when its groups do not hold.
     var isPlain = false
@@ -207,25 +193,20 @@ struct BlockTranslator {
     /// The code at the block's start, what stands behind it and the sites that lead out; the instructions are at
     /// `dataOffset` in the data area by then.
     mutating func emit() {
-        let is64 = UInt8(truncatingIfNeeded: key) & StateLayout.widthMask == StateLayout.width64
-        let isGrouped = is64 && !isPlain && !isAlone
-        if isPlain || isAlone { slots = nil }
-        if isGrouped { groups = AccessGroups(body, start: start) }
+        if isPlain || isAlone {
+            slots = nil
+        } else if UInt8(truncatingIfNeeded: key) & StateLayout.widthMask == StateLayout.width64 {
+            groups = AccessGroups(body, start: start)
+        }
         emitEntry()
         for index in body.indices { emit(index) }
         if let last = body.last, !last.endsFlow { emitContinuation(at: last.end, last) }
-        if isGrouped, let loopCells, !needsFlags, let loop = AccessLoop(body, start: start) {
-            emitLoop(loop, loopCells.takeLoop())
-        }
         emitCold()
     }
 
-    /// Its first instructions look at the flags that they find.
-    private var needsFlags: Bool {
-        body[0].effect.contains(.reads) || body[0].flagsAreLive && !body[0].effect.contains(.replaces)
-    }
-
     private mutating func emitEntry() {
+        let needsFlags =
+            body[0].effect.contains(.reads) || body[0].flagsAreLive && !body[0].effect.contains(.replaces)
         entries.saved = emitter.cursor
         if needsFlags {
             flags = .saved
@@ -250,9 +231,8 @@ struct BlockTranslator {
         entries.unpolled = emitter.cursor
     }
 
-    mutating func emit(_ index: Int) {
+    private mutating func emit(_ index: Int) {
         let item = body[index]
-        defer { if !keepsHeld(item) { held = nil } }
         switch item.kind {
         case .nothing: break
         case .interpreted: emitByInterpreter(index)

@@ -59,10 +59,7 @@ public struct TranslatorReport: Sendable {
             TB flush count      \(statistics.flushes)
             TB invalidate count \(statistics.drops)
             TB translate count  \(statistics.blocks)
-            jumps linked to other pages: \(statistics.farLinks)
             run loop exits      \(statistics.exits)
-            loops with accesses looked up before: \(statistics.loops), sites that lost their caches: \
-            \(statistics.demotions)
             interpreted instructions: \(interpretedInBlocks) in cold code, \(untranslated) without code of their own, \
             \(missed) after a TLB miss
 

@@ -14,8 +14,6 @@ package struct TranslatorStatistics: Sendable {
     package var hostBytes = 0
     /// Jumps that were linked to their targets.
     package var links = 0
-    /// As `links`, to another page.
-    package var farLinks = 0
     /// Pages whose code changed.
     package var drops = 0
     /// Times that all was forgotten.
@@ -24,8 +22,6 @@ package struct TranslatorStatistics: Sendable {
     package var exits = 0
     /// Sites that lost their caches.
     package var demotions = 0
-    /// Loops whose accesses are looked up before them.
-    package var loops = 0
 
     /// Nothing happened yet.
     package init() {}
@@ -37,7 +33,6 @@ package struct TranslatorStatistics: Sendable {
         guestBytes += bytes
         largestBlock = max(largestBlock, bytes)
         hostBytes += count
-        if block.loopGate != nil { loops += 1 }
     }
 
     static func += (sum: inout TranslatorStatistics, other: TranslatorStatistics) {
@@ -47,11 +42,9 @@ package struct TranslatorStatistics: Sendable {
         sum.largestBlock = max(sum.largestBlock, other.largestBlock)
         sum.hostBytes += other.hostBytes
         sum.links += other.links
-        sum.farLinks += other.farLinks
         sum.drops += other.drops
         sum.flushes += other.flushes
         sum.exits += other.exits
         sum.demotions += other.demotions
-        sum.loops += other.loops
     }
 }
