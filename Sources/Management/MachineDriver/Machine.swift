@@ -3,6 +3,13 @@
 internal import HostSystem
 public import ManagementModel
 internal import ManagementXML
+internal import XMLTree
+
+/// A disk of a definition: what the guest calls it, and its image.
+struct DiskPlace: Equatable, Sendable {
+    let target: String
+    let path: String?
+}
 
 /// What is known of a machine without reading its document.
 public struct MachineFacts: Equatable, Sendable {
@@ -23,6 +30,8 @@ public struct MachineFacts: Equatable, Sendable {
     public var maximumProcessors = 1
     public var osType = "hvm"
     public var snapshotCount = 0
+    /// Disks of the definition.
+    var disks: [DiskPlace] = []
 
     init(name: String, uuid: UniqueID) {
         self.name = name
@@ -41,6 +50,11 @@ public struct MachineFacts: Equatable, Sendable {
         processors = definition.processors
         maximumProcessors = definition.maximumProcessors
         osType = definition.osType
+        disks = definition.devices.filter { $0.name == "disk" }.map { disk in
+            DiskPlace(
+                target: disk[child: "target"]?["dev"] ?? "",
+                path: disk[child: "source"]?["file"] ?? disk[child: "source"]?["dev"])
+        }
     }
 }
 

@@ -61,8 +61,8 @@ extension MachineDriver {
         if let live {
             if groups.contains(.interface) { list += interfaceFigures(live.definition) }
             if groups.contains(.block) { list += blockFigures(live) }
-        } else if groups.contains(.block), let definition = try? definition(of: machine) {
-            list += Self.imageFigures(definition)
+        } else if groups.contains(.block) {
+            list += Self.imageFigures(facts.disks)
         }
         return list
     }
@@ -102,13 +102,12 @@ extension MachineDriver {
     }
 
     /// Disks of a machine that does not run: their files.
-    private static func imageFigures(_ definition: DomainDefinition) -> [TypedParameter] {
-        let disks = definition.devices.filter { $0.name == "disk" }
+    private static func imageFigures(_ disks: [DiskPlace]) -> [TypedParameter] {
         var list = [TypedParameter("block.count", .uint(UInt32(disks.count)))]
         for (number, disk) in disks.enumerated() {
             let prefix = "block.\(number)."
-            list.append(TypedParameter(prefix + "name", .text(disk[child: "target"]?["dev"] ?? "")))
-            guard let path = disk[child: "source"]?["file"] ?? disk[child: "source"]?["dev"] else { continue }
+            list.append(TypedParameter(prefix + "name", .text(disk.target)))
+            guard let path = disk.path else { continue }
             list.append(TypedParameter(prefix + "path", .text(path)))
             var information = stat()
             // stat copies the path and fills the structure on this frame.

@@ -22,7 +22,9 @@ enum DomainGuestCalls {
             let threads = try client.core.machines.diskThreads(
                 client.checked(domain), ProcessorScope(flags & 3),
                 hostProcessors: client.core.capabilities.host.processors)
-            return (threads.map { DomainIothreadInfo(number: $0.number, processors: Bytes($0.map)) }, 0)
+            return (
+                threads.map { DomainIothreadInfo(number: $0.number, processors: Bytes($0.map)) }, UInt32(threads.count)
+            )
         }
         table.answer(Procedures.domainAddIothread, .blocking) { client, _, domain, number, flags in
             try client.core.machines.addDiskThread(client.checked(domain), number, ProcessorScope(flags & 3))
