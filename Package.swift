@@ -338,6 +338,9 @@ let testSupport: [Target] = [
         name: "VNCTestKit", dependencies: ["VNCServer", "Compression"], path: "Tests/Support/VNCTestKit",
         swiftSettings: strict),
     .target(
+        name: "WireTestKit", dependencies: ["LibvirtProtocol", "XDRCoding", "StorageTestKit"],
+        path: "Tests/Support/WireTestKit", swiftSettings: strict),
+    .target(
         name: "FormatTestKit", dependencies: ["BlockLayer", "StorageTestKit"], path: "Tests/Support/FormatTestKit",
         swiftSettings: strict),
 ]
@@ -417,7 +420,13 @@ var testTargets: [Target] = [
             "HostInventory", "ManagementModel", "ManagementXML", "StateStore", "JSONCoding", "HostSystem", "XMLTree",
             "fake-emulator",
         ]),
-    tests("LibvirtService", ["LibvirtProtocol", "LibvirtRPC", "ManagementModel", "XDRCoding"]),
+    tests(
+        "LibvirtService",
+        [
+            "LibvirtProtocol", "LibvirtRPC", "XDRCoding", "WireTestKit", "StorageTestKit", "ClientKit",
+            "ManagementCore", "ManagementModel", "MachineDriver", "HostInventory", "StorageBackends",
+            "VirtualNetworks", "SecretStore", "NetworkFilters", "StateStore", "LocalSockets", "HostIO", "HostSystem",
+        ]),
     tests(
         "DaemonAssembly",
         [
@@ -428,14 +437,14 @@ var testTargets: [Target] = [
     tests("StorageBackends", ["ManagementModel", "StateStore", "HostSystem"]),
     tests(
         "ClientKit", ["LibvirtProtocol", "LocalSockets", "ManagementModel", "XDRCoding", "HostSystem"]),
-    tests("FriendlyCommand", ["Diagnostics", "JSONCoding", "XMLTree"]),
+    tests("FriendlyCommand", ["Diagnostics", "JSONCoding", "XMLTree", "StorageTestKit"]),
     tests(
         "LibvirtRPC",
-        ["LibvirtProtocol", "XDRCoding", "ManagementModel", "LocalSockets", "HostSystem", "RPCTestKit"]),
+        ["LibvirtProtocol", "XDRCoding", "ManagementModel", "LocalSockets", "HostSystem", "RPCTestKit", "ClientKit"]),
     tests("ProcessConfinement", ["HostProcesses", "HostSystem", "confine-helper"]),
-    tests("XMLTree"),
+    tests("XMLTree", ["StorageTestKit"]),
     tests("ManagementModel"),
-    tests("LibvirtProtocol", ["XDRCoding", "ManagementModel"]),
+    tests("LibvirtProtocol", ["XDRCoding", "ManagementModel", "WireTestKit", "StorageTestKit"]),
     tests("GuestMemory"),
     tests("InterruptControllers", ["MachineModel", "CPUInterface", "HostSystem"]),
     tests("PCChipset", ["MachineModel", "GuestMemory", "HostSystem", "CharacterStreams"]),
@@ -449,7 +458,7 @@ var testTargets: [Target] = [
     tests("Cryptography"),
     tests("KVMEngine", ["CPUInterface", "GuestMemory", "MachineModel", "HostSystem", "StateCoding"]),
     tests("ByteCoding"),
-    tests("HostSystem"),
+    tests("HostSystem", ["StorageTestKit"]),
     tests("HostProcesses", ["HostSystem"]),
     tests("LocalSockets", ["HostSystem"]),
     tests("Compression", ["StorageTestKit"]),
@@ -465,7 +474,7 @@ var testTargets: [Target] = [
     tests("BootLoading", ["ByteCoding", "GuestMemory", "CPUInterface", "HostSystem"]),
     tests("BlockLayer", ["HostSystem", "StorageTestKit"]),
     tests("JSONCoding"),
-    tests("MachineSpec", ["Diagnostics", "CommandLineKit", "JSONCoding"]),
+    tests("MachineSpec", ["Diagnostics", "CommandLineKit", "JSONCoding", "StorageTestKit"]),
     tests(
         "ControlServer",
         [
