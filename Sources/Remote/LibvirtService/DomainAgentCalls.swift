@@ -80,6 +80,7 @@ enum DomainAgentCalls {
 
     private static func registerInterfaces(in table: CallTable<ServiceConnection>) {
         table.answer(Procedures.domainInterfaceAddresses, .blocking) { client, _, domain, source, _ in
+            if source == Source.agent { try client.requireChanges("virDomainInterfaceAddresses") }
             let machines = client.core.machines
             let uuid = try client.checked(domain)
             let found: [MachineDriver.GuestInterface]

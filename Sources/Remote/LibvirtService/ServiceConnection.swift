@@ -52,11 +52,15 @@ public final class ServiceConnection: ConnectionHandler, @unchecked Sendable {
             if !facts.worksUnopened && !lock.withLock({ isOpened }) {
                 throw ManagementError(.internalError, "connection not open", from: .rpc)
             }
-            if facts.access == .write && isReadOnly {
-                throw ManagementError(.operationDenied, "read only access prevents \(facts.name)", from: .none)
-            }
+            if facts.access == .write { try requireChanges(facts.name) }
             try FlagRules.check(frame.header, frame.payload)
         }
+    }
+
+    /// Refuses a call to those who may only read.
+    func requireChanges(_ function: String) throws {
+        guard isReadOnly else { return }
+        throw ManagementError(.operationDenied, "read only access prevents \(function)", from: .none)
     }
 
     public func closed() {

@@ -161,7 +161,7 @@ extension Procedures {
         199, "virDomainSetVcpusFlags", .write)
     /// Takes domain, flags; gives count.
     public static let domainGetVcpusFlags = Procedure<Message<DomainHandle, UInt32>, Message<Int32>>(
-        200, "virDomainGetVcpusFlags", .write)
+        200, "virDomainGetVcpusFlags")
     /// Takes domain, device name, flags.
     public static let domainOpenConsole = Procedure<Message<DomainHandle, String?, UInt32>, Message<>>(
         201, "virDomainOpenConsole", .write)
@@ -376,7 +376,7 @@ extension Procedures {
     /// Takes domain, source, flags; gives ifaces.
     public static let domainInterfaceAddresses = Procedure<
         Message<DomainHandle, UInt32, UInt32>, Message<[DomainInterface]>
-    >(353, "virDomainInterfaceAddresses", .write)
+    >(353, "virDomainInterfaceAddresses")
     /// Takes domain, I/O thread, flags.
     public static let domainAddIothread = Procedure<Message<DomainHandle, UInt32, UInt32>, Message<>>(
         355, "virDomainAddIOThread", .write)
