@@ -33,7 +33,7 @@ enum NetworkReader {
         user.dns = list.take("dns")
         user.hostname = list.take("hostname")
         user.domainName = list.take("domainname")
-        user.dnsSearch = list.takeAll("dnssearch")
+        user.dnsSearch = takeTexts("dnssearch", &list)
         user.isRestricted = try list.takeBool("restrict") ?? false
         let ipv4 = try list.takeBool("ipv4"), ipv6 = try list.takeBool("ipv6")
         // Naming one family alone switches the other off, as QEMU does.
@@ -53,7 +53,7 @@ enum NetworkReader {
         user.tftpDirectory = list.take("tftp")
         user.tftpServerName = list.take("tftp-server-name")
         user.bootFile = list.take("bootfile")
-        for rule in list.takeAll("hostfwd") { user.forwards.append(try forward(rule)) }
+        for rule in takeTexts("hostfwd", &list) { user.forwards.append(try forward(rule)) }
         try list.refuse("guestfwd", except: [], because: "connections from the guest into programs are not available")
         try list.refuse("smb", except: [], because: "the SMB server is not available")
         for (key, text) in [("host", user.hostAddress), ("dhcpstart", user.dhcpStart), ("dns", user.dns)] {
@@ -63,6 +63,13 @@ enum NetworkReader {
         }
         if let network = user.network { try checkNetwork(network) }
         return user
+    }
+
+    /// All values of a key that may come more than once: in JSON it is a list of `{"str": ...}`.
+    private static func takeTexts(_ key: String, _ list: inout OptionList) -> [String] {
+        var texts = list.takeAll(key)
+        while let text = list.take("\(key).\(texts.count).str") { texts.append(text) }
+        return texts
     }
 
     /// `a.b.c.d`, `a.b.c.d/24` or `a.b.c.d/255.255.255.0`.
