@@ -76,13 +76,16 @@ public final class AddressSpace: @unchecked Sendable {
             if candidate.base > address { break }
             guard address - candidate.base < candidate.count else { continue }
             overlaps += 1
-            if best.map({ candidate.priority >= $0.priority }) ?? true { best = candidate }
+            if best.map({ ($0.priority, $0.identifier) < (candidate.priority, candidate.identifier) }) ?? true {
+                best = candidate
+            }
         }
         // Only a window that lies under no other may answer for its whole range from the cache.
         if overlaps == 1, let best,
             !mappings.contains(where: { other in
-                other.identifier != best.identifier && other.base < best.base &+ best.count
-                    && best.base < other.base &+ other.count
+                // One begins inside the other; ends may lie behind the last address.
+                other.identifier != best.identifier
+                    && (other.base &- best.base < best.count || best.base &- other.base < other.count)
             })
         {
             lastHit = best
