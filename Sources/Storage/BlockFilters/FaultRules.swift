@@ -80,7 +80,7 @@ final class FaultRules: @unchecked Sendable {
             let index = active.firstIndex { entry in
                 guard entry.fault.kinds.contains(kind) else { return false }
                 guard let position = entry.fault.position else { return true }
-                return position >= offset && position < offset + max(count, 0)
+                return position >= offset && position - offset < count
             }
             guard let index else { return nil }
             let found = active[index]

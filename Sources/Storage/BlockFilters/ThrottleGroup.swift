@@ -40,6 +40,9 @@ public final class ThrottleGroup: @unchecked Sendable {
         }
     }
 
+    /// Nanoseconds that one request can cost at most: more than thirty years.
+    private static let longestWait = 1e18
+
     /// Returns when a request may begin.
     func wait(isWrite: Bool, bytes: Int) {
         lock.withLock {
@@ -48,7 +51,7 @@ public final class ThrottleGroup: @unchecked Sendable {
             for index in limits.indices where isWrite ? limits[index].writes : limits[index].reads {
                 start = max(start, limits[index].free)
                 let cost = (limits[index].unit == .bytes ? Double(bytes) : 1) / limits[index].perSecond
-                limits[index].free = max(limits[index].free, now) &+ UInt64(cost * 1e9)
+                limits[index].free = max(limits[index].free, now) &+ UInt64(min(cost * 1e9, Self.longestWait))
             }
             while monotonicNanoseconds() < start { _ = lock.wait(until: start) }
         }
