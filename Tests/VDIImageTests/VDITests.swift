@@ -9,6 +9,12 @@ import VDIImage
 @Suite struct VDITests {
     let lab = FormatLab("vdi", [VDIDriver()])
 
+    @Test(arguments: ["", "static=on"], [1, 2] as [UInt64])
+    func anyRequestsInAnyOrder(_ options: String, _ seed: UInt64) throws {
+        var life = try ImageLife(lab, size: 9_000_448, options, seed: seed)
+        try life.run(400)
+    }
+
     @Test(arguments: ["", "static=on"]) func writesWhatOthersRead(_ options: String) throws {
         for seed in 1...3 as ClosedRange<UInt64> {
             try lab.writeHereReadThere(size: 9_000_448, options, seed: seed)

@@ -10,6 +10,12 @@ import VHDImage
     let lab = FormatLab("vpc", [VHDDriver()])
     static let variants = ["", "subformat=fixed", "force_size=on", "subformat=fixed,force_size=on"]
 
+    @Test(arguments: variants, [1, 2] as [UInt64])
+    func anyRequestsInAnyOrder(_ options: String, _ seed: UInt64) throws {
+        var life = try ImageLife(lab, size: 9_000_448, options, seed: seed)
+        try life.run(400, checks: false)
+    }
+
     @Test(arguments: variants) func writesWhatOthersRead(_ options: String) throws {
         for seed in 1...2 as ClosedRange<UInt64> {
             try lab.writeHereReadThere(size: 9_000_448, options, seed: seed, checks: false)

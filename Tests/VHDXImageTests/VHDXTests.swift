@@ -10,6 +10,12 @@ import VHDXImage
     let lab = FormatLab("vhdx", [VHDXDriver()])
     static let variants = ["", "block_size=1M", "subformat=fixed", "block_state_zero=off,log_size=2M"]
 
+    @Test(arguments: variants, [1, 2] as [UInt64])
+    func anyRequestsInAnyOrder(_ options: String, _ seed: UInt64) throws {
+        var life = try ImageLife(lab, size: 18_000_384, options, seed: seed)
+        try life.run(400)
+    }
+
     @Test(arguments: variants) func writesWhatOthersRead(_ options: String) throws {
         for seed in 1...2 as ClosedRange<UInt64> {
             try lab.writeHereReadThere(size: 18_000_384, options, seed: seed)

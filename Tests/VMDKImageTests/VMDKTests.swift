@@ -13,6 +13,12 @@ import VMDKImage
         "subformat=twoGbMaxExtentSparse", "subformat=twoGbMaxExtentFlat", "subformat=streamOptimized",
     ]
 
+    @Test(arguments: variants.filter { !$0.contains("streamOptimized") }, [1, 2] as [UInt64])
+    func anyRequestsInAnyOrder(_ options: String, _ seed: UInt64) throws {
+        var life = try ImageLife(lab, size: 9_000_448, options, seed: seed)
+        try life.run(400)
+    }
+
     @Test(arguments: variants) func writesWhatOthersRead(_ options: String) throws {
         for seed in 1...2 as ClosedRange<UInt64> {
             try lab.writeHereReadThere(size: 9_000_448, options, seed: seed)
