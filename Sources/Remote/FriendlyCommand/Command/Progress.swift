@@ -12,6 +12,8 @@ package struct Progress {
     private var shownAt: Double = 0
 
     private static let barWidth = 30
+    /// The largest rate and the longest time that are shown.
+    private static let mostShown = 0x1p62
     /// Seconds between two updates.
     private static let interval = 0.1
 
@@ -60,8 +62,9 @@ package struct Progress {
         var line = "\(label) [\(bar)] \(Int(share * 100)) %"
         guard seconds > 0, done > 0 else { return line }
         let rate = Double(done) / seconds
-        line += "  \(ByteAmount.text(UInt64(rate)))/s"
-        if done < total { line += "  \(Int((Double(total - done) / rate).rounded(.up))) s left" }
+        // The first moments say little, and what they say may be more than a number holds.
+        line += "  \(ByteAmount.text(UInt64(min(rate, mostShown))))/s"
+        if done < total { line += "  \(Int(min((Double(total - done) / rate).rounded(.up), mostShown))) s left" }
         return line
     }
 }
