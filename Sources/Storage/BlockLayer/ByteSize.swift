@@ -106,6 +106,8 @@ public enum ByteSize {
         if value < 1, value > 0 { scale = 1000 }
         let scaled = (value * scale).rounded(.toNearestOrEven)
         let whole = Int64(scaled / scale)
+        // Four digits are more than it writes.
+        if whole >= 1000 { return "1e+03" }
         var fraction = Int64(scaled) - whole * Int64(scale)
         if fraction == 0 { return "\(whole)" }
         var width = value < 1 ? 3 : decimals
