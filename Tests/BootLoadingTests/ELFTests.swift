@@ -108,6 +108,38 @@ import Testing
         #expect(information.load(UInt32.self, at: 44).map(Int.init) == machine.map.count * 24)
     }
 
+    /// Programs of real mode load from 0x4000 on, over the usual place of the information and beyond the BIOS's areas.
+    @Test(arguments: [0x4000, 0x0, 0x400] as [UInt64])
+    func kernelInLowMemoryStaysWhole(start: UInt64) throws {
+        let machine = try TestMachine()
+        let header = makeMultibootHeader(flags: 0)
+        let body = header + (header.count..<0xB000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+        let image = makeELF([TestSegment(address: start, bytes: body)], entry: start + 12, is64Bit: false)
+        let kernel = try machine.load(image, commandLine: "x")
+        #expect(machine.bytes(start, body.count) == body)
+        let place = kernel.registers.general[3]
+        #expect(place >= start + UInt64(body.count) || place + 116 <= start)
+        let information = machine.bytes(place, 116)
+        let map = machine.bytes(UInt64(information.load(UInt32.self, at: 48) ?? 0), 24)
+        #expect(map.load(UInt32.self, at: 0) == 20 && map.load(UInt64.self, at: 12) == 0x9FC00)
+        #expect(machine.text(UInt64(information.load(UInt32.self, at: 16) ?? 0)) == "kernel x")
+    }
+
+    @Test func informationKeepsItsUsualPlace() throws {
+        let kernel = try TestMachine().load(Self.elf())
+        #expect(kernel.registers.general[3] == 0x9000)
+    }
+
+    @Test func vectorsOfRealModeReturn() throws {
+        let machine = try TestMachine()
+        _ = try machine.load(Self.elf())
+        for vector: UInt64 in [0, 1, 8, 0x10, 0x15, 255] {
+            let entry = machine.bytes(vector * 4, 4)
+            let place = UInt64(entry.load(UInt16.self, at: 2) ?? 0) << 4 + UInt64(entry.load(UInt16.self, at: 0) ?? 0)
+            #expect(machine.bytes(place, 1) == [0xCF])
+        }
+    }
+
     @Test func loadsByTheHeadersAddresses() throws {
         let machine = try TestMachine()
         try machine.memory.write([UInt8](repeating: 0xEE, count: 4096), at: 0x20_0000)

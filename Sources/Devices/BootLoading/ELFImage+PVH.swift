@@ -37,8 +37,8 @@ extension ELFImage {
                 "the command line has \(commandLine.count) bytes, at most \(Place.commandLineLimit - 1) are passed on; "
                     + "shorten -append")
         }
-        try loadSegments(into: memory, map: request.memoryMap)
         try LegacyBIOSData.place(into: memory)
+        try loadSegments(into: memory, map: request.memoryMap)
         let initrd = try loadInitrd(request, into: memory)
         try memory.place(commandLine + [0], at: Place.commandLine, as: "command line")
         try placeInformation(request, initrd: initrd, into: memory)

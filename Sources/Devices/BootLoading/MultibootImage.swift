@@ -95,8 +95,12 @@ struct MultibootImage {
     // MARK: Loading
 
     private enum Place {
+        /// The information and, behind it, the memory map: where loaders put it, and elsewhere where the kernel lies there.
         static let information: UInt64 = 0x9000
-        static let memoryMap: UInt64 = 0x9100
+        static let informationCount: UInt64 = 0x1000
+        static let memoryMapOffset: UInt64 = 0x100
+        /// Conventional memory that is nobody's: behind the BIOS data, in front of the extended BIOS data.
+        static let lowMemory: ClosedRange<UInt64> = 0x1000...0x9_E000
         static let descriptorTable: UInt64 = 0x500
         static let stackTop: UInt64 = 0x7C00
     }
@@ -105,7 +109,10 @@ struct MultibootImage {
     private static let pageMask: UInt64 = 4095
 
     func load(_ request: BootRequest, into memory: GuestMemory) throws(BootError) -> LoadedKernel {
-        let kernelEnd = try loadKernel(request, into: memory)
+        // Before the kernel, which may lie in the same places.
+        try LegacyBIOSData.place(into: memory)
+        let registers = try enter(memory)
+        try loadKernel(request, into: memory)
         var area = MultibootArea(start: kernelEnd, end: min(request.lowMemoryEnd, 1 << 32), name: file.name)
         let modules = try MultibootModule.parse(request)
         let commandLine = try area.reserve(
@@ -121,21 +128,38 @@ struct MultibootImage {
             descriptors[index].start = start
             descriptors[index].end = start + count
         }
-        try LegacyBIOSData.place(into: memory)
         for piece in area.texts { try memory.place(piece.bytes, at: piece.address, as: "command line") }
         try memory.place(Self.moduleTable(descriptors), at: table, as: "module list")
         try placeInformation(
             request, commandLine: commandLine, loaderName: loaderName, modules: (modules.count, table), memory: memory)
         return LoadedKernel(
-            bootProtocol: .multiboot, registers: try enter(memory),
-            initrd: descriptors.first.map { $0.start..<$0.end })
+            bootProtocol: .multiboot, registers: registers, initrd: descriptors.first.map { $0.start..<$0.end })
     }
 
-    private func loadKernel(_ request: BootRequest, into memory: GuestMemory) throws(BootError) -> UInt64 {
+    /// What the kernel occupies.
+    private var kernelRanges: [Range<UInt64>] {
         switch layout {
         case .elf(let image):
-            try image.loadSegments(into: memory, map: request.memoryMap)
-            return max(image.extent.upperBound, 0x10_0000)
+            return image.segments.map { $0.physicalAddress..<$0.physicalAddress + $0.memoryCount }
+        case .addresses(_, let load, _, let end, _): return [load..<max(load, end)]
+        }
+    }
+
+    /// Modules and texts begin here.
+    private var kernelEnd: UInt64 { kernelRanges.map(\.upperBound).reduce(0x10_0000, max) }
+
+    /// Where the information goes: beside the kernel, while low memory has room.
+    private var informationAddress: UInt64 {
+        let occupied = kernelRanges
+        let others = stride(from: Place.lowMemory.lowerBound, through: Place.lowMemory.upperBound, by: 0x1000)
+        return ([Place.information] + others).first { place in
+            !occupied.contains { $0.overlaps(place..<place + Place.informationCount) }
+        } ?? Place.information
+    }
+
+    private func loadKernel(_ request: BootRequest, into memory: GuestMemory) throws(BootError) {
+        switch layout {
+        case .elf(let image): try image.loadSegments(into: memory, map: request.memoryMap)
         case .addresses(let offset, let load, let count, let end, _):
             guard request.memoryMap.contains(where: { $0.kind == .usable && $0.start <= load && end <= $0.end }) else {
                 throw BootError(
@@ -145,7 +169,6 @@ struct MultibootImage {
             try file.load(from: offset, count: count, into: memory, at: load, as: "kernel")
             try memory.clear(
                 at: load + UInt64(count), count: end - load - UInt64(count), as: "uninitialised data of the kernel")
-            return max(end, 0x10_0000)
         }
     }
 
@@ -189,12 +212,13 @@ struct MultibootImage {
         information.append(UInt32(truncatingIfNeeded: modules.count == 0 ? 0 : modules.table))
         information.append(zeros: 16)
         information.append(UInt32(map.count))
-        information.append(UInt32(Place.memoryMap))
+        let place = informationAddress
+        information.append(UInt32(truncatingIfNeeded: place + Place.memoryMapOffset))
         information.append(zeros: 12)
         information.append(UInt32(truncatingIfNeeded: loaderName))
         information.pad(to: 116)
-        try memory.place(information.bytes, at: Place.information, as: "multiboot information")
-        try memory.place(map.bytes, at: Place.memoryMap, as: "memory map")
+        try memory.place(information.bytes, at: place, as: "multiboot information")
+        try memory.place(map.bytes, at: place + Place.memoryMapOffset, as: "memory map")
     }
 
     private func enter(_ memory: GuestMemory) throws(BootError) -> X86Registers {
@@ -204,7 +228,7 @@ struct MultibootImage {
             entry: entry, codeSelector: Self.codeSelector, dataSelector: Self.dataSelector,
             table: X86DescriptorTable(base: Place.descriptorTable, limit: UInt16(table.count - 1)))
         registers.general[X86GeneralIndex.rax] = Self.entryMagic
-        registers.general[X86GeneralIndex.rbx] = Place.information
+        registers.general[X86GeneralIndex.rbx] = informationAddress
         registers.general[X86GeneralIndex.rsp] = Place.stackTop
         return registers
     }
