@@ -126,7 +126,8 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         segment(SegmentRegister.cs).pointee = loaded
     }
 
-    /// Takes away data segments that code of the new, outer level must not keep.
+    /// Takes away data segments that code of the new, outer level must not keep. As on processors, the base stays: in 64-bit
+    /// mode FS and GS go on with it (SDM vol. 2, IRET: only the selector becomes null).
     func dropInnerSegments(privilege: UInt8) {
         for index in [SegmentRegister.es, SegmentRegister.ds, SegmentRegister.fs, SegmentRegister.gs] {
             let attributes = segment(index).pointee.attributes
@@ -135,7 +136,9 @@ extension UnsafeMutablePointer where Pointee == CPUState {
                 == SegmentAttribute.code | SegmentAttribute.expandDown
             guard attributes & SegmentAttribute.unusable == 0, !isConforming else { continue }
             if UInt8(truncatingIfNeeded: attributes >> SegmentAttribute.privilegeShift) & 3 < privilege {
+                let base = segment(index).pointee.base
                 clearSegment(index)
+                segment(index).pointee.base = base
             }
         }
     }
