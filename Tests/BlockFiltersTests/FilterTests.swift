@@ -36,7 +36,8 @@ import Testing
     }
 
     @Test func aNameSaysWhereTheImageIs() throws {
-        #expect(try open(disk).location.filename == "blkdebug::null-co://")
+        let plain = [("driver", "blkdebug"), ("image.driver", "null-co")]
+        #expect(try open(plain).location.filename == "blkdebug::null-co://")
         let ruled = try open(disk + [("inject-error.0.event", "none"), ("inject-error.0.sector", "8")])
         #expect(ruled.location.filename.hasPrefix("json:{"))
     }

@@ -147,7 +147,7 @@ import XDRCoding
     @Test(
         arguments: [
             ("", 35), ("<domain", 35), ("<pool/>", 27), ("<domain type='qemu'/>", 21),
-            ("<domain type='none'><name>a</name></domain>", 27),
+            ("<domain type='other'><name>a</name></domain>", 67),
         ] as [(String, Int32)])
     func badDocumentsHaveTheirCodes(_ text: String, _ expected: Int32) throws {
         let code = refusal { _ = try client.call(Procedures.domainDefineXML, Message(text)) }

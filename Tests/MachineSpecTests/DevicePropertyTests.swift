@@ -14,6 +14,7 @@ import Testing
         var line = "-nodefaults \(board) -drive if=none,id=dd,file=x,format=raw -chardev null,id=cc "
         line += "-netdev user,id=nn -object rng-builtin,id=rr -object iothread,id=tt "
         if type.bus == "virtio-serial-bus" { line += "-device virtio-serial-pci " }
+        if type.bus == "usb-bus" { line += "-device qemu-xhci " }
         line += "-device \(type.name)"
         let names = type.properties.map(\.name)
         let given = more.split(separator: "=").first.map(String.init)
