@@ -48,6 +48,7 @@ public struct BlockDeviceReport: Equatable, Sendable {
     public var isBackend = true
     /// What the device has done since the start.
     public var statistics = BlockStatistics()
+    /// Nothing known yet: the owner of the thing fills it in.
     public init() {}
 
     /// What is inserted: one open image and how it was opened.
@@ -84,11 +85,13 @@ public struct BlockDeviceReport: Equatable, Sendable {
         public var backingImages: [Medium] = []
         /// Snapshots inside the image.
         public var snapshots: [Snapshot] = []
+        /// Nothing known yet: the owner of the thing fills it in.
         public init() {}
     }
 
     /// One snapshot inside an image.
     public struct Snapshot: Equatable, Sendable {
+        /// The image format's own number for it, and what a person called it.
         public var identifier: String, name: String
         /// Since 1970, and nanoseconds of that second.
         public var seconds: Int64, nanoseconds: Int64
@@ -125,6 +128,7 @@ public struct BlockStatistics: Equatable, Sendable {
     public var failedReads: UInt64 = 0, failedWrites: UInt64 = 0, failedFlushes: UInt64 = 0, failedUnmaps: UInt64 = 0
     /// The highest byte written + 1.
     public var highestWrite: UInt64 = 0
+    /// Nothing known yet: the owner of the thing fills it in.
     public init() {}
 }
 
@@ -148,6 +152,7 @@ public struct PCIFunctionReport: Equatable, Sendable {
     public var interruptLine = 0
     /// The base address registers in use, in their order.
     public var regions: [Region] = []
+    /// Nothing known yet: the owner of the thing fills it in.
     public init() {}
 
     /// One base address register.

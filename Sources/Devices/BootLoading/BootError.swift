@@ -2,6 +2,7 @@
 
 /// Why a kernel cannot be started, in one line for the person who typed it.
 public struct BootError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// One line: what failed, on which file, and why.
     public let description: String
     /// A failure that `description` tells.
     public init(_ description: String) { self.description = description }
@@ -22,6 +23,7 @@ public struct MemoryMapEntry: Equatable, Sendable {
     public var start: UInt64
     /// Length in bytes.
     public var count: UInt64
+    /// What the guest may do with it.
     public var kind: MemoryMapKind
 
     /// One range.

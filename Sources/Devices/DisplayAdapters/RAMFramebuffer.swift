@@ -17,6 +17,7 @@ public final class RAMFramebuffer: DisplaySource {
         self.configuration = configuration
     }
 
+    /// Draws nothing until firmware wrote a configuration that makes sense.
     public func draw(into image: inout DisplayImage) {
         guard let bytes = configuration(), bytes.count >= Self.fileCount else { return }
         func number(_ place: Int, _ count: Int) -> UInt64 {

@@ -41,6 +41,7 @@ public struct MachineDescription: Sendable {
         public var base: UInt16
         /// General-purpose events: first port and number of ports.
         public var events: UInt16
+        /// Half of them status, half enable registers.
         public var eventCount: UInt8
         /// The port that switches to ACPI and back, with the two values; nil for a machine that is always in ACPI mode.
         public var command: (port: UInt16, enable: UInt8, disable: UInt8)?
@@ -62,6 +63,7 @@ public struct MachineDescription: Sendable {
         /// As on QEMU's pc: the events lie apart.
         public static let pc = FixedHardware(base: 0x600, events: 0xAFE0, eventCount: 4, command: (0xB2, 0xF1, 0xF0))
 
+        /// Written out, as the tuple is not equatable by itself; enable and disable go with the port.
         public static func == (left: FixedHardware, right: FixedHardware) -> Bool {
             left.base == right.base && left.events == right.events && left.eventCount == right.eventCount
                 && left.command?.port == right.command?.port && left.interrupt == right.interrupt
@@ -79,11 +81,13 @@ public struct MachineDescription: Sendable {
         public init() {}
     }
 
+    /// Chooses the devices of the DSDT.
     public var board: Board
     /// APIC identifiers of the processors that are there at start, in order of their index.
     public var processors: [UInt32]
     /// Guest-physical address of the I/O APIC, whose first input is global interrupt 0.
     public var ioAPICAddress: UInt32 = 0xFEC0_0000
+    /// Its identifier in the MADT.
     public var ioAPICIdentifier: UInt8 = 0
     /// nil on microvm.
     public var fixedHardware: FixedHardware?
@@ -93,20 +97,27 @@ public struct MachineDescription: Sendable {
     public var eventDevice: GenericEventDevice?
     /// The port of the reset control register, and what makes it reset.
     public var resetPort: UInt16 = 0xCF9
+    /// Written to `resetPort`.
     public var resetValue: UInt8 = 0x0F
+    /// There is an HPET at FED00000h.
     public var hasHPET = true
+    /// There is an i8042 at ports 60h and 64h.
     public var hasKeyboardController = true
+    /// There is an MC146818 at ports 70h and 71h.
     public var hasRealTimeClock = true
     /// The 8259s.
     public var hasInterruptControllers = true
     /// The 8254.
     public var hasIntervalTimer = true
+    /// There is a VGA card, so the FADT does not say that probing for one is in vain.
     public var hasVGA = false
     /// Slots of a conventional bus whose functions come and go; none where nothing does.
     public var hotPlugSlots: [Int] = []
     /// First port of fw_cfg.
     public var firmwareConfigPort: UInt16?
+    /// COM ports in the order of their names.
     public var serialPorts: [SerialPort] = []
+    /// virtio-mmio transports, which have no bus to find them on.
     public var virtioDevices: [VirtioDevice] = []
     /// There is a PCI bus.
     public var hasPCI = true

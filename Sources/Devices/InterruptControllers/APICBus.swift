@@ -95,8 +95,10 @@ public final class MessageWindow: RegisterWindow {
     /// A window that forwards to `sink`.
     public init(sink: any MessageInterruptSink) { self.sink = sink }
 
+    /// Nothing answers reads here: all ones.
     public func read(offset: UInt64, size: Int) -> UInt64 { .max }
 
+    /// An aligned word is an interrupt message; anything else is dropped.
     public func write(offset: UInt64, size: Int, value: UInt64) {
         guard size == 4, offset & 3 == 0 else { return }
         sink.deliver(address: Self.base &+ offset, data: UInt32(truncatingIfNeeded: value))

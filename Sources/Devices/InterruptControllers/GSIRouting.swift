@@ -37,10 +37,13 @@ public final class GSIRouting {
 
 /// PIC, I/O APIC and the bus of local APICs for the software CPU, wired as on a PC.
 public final class SoftwareInterruptControllers: GSISink, Device {
+    /// For logs; each controller keeps its own saved state.
     public let name = "interrupt-controllers"
     /// Add one `LocalAPIC` for each vCPU.
     public let bus: APICBus
+    /// Gets lines 0...15 but 2, its own cascade.
     public let pic: DualPIC
+    /// Gets all 24 lines, line 0 on input 2 as the MADT tells.
     public let ioAPIC: IOAPIC
     /// How often each line rose, for `info irq`.
     public private(set) var riseCounts = [UInt64](repeating: 0, count: GSIRouting.count)
@@ -81,6 +84,7 @@ public final class SoftwareInterruptControllers: GSISink, Device {
         levels = level ? levels | bit : levels & ~bit
     }
 
+    /// Resets the PICs, the I/O APIC and all local APICs.
     public func reset() {
         pic.reset()
         ioAPIC.reset()

@@ -16,6 +16,7 @@ public struct InterruptMessage: Equatable, Sendable {
 
     /// Ignored by NMI, SMI, INIT and ExtINT; the page number for a start-up IPI.
     public var vector: UInt8
+    /// What the receiver does with it: fixed, lowest priority, NMI, INIT, start-up and so on.
     public var delivery: Delivery
     /// The destination is a logical one.
     public var isLogical: Bool

@@ -13,6 +13,7 @@ extension PIC8259 {
 }
 
 extension DualPIC.State: SavedState {
+    /// Refuses a controller of the other kind, and priorities over 7.
     public func problem(replacing current: DualPIC.State) -> String? {
         primary.problem(isPrimary: true) ?? secondary.problem(isPrimary: false)
     }
@@ -20,6 +21,7 @@ extension DualPIC.State: SavedState {
 extension DualPIC: PlainlyStateful {}
 
 extension IOAPIC.State: SavedState {
+    /// Refuses another number of entries.
     public func problem(replacing current: IOAPIC.State) -> String? {
         entries.count == IOAPIC.pinCount ? nil : "it has \(entries.count) inputs"
     }
@@ -27,6 +29,7 @@ extension IOAPIC.State: SavedState {
 extension IOAPIC: PlainlyStateful {}
 
 extension LocalAPIC.State: SavedState {
+    /// Refuses vector tables and pins of another number.
     public func problem(replacing current: LocalAPIC.State) -> String? {
         guard vectors.count == current.vectors.count, pins.count == current.pins.count else {
             return "its tables have other lengths"

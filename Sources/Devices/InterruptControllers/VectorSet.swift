@@ -7,6 +7,7 @@ public struct VectorSet: Equatable, Sendable {
     /// The empty set.
     public init() {}
 
+    /// Written out, as a tuple is not equatable by itself.
     public static func == (left: VectorSet, right: VectorSet) -> Bool { left.words == right.words }
 
     private func word(_ index: UInt8) -> UInt64 {
@@ -60,12 +61,14 @@ public struct VectorSet: Equatable, Sendable {
 
 /// Four words, vectors 0...63 first.
 extension VectorSet: Codable {
+    /// Four words, vectors 0...63 first; throws for fewer.
     public init(from decoder: any Decoder) throws {
         var container = try decoder.unkeyedContainer()
         self.init()
         for index in UInt8(0)..<4 { setWord(index, try container.decode(UInt64.self)) }
     }
 
+    /// Four words, vectors 0...63 first.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.unkeyedContainer()
         for index in UInt8(0)..<4 { try container.encode(word(index)) }

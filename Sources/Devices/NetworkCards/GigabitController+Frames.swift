@@ -186,6 +186,7 @@ extension GigabitController {
 }
 
 extension GigabitController: PacketReceiver {
+    /// Stores a frame in the guest's descriptors; without any it asks the port to wait.
     public func receive(_ frame: UnsafeRawBufferPointer) -> PacketDisposition {
         let outcome = machineLock.withLock {
             let outcome = unsafe store(frame)
@@ -195,6 +196,7 @@ extension GigabitController: PacketReceiver {
         return outcome == .busy ? .busy : .accepted
     }
 
+    /// Sends what the port refused, then goes on with the guest's descriptors.
     public func portIsReady() {
         while let frame = unsent.first {
             if port.send(frame) == .busy { return }
@@ -203,5 +205,6 @@ extension GigabitController: PacketReceiver {
         transmit()
     }
 
+    /// Shows in STATUS and in the PHY, with an interrupt; takes the machine lock.
     public func linkChanged(isUp: Bool) { machineLock.withLock { setLink(isUp) } }
 }

@@ -87,12 +87,14 @@ public final class GigabitController: PCIDevice, @unchecked Sendable {
 
     // MARK: life
 
+    /// Registers, PHY and queues as after power-on; the own address is in the filter again.
     public override func reset() {
         super.reset()
         phy = GigabitPHY(identifier: model.phyIdentifier)
         resetController()
     }
 
+    /// Takes no more frames from the port.
     public override func removed() {
         port.receiver = nil
         super.removed()
@@ -240,10 +242,12 @@ public final class GigabitController: PCIDevice, @unchecked Sendable {
             partial: transmitter.packet, ioAddress: ioAddress, isLinkUp: isLinkUp)
     }
 
+    /// Registers, PHY, and a packet whose descriptors are only in part here.
     public override func saveState(as name: String) throws(StateError) -> StateRecord {
         try StateRecord(name: name, gigabitState)
     }
 
+    /// Refuses a state of another model; the result puts it in.
     public override func checkState(_ record: StateRecord) throws(StateError) -> () -> Void {
         let state = try record.decode(replacing: gigabitState)
         return { [self] in

@@ -142,6 +142,7 @@ public struct GigabitState: SavedState, Equatable {
     var ioAddress: UInt32
     var isLinkUp: Bool
 
+    /// Refuses register files of another length and a partial packet that is too long.
     public func problem(replacing current: GigabitState) -> String? {
         if let problem = function.problem(replacing: current.function) { return problem }
         guard registers.count == current.registers.count, phy.isWhole, partial.count <= GigabitTransmitter.longestPacket

@@ -58,12 +58,15 @@ public final class ICH9Bridge: PCIDevice, PCIInterruptRouter, @unchecked Sendabl
 
     // MARK: Routing
 
+    /// Eight: PIRQA...PIRQH.
     public var interruptLineCount: Int { lineLevels.count }
 
+    /// The root complex's routing for slots 25...31, a rotation over PIRQE...PIRQH for others.
     public func interruptLine(slot: Int, pin: Int) -> Int {
         rootComplex.line(slot: slot, pin: pin) ?? (slot + pin) % 4 + 4
     }
 
+    /// Drives the line's own GSI, and its ISA interrupt where a register names one.
     public func setInterruptLine(_ line: Int, level: Bool) {
         lineLevels[line] = level
         drive(Self.firstPIRQInterrupt + line)
@@ -97,8 +100,10 @@ public final class ICH9Bridge: PCIDevice, PCIInterruptRouter, @unchecked Sendabl
 
     // MARK: Registers
 
+    /// Everything is in configuration space.
     public override var hasMoreState: Bool { false }
 
+    /// Turns off all routes to ISA interrupts and the ACPI block.
     public override func reset() {
         super.reset()
         clearDeviceRegisters()
@@ -111,8 +116,10 @@ public final class ICH9Bridge: PCIDevice, PCIInterruptRouter, @unchecked Sendabl
         update()
     }
 
+    /// Moves the ACPI block and drives all lines as the registers say.
     public override func stateRestored() { update() }
 
+    /// Puts new routes and places into effect at once; reserved choices are logged.
     public override func writeConfig(offset: Int, size: Int, value: UInt32) {
         super.writeConfig(offset: offset, size: size, value: value)
         let selected = config.get(Register.acpiControl, as: UInt8.self) & 7

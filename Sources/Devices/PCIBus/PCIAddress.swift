@@ -44,9 +44,11 @@ public struct PCIAddress: Hashable, Comparable, Sendable, CustomStringConvertibl
         return Int(digits, radix: 16)
     }
 
+    /// As lspci writes it, slot and function in hexadecimal: "1f.0".
     public var description: String {
         "\(slot < 16 ? "0" : "")\(String(slot, radix: 16)).\(function)"
     }
 
+    /// By slot, then function.
     public static func < (left: PCIAddress, right: PCIAddress) -> Bool { left.packed < right.packed }
 }

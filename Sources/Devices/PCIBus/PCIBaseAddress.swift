@@ -24,7 +24,9 @@ struct PCIBaseAddressPart {
 public struct PCIBaseAddress {
     /// 0...5.
     public let index: Int
+    /// Whether the guest may place it among ports, below 4 GiB or anywhere.
     public let kind: PCIBaseAddressKind
+    /// Bit 3 of the register: reads have no side effects.
     public let isPrefetchable: Bool
     /// Bytes or ports; a power of two.
     public let size: UInt64

@@ -15,6 +15,7 @@ public protocol PCIInterruptRouter: AnyObject {
 
 /// A device that cannot go where it was asked to.
 public struct PCIBusError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// QEMU's words for the place that is taken or does not exist.
     public let description: String
     init(_ description: String) { self.description = description }
 }

@@ -5,6 +5,7 @@ public import StateCoding
 
 /// Configuration mechanism #1: an address register at 0xCF8 and a data window at 0xCFC (PCI Local Bus 3.0, 3.2.2.3.2).
 public final class PCIConfigPorts: Device {
+    /// For logs and saved states.
     public let name = "pci-conf"
     /// The ports of the address register and of the data window, 4 each.
     public static let addressPort: UInt64 = 0xCF8, dataPort: UInt64 = 0xCFC
@@ -64,10 +65,12 @@ public final class PCIConfigPorts: Device {
             DataWindow(bus: bus, address: address), at: Self.dataPort, count: 4, name: "pci-conf-data")
     }
 
+    /// Bit 31 clear: the data window leads nowhere.
     public func reset() { address.register = 0 }
 
     /// Everything that a saved machine keeps.
     public struct State: SavedState, Equatable {
+        /// Enable in bit 31, bus, slot, function and register (3.2.2.3.2).
         public internal(set) var address: UInt32
     }
 

@@ -14,6 +14,7 @@ public struct PCIDeviceState: Equatable, Sendable, SavedState {
     /// 64 vectors a word.
     public var pendingMessages: [UInt64]
 
+    /// Refuses another vendor or device identifier and tables of other lengths.
     public func problem(replacing current: PCIDeviceState) -> String? {
         guard config.count == current.config.count, messageTable.count == current.messageTable.count,
             pendingMessages.count == current.pendingMessages.count, config.prefix(4) == current.config.prefix(4)
@@ -24,6 +25,7 @@ public struct PCIDeviceState: Equatable, Sendable, SavedState {
 
 /// A saved state that is of another device.
 public struct PCIStateError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// One line: the function, and what does not fit.
     public let description: String
 }
 

@@ -95,6 +95,7 @@ public final class PCIExpressRootPort: PCIDevice, @unchecked Sendable {
     /// A message that was due has been sent before.
     public override func stateRestored() { isSlotAsserted = isHotPluggable && assertsSlot }
 
+    /// Resets what is behind it too, and the slot's registers.
     public override func reset() {
         super.reset()
         for register in [Register.prefetchBase, Register.prefetchLimit] { config.set(register, Self.wide) }
@@ -102,6 +103,7 @@ public final class PCIExpressRootPort: PCIDevice, @unchecked Sendable {
         resetSlot()
     }
 
+    /// Acts on slot control (7.8.10) and on secondary bus reset in bridge control.
     public override func writeConfig(offset: Int, size: Int, value: UInt32) {
         let before = config.get(Register.control, as: UInt16.self)
         let slot: UInt16 = config.get(express + Slot.control)

@@ -26,6 +26,7 @@ public enum PCIRegister {
     public static let subsystemVendor = 0x2C
     /// Subsystem's identifier, 16 bits.
     public static let subsystem = 0x2E
+    /// The ROM's base address, 32 bits; bit 0 enables it.
     public static let expansionROM = 0x30
     /// Where the list of capabilities begins.
     public static let capabilities = 0x34

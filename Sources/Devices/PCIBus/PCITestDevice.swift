@@ -96,6 +96,7 @@ public final class PCITestDevice: PCIDevice, @unchecked Sendable {
             window: Window(state, firstTest: Self.modes.count))
     }
 
+    /// No test is chosen; the header reads 0.
     public override func reset() {
         super.reset()
         state.current = nil

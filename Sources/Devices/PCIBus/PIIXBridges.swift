@@ -20,8 +20,10 @@ public final class I440FXHostBridge: PCIDevice, @unchecked Sendable {
         reset()
     }
 
+    /// Everything is in configuration space.
     public override var hasMoreState: Bool { false }
 
+    /// PAM registers to 0, SMRAM as the datasheet has it at power-on.
     public override func reset() {
         super.reset()
         clearDeviceRegisters()
@@ -59,10 +61,13 @@ public final class PIIX3Bridge: PCIDevice, PCIInterruptRouter, @unchecked Sendab
         reset()
     }
 
+    /// Four: PIRQA...PIRQD.
     public var interruptLineCount: Int { lineLevels.count }
 
+    /// Rotates by slot, so that INTA of neighbours does not meet.
     public func interruptLine(slot: Int, pin: Int) -> Int { (slot + pin + 3) % 4 }
 
+    /// Drives the ISA interrupt that the line's register names, or none.
     public func setInterruptLine(_ line: Int, level: Bool) {
         lineLevels[line] = level
         if let target = PIRQRoute.target(config.get(Register.routes + line)) { drive(target) }
@@ -87,8 +92,10 @@ public final class PIIX3Bridge: PCIDevice, PCIInterruptRouter, @unchecked Sendab
         driveAll()
     }
 
+    /// Everything is in configuration space.
     public override var hasMoreState: Bool { false }
 
+    /// Turns off all routes to ISA interrupts.
     public override func reset() {
         super.reset()
         clearDeviceRegisters()
@@ -98,8 +105,10 @@ public final class PIIX3Bridge: PCIDevice, PCIInterruptRouter, @unchecked Sendab
         driveAll()
     }
 
+    /// Drives all lines as the registers say.
     public override func stateRestored() { driveAll() }
 
+    /// Puts new routes into effect at once.
     public override func writeConfig(offset: Int, size: Int, value: UInt32) {
         super.writeConfig(offset: offset, size: size, value: value)
         driveAll()
@@ -138,8 +147,10 @@ public final class PIIX4PowerManagement: PCIDevice, @unchecked Sendable {
         reset()
     }
 
+    /// The ACPI block's registers are saved with the block.
     public override var hasMoreState: Bool { false }
 
+    /// Turns off the ACPI block until firmware places it.
     public override func reset() {
         super.reset()
         clearDeviceRegisters()
@@ -149,8 +160,10 @@ public final class PIIX4PowerManagement: PCIDevice, @unchecked Sendable {
         update()
     }
 
+    /// Moves the ACPI block to where the registers say.
     public override func stateRestored() { update() }
 
+    /// Moves, enables or disables the ACPI block at once.
     public override func writeConfig(offset: Int, size: Int, value: UInt32) {
         super.writeConfig(offset: offset, size: size, value: value)
         update()

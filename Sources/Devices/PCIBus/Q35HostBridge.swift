@@ -39,8 +39,10 @@ public final class Q35HostBridge: PCIDevice, @unchecked Sendable {
         update()
     }
 
+    /// Everything is in configuration space.
     public override var hasMoreState: Bool { false }
 
+    /// Puts PCIEXBAR to QEMU's default, disabled, and SMRAM to power-on.
     public override func reset() {
         super.reset()
         clearDeviceRegisters()
@@ -50,8 +52,10 @@ public final class Q35HostBridge: PCIDevice, @unchecked Sendable {
         update()
     }
 
+    /// Moves the ECAM window to where the registers say.
     public override func stateRestored() { update() }
 
+    /// Moves, enables or disables the ECAM window at once.
     public override func writeConfig(offset: Int, size: Int, value: UInt32) {
         super.writeConfig(offset: offset, size: size, value: value)
         update()

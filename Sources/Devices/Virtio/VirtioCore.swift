@@ -6,7 +6,9 @@ internal import Synchronization
 
 /// The device status bits (Virtio 1.2, 2.1).
 public struct VirtioStatus: OptionSet, Sendable {
+    /// The register's bits.
     public let rawValue: UInt8
+    /// A status from the register's bits.
     public init(rawValue: UInt8) { self.rawValue = rawValue }
     /// The guest has seen the device.
     public static let acknowledge = VirtioStatus(rawValue: 1)

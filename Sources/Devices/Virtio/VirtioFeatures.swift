@@ -2,7 +2,9 @@
 
 /// Feature bits: 0...23 and 50...63 belong to the device type, the others to all (Virtio 1.2, 2.2 and 6).
 public struct VirtioFeatures: OptionSet, Sendable, Hashable {
+    /// Bit n is feature n.
     public let rawValue: UInt64
+    /// A set from its 64 bits.
     public init(rawValue: UInt64) { self.rawValue = rawValue }
     /// One bit.
     public init(bit: UInt64) { self.init(rawValue: 1 << bit) }

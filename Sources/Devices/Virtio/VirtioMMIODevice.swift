@@ -14,6 +14,7 @@ public final class VirtioMMIODevice: Device, RegisterWindow, VirtioInterrupts, @
     private static let vendor: UInt64 = 0x554D_4551
     private static let configOffset = 0x100
 
+    /// The device type's name with `-device`.
     public let name: String
     let core: VirtioCore
     private let isLegacy: Bool
@@ -37,6 +38,7 @@ public final class VirtioMMIODevice: Device, RegisterWindow, VirtioInterrupts, @
         core.connect(self)
     }
 
+    /// Resets the device, and takes the interrupt back.
     public func reset() {
         core.reset()
         deviceFeatureSelect = 0
@@ -57,6 +59,7 @@ public final class VirtioMMIODevice: Device, RegisterWindow, VirtioInterrupts, @
         static let generation = 0x0FC
     }
 
+    /// Control registers as aligned words (4.2.2.2); from 100h on the device type's, of any size.
     public func read(offset: UInt64, size: Int) -> UInt64 {
         let place = Int(truncatingIfNeeded: offset)
         if place >= Self.configOffset {
@@ -101,6 +104,7 @@ public final class VirtioMMIODevice: Device, RegisterWindow, VirtioInterrupts, @
         complain("write: \(what) (0x\(String(place, radix: 16)))")
     }
 
+    /// Control registers as aligned words; a write of another size is logged and dropped.
     public func write(offset: UInt64, size: Int, value: UInt64) {
         let place = Int(truncatingIfNeeded: offset)
         if place >= Self.configOffset {
@@ -157,10 +161,12 @@ public final class VirtioMMIODevice: Device, RegisterWindow, VirtioInterrupts, @
 
     // MARK: VirtioInterrupts
 
+    /// Bit 0 of InterruptStatus; the line is driven later where the machine lock is not held.
     public func queueUsed(_ queue: Int, machineLockHeld: Bool) {
         raise(VirtioCore.InterruptBit.queue, machineLockHeld: machineLockHeld)
     }
 
+    /// Bit 1 of InterruptStatus, and a new ConfigGeneration.
     public func configChanged(machineLockHeld: Bool) {
         core.configChanged()
         raise(VirtioCore.InterruptBit.config, machineLockHeld: machineLockHeld)

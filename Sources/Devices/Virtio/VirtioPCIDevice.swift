@@ -138,6 +138,7 @@ public final class VirtioPCIDevice: PCIDevice, VirtioInterrupts, @unchecked Send
 
     // MARK: Device
 
+    /// Resets the device and takes all vectors away.
     public override func reset() {
         core.reset()
         routingLock.withLock {
@@ -162,14 +163,17 @@ public final class VirtioPCIDevice: PCIDevice, VirtioInterrupts, @unchecked Send
         if value == 0 { resetByDriver() } else { core.writeStatus(value, isLegacy: isLegacy) }
     }
 
+    /// Function, queues and vectors, and what the device type keeps.
     public override func saveState(as name: String) throws(StateError) -> StateRecord {
         try saveVirtioState(as: name)
     }
 
+    /// Refuses a state of another device; the result puts it in, the device type's last.
     public override func checkState(_ record: StateRecord) throws(StateError) -> () -> Void {
         try checkVirtioState(record)
     }
 
+    /// Tells KVM of the messages, which it has not seen written.
     public override func stateRestored() {
         refreshRouting()
         for vector in 0..<(msix?.vectorCount ?? 0) {
@@ -182,7 +186,9 @@ public final class VirtioPCIDevice: PCIDevice, VirtioInterrupts, @unchecked Send
         for (queue, vector) in queues.enumerated() { setQueueVector(queue, vector) }
     }
 
+    /// Stops the device: it lets go of the queues.
     public override func removed() { core.reset() }
+    /// Moves the notification addresses that are served past the machine lock.
     public override func addressesChanged() { refreshNotifier() }
 
     private func refreshNotifier() {
@@ -202,11 +208,13 @@ public final class VirtioPCIDevice: PCIDevice, VirtioInterrupts, @unchecked Send
         return route
     }
 
+    /// Also answers the access capability, by which firmware reads BARs (4.1.4.9).
     public override func readConfig(offset: Int, size: Int) -> UInt32 {
         if touchesAccessData(offset, size) { readThroughCapability() }
         return super.readConfig(offset: offset, size: size)
     }
 
+    /// Also carries out a write through the access capability (4.1.4.9).
     public override func writeConfig(offset: Int, size: Int, value: UInt32) {
         super.writeConfig(offset: offset, size: size, value: value)
         refreshRouting()
@@ -277,12 +285,14 @@ public final class VirtioPCIDevice: PCIDevice, VirtioInterrupts, @unchecked Send
 
     // MARK: VirtioInterrupts
 
+    /// The queue's MSI-X vector, or bit 0 of ISR and INTx; on any thread.
     public func queueUsed(_ queue: Int, machineLockHeld: Bool) {
         interrupt(VirtioCore.InterruptBit.queue, machineLockHeld: machineLockHeld) { routing in
             routing.queueVectors.indices.contains(queue) ? routing.queueVectors[queue] : Self.noVector
         }
     }
 
+    /// The configuration's vector, or bits 0 and 1 of ISR and INTx; on any thread.
     public func configChanged(machineLockHeld: Bool) {
         core.configChanged()
         interrupt(

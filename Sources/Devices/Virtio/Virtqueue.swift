@@ -93,6 +93,7 @@ public final class Virtqueue: @unchecked Sendable {
         var nextUsed: UInt16, publishedUsed: UInt16
     }
 
+    /// For a saved machine; no thread may use the queue meanwhile.
     package var state: State {
         State(layout: layout, isReady: isReady, nextUsed: nextUsed, publishedUsed: publishedUsed)
     }

@@ -25,6 +25,7 @@ public enum VirtqueueError: Error, Equatable, Sendable, CustomStringConvertible 
     /// A request that the device cannot make sense of; the text says why.
     case badRequest(String)
 
+    /// For the log, in QEMU's words where it has any.
     public var description: String {
         switch self {
         case .badRing: "the rings are misaligned, not in memory, or of a length that is not a power of two"

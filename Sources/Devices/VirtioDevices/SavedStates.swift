@@ -14,6 +14,7 @@ public struct VirtioNetworkState: SavedState, Equatable {
     /// What the driver takes unfinished, by `PacketOffloads`.
     var receiveOffloads: UInt64
 
+    /// Refuses filter tables of another length.
     public func problem(replacing current: VirtioNetworkState) -> String? {
         filter.hasShape(of: current.filter) ? nil : "its tables have other lengths"
     }
@@ -31,6 +32,7 @@ public struct VirtioSerialState: SavedState, Equatable {
     /// Numbers of the ports that the guest has open.
     var openPorts: [Int]
 
+    /// Refuses more waiting messages than a device keeps.
     public func problem(replacing current: VirtioSerialState) -> String? {
         waitingControl.count <= VirtioSerialDevice.controlLimit ? nil : "it has too many messages"
     }

@@ -21,9 +21,13 @@ public final class VirtioBalloonDevice: VirtioDevice, PlainlyStateful {
         case hugePageAllocations, hugePageFailures
     }
 
+    /// The transport adds `-pci` or `-device`.
     public let name = "virtio-balloon"
+    /// Device type 5 (5.5.1).
     public let type = VirtioDeviceType.balloon
+    /// Statistics and the poison value; the others as the properties say.
     public let features: VirtioFeatures
+    /// Inflate, deflate, statistics, and reporting of free pages where that is on.
     public let queueSizes: [UInt16]
     private static let queueSize: UInt16 = 128
     /// Bytes of a balloon's page, whatever the guest's pages are.
@@ -93,6 +97,7 @@ public final class VirtioBalloonDevice: VirtioDevice, PlainlyStateful {
 
     // MARK: VirtioDevice
 
+    /// Pages wanted and pages given, of 4 KiB, then the poison value (5.5.4).
     public func readConfig() -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.append(register: wantedPages)
@@ -103,6 +108,7 @@ public final class VirtioBalloonDevice: VirtioDevice, PlainlyStateful {
         return bytes
     }
 
+    /// The driver says how many pages it gave (offset 4) or with what it fills free ones (12).
     public func writeConfig(offset: Int, size: Int, value: UInt64) {
         guard size == 4 else { return }
         if offset == 4 {
@@ -113,12 +119,14 @@ public final class VirtioBalloonDevice: VirtioDevice, PlainlyStateful {
         }
     }
 
+    /// Serves what the driver had queued before it was ready.
     public func activate(_ context: VirtioActivation) {
         self.context = context
         chain = DescriptorChain(memory: context.memory)
         for queue in context.queues { notified(queue: queue.index) }
     }
 
+    /// The guest has all its memory back; the wanted size stays.
     public func reset() {
         context = nil
         chain = nil
@@ -127,6 +135,7 @@ public final class VirtioBalloonDevice: VirtioDevice, PlainlyStateful {
         poison = 0
     }
 
+    /// Discards inflated and reported pages; keeps a statistics buffer until it is asked for.
     public func notified(queue number: Int) {
         guard let context, let chain else { return }
         let queue = context.queues[number]

@@ -10,9 +10,13 @@ public import Virtio
 /// `virtio-rng`: random bytes of the host's kernel (Virtio 1.2, 5.4). Works on the vCPU's thread with the machine lock
 /// held: a request takes microseconds.
 public final class VirtioEntropyDevice: VirtioDevice {
+    /// The transport adds `-pci` or `-device`.
     public let name = "virtio-rng"
+    /// Device type 4 (5.4.1).
     public let type = VirtioDeviceType.entropy
+    /// None of its own.
     public let features: VirtioFeatures = []
+    /// One queue for requests (5.4.2).
     public let queueSizes: [UInt16] = [8]
     /// Random bytes given for one request; the rest of a longer buffer stays as it is.
     private static let largestRequest = 4096
@@ -60,22 +64,27 @@ public final class VirtioEntropyDevice: VirtioDevice {
         if let timer, timer.deadline == nil { timer.arm(at: limit.clock.now + limit.period) }
     }
 
+    /// There are no registers (5.4.4).
     public func readConfig() -> [UInt8] { [] }
+    /// There are no registers: the write is dropped, as the specification wants.
     public func writeConfig(offset: Int, size: Int, value: UInt64) {
         // There are no registers.
     }
 
+    /// Fills the buffers that were queued before the driver was ready.
     public func activate(_ context: VirtioActivation) {
         self.context = context
         chain = DescriptorChain(memory: context.memory)
         serve()
     }
 
+    /// Lets go of the queue; a limit's period goes on.
     public func reset() {
         context = nil
         chain = nil
     }
 
+    /// Fills the new buffers at once, as far as the limit allows.
     public func notified(queue: Int) { serve() }
 
     private func serve() {

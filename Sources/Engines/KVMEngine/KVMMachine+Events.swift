@@ -127,14 +127,17 @@ private final class KVMMessageRoute: MessageRoute {
 }
 
 extension KVMMachine: EventPaths {
+    /// KVM_IOEVENTFD; false when the kernel refuses, and the write then exits as ever.
     public func watch(_ write: WatchedWrite, signalling event: EventFile) -> Bool {
         change(write, event, isOn: true)
     }
 
+    /// Ends a watch of just this write and event.
     public func unwatch(_ write: WatchedWrite, signalling event: EventFile) {
         _ = change(write, event, isOn: false)
     }
 
+    /// An entry of the kernel's routing table; its interrupts need no thread of ours.
     public func makeMessageRoute() -> (any MessageRoute)? { KVMMessageRoute(self) }
 
     private func change(_ write: WatchedWrite, _ event: EventFile, isOn: Bool) -> Bool {

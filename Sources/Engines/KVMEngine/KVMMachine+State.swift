@@ -11,6 +11,7 @@ public struct KVMMachineState: SavedState, Equatable {
     /// kvmclock's time in nanoseconds.
     var clock: UInt64
 
+    /// Refuses other kinds or numbers of interrupt controllers.
     public func problem(replacing current: KVMMachineState) -> String? {
         // The first word names the chip.
         let pairs = zip(controllers, current.controllers)

@@ -49,6 +49,7 @@ extension KVMProcessor {
         return state
     }
 
+    /// Power-on in the kernel's vCPU; EDX has family, model and stepping.
     public func reset() {
         var initial = X86Registers.atReset
         initial.general[2] = processorSignature

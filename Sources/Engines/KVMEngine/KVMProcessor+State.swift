@@ -34,10 +34,12 @@ struct KVMProcessorState: SavedState, Equatable {
 extension KVMProcessor: Stateful {
     private static let timeStampCounter: UInt32 = 0x10, deadline: UInt32 = 0x6E0
 
+    /// All that the kernel keeps of the vCPU; it must be outside `run`.
     public func saveState(as name: String) throws(StateError) -> StateRecord {
         try StateRecord(name: name, savedState)
     }
 
+    /// Refuses what cannot be decoded; the result hands the state to the kernel.
     public func checkState(_ record: StateRecord) throws(StateError) -> () -> Void {
         let new = try record.decode(replacing: savedState)
         return { [self] in restore(new) }

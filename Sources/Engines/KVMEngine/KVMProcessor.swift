@@ -12,11 +12,13 @@ internal import Synchronization
 /// `run` and all state changes are for the vCPU's thread, or for others while it is outside `run`.
 @safe
 public final class KVMProcessor: VirtualCPU, @unchecked Sendable {
+    /// Its place among the machine's processors, from 0.
     public let index: Int
     let file: FileDescriptor
     /// The region shared with the kernel: what made it exit. Mapped as long as this object.
     let exit: UnsafeMutablePointer<kvm_run>
     private let mapping: MemoryMapping
+    /// The machine whose memory and interrupt controllers it uses.
     package let machine: KVMMachine
     private let ports: AddressSpace
     private let devices: AddressSpace
@@ -26,7 +28,9 @@ public final class KVMProcessor: VirtualCPU, @unchecked Sendable {
     /// pthread_t of the thread inside `run`, 0 outside; guarded by `kickLock`.
     private var runner: pthread_t = 0
     private let kickLock = Lock()
+    /// The kernel's number of the thread in `run`; 0 before the first time.
     public private(set) var hostThreadIdentifier = 0
+    /// Handed to the kernel at the next `run`.
     public var debugPoints = DebugPoints()
     /// Family, model and stepping: EDX after RESET.
     let processorSignature: UInt64
@@ -71,6 +75,7 @@ public final class KVMProcessor: VirtualCPU, @unchecked Sendable {
         unsafe sigaction(kickSignal, &action, nil)
     }()
 
+    /// By a signal to the thread in the guest; `run` then returns `.kicked`.
     public func kick() {
         isKicked.store(true, ordering: .sequentiallyConsistent)
         kickLock.withLock {
@@ -81,6 +86,7 @@ public final class KVMProcessor: VirtualCPU, @unchecked Sendable {
         }
     }
 
+    /// KVM_RUN until someone else must act; only on the vCPU's own thread.
     public func run() -> CPUExit {
         kickLock.withLock { runner = pthread_self() }
         hostThreadIdentifier = Int(roost_thread_number())
@@ -195,6 +201,7 @@ public final class KVMProcessor: VirtualCPU, @unchecked Sendable {
 
     // MARK: state
 
+    /// Not runnable: after HLT, or waiting for a startup interrupt.
     public var isHalted: Bool {
         var state = kvm_mp_state()
         // Filled on this frame.
@@ -202,6 +209,7 @@ public final class KVMProcessor: VirtualCPU, @unchecked Sendable {
         return state.mp_state != UInt32(KVM_MP_STATE_RUNNABLE)
     }
 
+    /// As the guest's page tables say now; nil where nothing is mapped.
     public func physicalAddress(ofLinear address: UInt64) -> UInt64? {
         var translation = kvm_translation()
         translation.linear_address = address

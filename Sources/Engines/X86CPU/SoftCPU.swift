@@ -39,6 +39,7 @@ public final class SoftCPU: @unchecked Sendable {
         }
     }
 
+    /// Its place among the machine's processors, from 0.
     public let index: Int
     let environment: Environment
     /// The processor's local APIC; set once by the machine's assembly before it runs.

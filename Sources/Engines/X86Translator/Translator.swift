@@ -45,6 +45,7 @@ public final class Translator: CodeTranslator {
     /// How often code was forgotten.
     var dropCount = 0
     private let maximumDrops: Int
+    /// What was translated, linked and forgotten since the start; for tests and reports.
     package internal(set) var statistics = TranslatorStatistics()
     let counts = InterpretedCounts()
     /// Where each instruction is compared with the interpreter.
@@ -347,6 +348,7 @@ public final class Translator: CodeTranslator {
 
     // MARK: forgetting
 
+    /// Forgets the blocks of a guest-physical page, by its number.
     package func drop(page: UInt64) {
         if let lockstep, lockstep.forget(page: page) { dropCount &+= 1 }
         guard let keys = pages.removeValue(forKey: page) else { return }
@@ -359,6 +361,7 @@ public final class Translator: CodeTranslator {
         statistics.drops += 1
     }
 
+    /// Forgets all blocks; the memory for code is empty again.
     package func dropAll() {
         blocks.removeAll()
         plainBlocks.removeAll()

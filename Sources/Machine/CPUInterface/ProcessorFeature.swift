@@ -18,13 +18,21 @@ public struct CPUIDRegister: Hashable, Sendable {
         self.name = name
     }
 
+    /// Leaf 1: what the first processors with CPUID had, and what came after.
     public static let basicEDX = CPUIDRegister(1, 0, .edx), basicECX = CPUIDRegister(1, 0, .ecx)
+    /// Leaf 7, subleaf 0: AVX2, SMEP, and so on.
     public static let structuredEBX = CPUIDRegister(7, 0, .ebx), structuredECX = CPUIDRegister(7, 0, .ecx)
+    /// Leaf 7, subleaf 0: mitigations above all.
     public static let structuredEDX = CPUIDRegister(7, 0, .edx)
+    /// Leaf 0Dh, subleaf 1: which forms of XSAVE there are.
     public static let extendedStateEAX = CPUIDRegister(0xD, 1, .eax)
+    /// Leaf 80000001h: SYSCALL, NX, long mode.
     public static let extendedEDX = CPUIDRegister(0x8000_0001, 0, .edx)
+    /// Leaf 80000001h: LAHF in long mode, ABM, AMD's own.
     public static let extendedECX = CPUIDRegister(0x8000_0001, 0, .ecx)
+    /// Leaf 80000007h: the time-stamp counter's invariance.
     public static let powerEDX = CPUIDRegister(0x8000_0007, 0, .edx)
+    /// Leaf 80000008h: AMD's further features.
     public static let capacityEBX = CPUIDRegister(0x8000_0008, 0, .ebx)
 }
 

@@ -2,7 +2,9 @@
 
 /// The four registers that CPUID answers.
 public struct CPUIDResult: Equatable, Sendable {
+    /// As CPUID leaves them in the registers.
     public var eax: UInt32, ebx: UInt32, ecx: UInt32, edx: UInt32
+    /// All zero unless given, as for a leaf that does not exist.
     public init(eax: UInt32 = 0, ebx: UInt32 = 0, ecx: UInt32 = 0, edx: UInt32 = 0) {
         self.eax = eax
         self.ebx = ebx

@@ -41,6 +41,7 @@ public struct CPUModel: Sendable {
 
     /// Family, model and stepping.
     public struct Signature: Equatable, Sendable {
+        /// As people read them, not as leaf 1 splits them.
         public var family: UInt32, model: UInt32, stepping: UInt32
 
         /// The displayed family and model, extended parts included.
@@ -67,6 +68,7 @@ public struct CPUModel: Sendable {
         public var hostPhysicalAddressBits: Int
         /// The host's identity, for `host`.
         public var hostVendor: String, hostBrand: String
+        /// The host's own family, model and stepping.
         public var hostSignature: Signature
         /// "TCGTCGTCGTCG" or "KVMKVMKVM\0\0\0".
         public var hypervisor: String

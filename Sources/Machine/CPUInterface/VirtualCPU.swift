@@ -25,10 +25,15 @@ public enum DebugStop: Equatable, Sendable {
 public struct DebugPoints: Equatable, Sendable {
     /// A watched range of linear addresses.
     public struct Watch: Equatable, Sendable {
+        /// Linear, and of any alignment.
         public var address: UInt64
+        /// Bytes; 1 or more.
         public var count: Int
+        /// Stop when it is read.
         public var onRead: Bool
+        /// Stop when it is written.
         public var onWrite: Bool
+        /// A range to watch, for the debugger's stub.
         public init(address: UInt64, count: Int, onRead: Bool, onWrite: Bool) {
             self.address = address
             self.count = count
@@ -38,9 +43,11 @@ public struct DebugPoints: Equatable, Sendable {
     }
     /// Linear addresses of instructions.
     public var breakpoints: Set<UInt64> = []
+    /// Stop after an access to one of these; hardware engines take few (DR0...DR3).
     public var watchpoints: [Watch] = []
     /// Stop after one instruction.
     public var singleStep = false
+    /// Nothing to stop at.
     public init() {}
     /// Nothing to stop at.
     public var isEmpty: Bool { breakpoints.isEmpty && watchpoints.isEmpty && !singleStep }

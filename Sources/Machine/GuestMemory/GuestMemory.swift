@@ -42,7 +42,9 @@ public final class GuestMemory: @unchecked Sendable {
 
     /// What a byte of `pageFlags` says.
     public struct PageFlags: OptionSet, Sendable {
+        /// The byte as it lies in `pageFlags`.
         public let rawValue: UInt8
+        /// Flags from such a byte.
         public init(rawValue: UInt8) { self.rawValue = rawValue }
         /// Written since the flag was last cleared (migration, screen).
         public static let dirty = PageFlags(rawValue: 1)

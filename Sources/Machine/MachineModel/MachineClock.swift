@@ -41,8 +41,10 @@ public final class ManualClock: MachineClock, @unchecked Sendable {
     /// - Parameter epoch: the wall clock then, nanoseconds since 1970.
     public init(epoch: Int64 = 0) { self.epoch = epoch }
 
+    /// The epoch and the time that tests let pass.
     public var wallClock: Int64 { epoch + Int64(now) }
 
+    /// Fires only within `advance`, on the test's thread.
     public func makeTimer(_ handler: @escaping () -> Void) -> any MachineTimer {
         let timer = ManualTimer(handler: handler)
         timers.append(timer)

@@ -76,10 +76,12 @@ public protocol PlainlyStateful: Stateful {
 }
 
 extension PlainlyStateful {
+    /// The whole of `state`, encoded.
     public func saveState(as name: String) throws(StateError) -> StateRecord {
         try StateRecord(name: name, state)
     }
 
+    /// Decodes and asks `problem`; the result puts the new state in.
     public func checkState(_ record: StateRecord) throws(StateError) -> () -> Void {
         let new = try record.decode(replacing: state)
         return { self.state = new }

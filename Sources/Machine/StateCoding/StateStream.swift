@@ -20,7 +20,9 @@ public struct StateFrame: Equatable, Sendable {
         /// What follows on this channel is newer than all that came before it on any: a round's number.
         case barrier
     }
+    /// Says what the payload is.
     public var kind: Kind
+    /// The bytes behind kind and length.
     public var payload: [UInt8]
 
     /// A frame.
@@ -126,13 +128,16 @@ public struct StateHeader: SavedState, Equatable {
     public var accelerator: String
     /// As in `-cpu`.
     public var processorModel: String
+    /// As in `-smp`; must agree.
     public var processorCount: Int
     /// Guest memory, in the order of its regions.
     public var memory: [Region]
 
     /// One range of guest memory.
     public struct Region: Codable, Equatable, Sendable {
+        /// The region's name in the machine's assembly.
         public var name: String
+        /// Its length in bytes.
         public var count: UInt64
 
         /// Everything by name.
@@ -153,6 +158,7 @@ public struct StateHeader: SavedState, Equatable {
         self.memory = memory
     }
 
+    /// The first difference in words for the person: machine, accelerator, model, memory.
     public func problem(replacing current: StateHeader) -> String? {
         func differs(_ what: String, _ saved: String, _ here: String) -> String? {
             saved == here ? nil : "its \(what) is \(saved) and this machine's is \(here)"

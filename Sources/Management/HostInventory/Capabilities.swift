@@ -7,9 +7,11 @@ internal import XMLTree
 public struct EmulatorFacts: Sendable {
     /// A kind of machine that an emulator has.
     public struct Machine: Equatable, Sendable {
+        /// As `-machine` takes it, or an alias such as `pc`.
         public var name: String
         /// The versioned name, where `name` is an alias.
         public var canonical: String?
+        /// The most that `-smp` takes for it.
         public var maximumProcessors: Int
 
         /// A machine of any name, as an emulator would list it.
@@ -24,6 +26,7 @@ public struct EmulatorFacts: Sendable {
     public var path: String
     /// 7.2.0 is 7002000.
     public var version: UInt64
+    /// What `-machine` takes, aliases among them.
     public var machines: [Machine]
     /// Names of CPU models.
     public var processorModels: [String]
@@ -57,9 +60,12 @@ public struct EmulatorFacts: Sendable {
 
 /// What the service says of the host (virsh capabilities).
 public struct Capabilities: Sendable {
+    /// What the `<host>` part is made of.
     public let host: HostFacts
+    /// What the `<guest>` parts are made of.
     public let emulator: EmulatorFacts
 
+    /// Facts that were gathered when the service started.
     public init(host: HostFacts, emulator: EmulatorFacts) {
         self.host = host
         self.emulator = emulator

@@ -8,23 +8,33 @@ public import ManagementModel
 public struct HostFacts: Sendable {
     /// Sockets, cores of each, threads of each.
     public struct Topology: Equatable, Sendable {
+        /// The product is the number of logical processors, where the kernel tells the truth.
         public var sockets = 1, cores = 1, threads = 1
+        /// One processor, until /proc/cpuinfo says more.
         public init() {}
     }
 
     /// `GenuineIntel` or `AuthenticAMD`.
     public var vendor = ""
+    /// As /proc/cpuinfo shows them, extended parts included.
     public var family = 0, model = 0, stepping = 0
+    /// The revision; 0 where the kernel does not tell, and documents leave it out.
     public var microcode: UInt64 = 0
     /// Feature names as the kernel lists them.
     public var flags: [String] = []
+    /// Of the first processor when it was looked at; 0 if unknown.
     public var megahertz = 0
+    /// Logical processors that are online.
     public var processors = 1
+    /// How those are laid out.
     public var topology = Topology()
     /// Memory in KiB.
     public var memoryKiB: UInt64 = 0
+    /// Width of physical addresses; 0 if unknown.
     public var physicalBits = 0
+    /// As gethostname(2) has it.
     public var hostname = "localhost"
+    /// The board's, or /etc/machine-id's; random where neither can be read.
     public var uuid: UniqueID
 
     /// Looks at /proc and /sys.

@@ -22,8 +22,11 @@ public struct NodeDevice: Sendable {
         }
     }
 
+    /// libvirt's name: the kind and the kernel's address with underscores.
     public let name: String
+    /// The kind, by which lists are filtered.
     public let capability: Capability
+    /// The name of the device it hangs on; nil for the host itself.
     public let parent: String?
     let path: String
     let details: [XMLElement]
@@ -171,8 +174,11 @@ public enum NodeDevices {
 
 /// A network interface of the host.
 public struct HostInterface: Sendable {
+    /// The kernel's name.
     public let name: String
+    /// As the kernel prints it; zeros for the loopback interface.
     public let mac: String
+    /// IFF_UP: it was brought up, with or without a cable.
     public let isActive: Bool
 
     /// All interfaces.

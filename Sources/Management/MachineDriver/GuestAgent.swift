@@ -166,10 +166,12 @@ extension MachineDriver {
         _ = try agentCommand(machine(uuid), "guest-set-time", fromMachine ? [:] : ["time": .integer(time)])
     }
 
+    /// The name that the guest calls itself; empty if the agent leaves it out.
     public func guestHostname(_ uuid: UniqueID) throws -> String {
         try agentCommand(machine(uuid), "guest-get-host-name")["host-name"]?.string ?? ""
     }
 
+    /// Sets a guest user's password; `isEncrypted` says that it is a crypt(3) hash already.
     public func setGuestPassword(_ uuid: UniqueID, user: String, password: String, isEncrypted: Bool) throws {
         _ = try agentCommand(
             machine(uuid), "guest-set-user-password",
@@ -204,10 +206,13 @@ extension MachineDriver {
 
     /// A guest's interface with its addresses, as the agent, the leases or the host's neighbours know it.
     public struct GuestInterface: Sendable {
+        /// The guest's name of it (agent), or the host's tap device (leases, neighbours).
         public var name: String
+        /// Its hardware address; nil where the source does not know it.
         public var mac: String?
         /// The address and the length of its prefix; version 4 or 6 by its form.
         public var addresses: [(address: String, prefix: UInt32)]
+        /// An interface as one source described it.
         public init(name: String, mac: String?, addresses: [(address: String, prefix: UInt32)]) {
             self.name = name
             self.mac = mac

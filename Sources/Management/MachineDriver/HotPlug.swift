@@ -8,10 +8,14 @@ internal import ManagementModel
 package struct HotPlug {
     /// A command and the one that undoes it.
     package struct Step: Equatable {
+        /// Name of the monitor's command that adds the part.
         package var command: String
+        /// What goes with the command.
         package var arguments: JSONObject
+        /// What takes the part away again; nil for a part that has no id to name it by.
         package var undo: (command: String, arguments: JSONObject)?
 
+        /// Written out, as a pair in an optional is not equatable by itself.
         package static func == (left: Step, right: Step) -> Bool {
             left.command == right.command && left.arguments == right.arguments
                 && left.undo?.command == right.undo?.command && left.undo?.arguments == right.undo?.arguments

@@ -13,22 +13,31 @@ struct DiskPlace: Equatable, Sendable {
 
 /// What is known of a machine without reading its document.
 public struct MachineFacts: Equatable, Sendable {
+    /// Changes when the machine is renamed; the UUID does not.
     public var name: String
+    /// What the machine is kept under for as long as it exists.
     public let uuid: UniqueID
     /// -1 while it does not run.
     public var id: Int32 = -1
+    /// What it does now, and why.
     public var state = MachineState.shutOff
     /// Whether it has a definition that stays.
     public var isPersistent = false
+    /// Autostart: whether it is started when the service starts.
     public var startsWithService = false
     /// Whether its definition was changed while it runs.
     public var wasUpdated = false
     /// KiB.
     public var maximumMemory: UInt64 = 0
+    /// What the guest has now in KiB; less than the maximum when ballooned.
     public var memory: UInt64 = 0
+    /// Processors that are plugged in now.
     public var processors = 1
+    /// Processors that it may have while it runs.
     public var maximumProcessors = 1
+    /// `<os><type>`: `hvm` for everything that this emulator runs.
     public var osType = "hvm"
+    /// How many snapshots have metadata here.
     public var snapshotCount = 0
     /// Disks of the definition.
     var disks: [DiskPlace] = []
@@ -41,6 +50,7 @@ public struct MachineFacts: Equatable, Sendable {
     /// Whether it runs, is paused or is on its way.
     public var isActive: Bool { id >= 0 }
 
+    /// How events name it, with the number of this run.
     public var reference: MachineReference { MachineReference(name: name, uuid: uuid, id: id) }
 
     mutating func takeSizes(_ definition: DomainDefinition) {

@@ -15,6 +15,7 @@ public struct DiskJobFigures: Sendable {
     public var kind: Int32
     /// Bytes each second; 0 for no limit.
     public var bandwidth: UInt64
+    /// Bytes, as the emulator estimates them; they are equal when the job is ready.
     public var done: UInt64, total: UInt64
 }
 

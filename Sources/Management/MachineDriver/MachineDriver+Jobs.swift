@@ -12,10 +12,15 @@ internal import XMLTree
 public struct JobFigures: Sendable {
     /// libvirt's number of what is done; 0 when nothing is.
     public var operation: Int32 = 0
+    /// Milliseconds since the operation began.
     public var elapsed: UInt64 = 0
+    /// Bytes of guest memory: all of it, sent so far, and still to send.
     public var memoryTotal: UInt64 = 0, memoryProcessed: UInt64 = 0, memoryRemaining: UInt64 = 0
+    /// Pages of one value and others that were sent, and the bytes of the others.
     public var constantPages: UInt64 = 0, normalPages: UInt64 = 0, normalBytes: UInt64 = 0
+    /// Bytes each second, pages that the guest writes each second, and passes over the memory.
     public var bandwidth: UInt64 = 0, dirtyRate: UInt64 = 0, iterations: UInt64 = 0
+    /// Whether anything runs now.
     public var isActive: Bool { operation != 0 }
 }
 
@@ -113,11 +118,17 @@ extension MachineDriver {
 
     /// What happens to a machine when its memory has been dumped.
     public struct DumpOptions: OptionSet, Sendable {
+        /// libvirt's virDomainCoreDumpFlags.
         public let rawValue: UInt32
+        /// Takes a client's flags as they are.
         public init(rawValue: UInt32) { self.rawValue = rawValue }
+        /// The machine is destroyed when the file is complete.
         public static let crash = DumpOptions(rawValue: 1)
+        /// The guest runs on while it is dumped.
         public static let live = DumpOptions(rawValue: 2)
+        /// The guest is reset when the file is complete.
         public static let reset = DumpOptions(rawValue: 8)
+        /// An ELF or kdump file of the memory alone, without the devices.
         public static let memoryOnly = DumpOptions(rawValue: 16)
     }
 

@@ -103,6 +103,7 @@ extension MachineDriver {
         }
     }
 
+    /// Limits what a migration sends, in MiB/s; throws `overflow` for more than fits in 63 bits of bytes.
     public func setMigrationSpeed(_ uuid: UniqueID, _ speed: UInt64) throws {
         guard speed <= Self.unlimitedSpeed else {
             throw ManagementError(.overflow, "bandwidth must be less than \(Self.unlimitedSpeed + 1)")
@@ -121,6 +122,7 @@ extension MachineDriver {
         }
     }
 
+    /// Sets for how many milliseconds a migration may stop the guest at its end.
     public func setMigrationDowntime(_ uuid: UniqueID, _ milliseconds: UInt64) throws {
         try onMonitor(uuid) { _, live in
             try live.monitor.execute("migrate-set-parameters", ["downtime-limit": JSONValue(milliseconds)])

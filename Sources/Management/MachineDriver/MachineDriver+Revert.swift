@@ -102,10 +102,15 @@ extension MachineDriver {
 
     /// Which part of the tree goes, in libvirt's bits.
     public struct SnapshotRemoval: OptionSet, Sendable {
+        /// libvirt's virDomainSnapshotDeleteFlags.
         public let rawValue: UInt32
+        /// Takes a client's flags as they are.
         public init(rawValue: UInt32) { self.rawValue = rawValue }
+        /// The snapshot and all below it.
         public static let children = SnapshotRemoval(rawValue: 1)
+        /// What is known here goes; the images keep theirs.
         public static let metadataOnly = SnapshotRemoval(rawValue: 2)
+        /// All below the snapshot, but not the snapshot.
         public static let childrenOnly = SnapshotRemoval(rawValue: 4)
     }
 

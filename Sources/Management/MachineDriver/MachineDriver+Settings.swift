@@ -12,9 +12,13 @@ internal import XMLTree
 
 /// What a change or a question is about: the machine that runs, its definition, or what it is limited to.
 public struct ProcessorScope: Equatable, Sendable {
+    /// The machine as it runs now; an error if it does not run.
     public var live: Bool
+    /// The definition, from which the next start is made.
     public var configuration: Bool
+    /// The most that it may have, not what it has.
     public var maximum: Bool
+    /// Neither `live` nor `configuration` means whichever the machine's state suggests.
     public init(live: Bool, configuration: Bool, maximum: Bool) {
         self.live = live
         self.configuration = configuration
@@ -171,6 +175,7 @@ extension MachineDriver {
         return bare
     }
 
+    /// Sets description (0), title (1) or the element of namespace `uri` (2); a nil text removes it.
     public func setMetadata(
         _ uuid: UniqueID, _ type: Int32, _ text: String?, key: String?, uri: String?, live: Bool, configuration: Bool
     ) throws {

@@ -11,16 +11,27 @@ internal import XMLTree
 
 /// How a snapshot is made, in libvirt's bits.
 public struct SnapshotCreation: OptionSet, Sendable {
+    /// libvirt's virDomainSnapshotCreateFlags.
     public let rawValue: UInt32
+    /// Takes a client's flags as they are.
     public init(rawValue: UInt32) { self.rawValue = rawValue }
+    /// The document tells of a snapshot that exists; nothing is made but metadata.
     public static let redefine = SnapshotCreation(rawValue: 1)
+    /// With `redefine`: it becomes the current snapshot.
     public static let makeCurrent = SnapshotCreation(rawValue: 2)
+    /// The images get it, but nothing is remembered here.
     public static let noMetadata = SnapshotCreation(rawValue: 4)
+    /// The machine is stopped when the snapshot is complete.
     public static let halt = SnapshotCreation(rawValue: 8)
+    /// Of the disks alone, without the memory.
     public static let diskOnly = SnapshotCreation(rawValue: 16)
+    /// The files for new layers exist and are not made.
     public static let reuseFiles = SnapshotCreation(rawValue: 32)
+    /// The guest's agent freezes its file systems meanwhile.
     public static let quiesce = SnapshotCreation(rawValue: 64)
+    /// All disks or none.
     public static let atomic = SnapshotCreation(rawValue: 128)
+    /// The guest runs while its memory is saved.
     public static let live = SnapshotCreation(rawValue: 256)
 }
 
@@ -48,6 +59,7 @@ extension MachineDriver {
         try snapshot(machine(uuid), name).name
     }
 
+    /// The snapshot's document; `secure` shows passwords of displays as well.
     public func snapshotDocument(_ uuid: UniqueID, _ name: String, secure: Bool) throws -> String {
         try snapshot(machine(uuid), name).printed(secure: secure)
     }
@@ -55,6 +67,7 @@ extension MachineDriver {
     /// The one that the machine's state comes from; nil when there is none.
     public func currentSnapshot(_ uuid: UniqueID) throws -> String? { try machine(uuid).snapshots.current }
 
+    /// The name of the one before it; throws `noDomainSnapshot` for one that has none.
     public func parentSnapshot(_ uuid: UniqueID, _ name: String) throws -> String {
         guard let parent = try snapshot(machine(uuid), name).parent else {
             throw ManagementError(.noDomainSnapshot, "snapshot '\(name)' does not have a parent")

@@ -11,21 +11,33 @@ internal import XMLTree
 
 /// Kinds of figures that a list of statistics may be asked for, in libvirt's bits.
 public struct StatisticsGroups: OptionSet, Sendable {
+    /// libvirt's virDomainStatsTypes.
     public let rawValue: UInt32
+    /// Takes a client's mask as it is; 0 means all to clients, see `all`.
     public init(rawValue: UInt32) { self.rawValue = rawValue }
+    /// `state.*`: what it does, and why.
     public static let state = StatisticsGroups(rawValue: 1)
+    /// `cpu.*`: nanoseconds that the process used.
     public static let processor = StatisticsGroups(rawValue: 2)
+    /// `balloon.*`: KiB of memory, and what the process holds.
     public static let balloon = StatisticsGroups(rawValue: 4)
+    /// `vcpu.*`: how many processors, and the state of each.
     public static let vcpu = StatisticsGroups(rawValue: 8)
+    /// `net.*`: what each tap device transferred.
     public static let interface = StatisticsGroups(rawValue: 16)
+    /// `block.*`: what each disk transferred.
     public static let block = StatisticsGroups(rawValue: 32)
+    /// What a mask of 0 stands for.
     public static let all = StatisticsGroups(rawValue: 0xffff)
 }
 
 /// What a disk has transferred.
 public struct DiskFigures: Sendable {
+    /// Requests and bytes since the machine started.
     public var readRequests: Int64 = 0, readBytes: Int64 = 0, writeRequests: Int64 = 0, writtenBytes: Int64 = 0
+    /// Flushes, and the nanoseconds that reads, writes and flushes took together.
     public var flushRequests: Int64 = 0, readTime: Int64 = 0, writeTime: Int64 = 0, flushTime: Int64 = 0
+    /// Always -1, by which clients know that errors are not counted.
     public var errors: Int64 = -1
 }
 

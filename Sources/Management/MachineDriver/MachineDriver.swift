@@ -11,7 +11,9 @@ public import XMLTree
 
 /// All machines of this service: their definitions on disk and the processes that run.
 public final class MachineDriver: @unchecked Sendable {
+    /// Where definitions, states and sockets of machines are kept.
     public let folders: MachineFolders
+    /// Told of every change; shared with the other drivers.
     public let events: EventHub
     /// The emulators that machines name.
     public let emulators: EmulatorCatalog
@@ -94,6 +96,7 @@ public final class MachineDriver: @unchecked Sendable {
         try machine(uuid, called: name).facts
     }
 
+    /// The machine of that name; throws `noDomain`.
     public func find(named name: String) throws -> MachineFacts {
         guard let machine = lock.withLock({ uuids[name].flatMap { machines[$0] } }) else {
             throw ManagementError(.noDomain, "no domain with matching name '\(name)'")
@@ -101,6 +104,7 @@ public final class MachineDriver: @unchecked Sendable {
         return machine.facts
     }
 
+    /// The machine that runs under that number; throws `noDomain`, also for a negative one.
     public func find(id: Int32) throws -> MachineFacts {
         guard id >= 0, let found = all.first(where: { $0.id == id }) else {
             throw ManagementError(.noDomain, "no domain with matching id \(id)")
@@ -328,11 +332,17 @@ public final class MachineDriver: @unchecked Sendable {
 
     /// What a document is wanted for.
     public struct DocumentOptions: OptionSet, Sendable {
+        /// libvirt's virDomainXMLFlags.
         public let rawValue: UInt32
+        /// Takes a client's flags as they are.
         public init(rawValue: UInt32) { self.rawValue = rawValue }
+        /// With the passwords of displays; not for read-only connections.
         public static let secure = DocumentOptions(rawValue: 1)
+        /// The stored definition, even while the machine runs.
         public static let inactive = DocumentOptions(rawValue: 2)
+        /// With the processor as the host makes it; the document is the same without.
         public static let updateProcessor = DocumentOptions(rawValue: 4)
+        /// For a service on another host; the document is the same without.
         public static let migratable = DocumentOptions(rawValue: 8)
     }
 

@@ -21,6 +21,7 @@ public final class MonitorClient: @unchecked Sendable {
         /// There was no answer in time.
         case timeout(String)
 
+        /// The monitor's own words, or a sentence that names the command.
         public var description: String {
             switch self {
             case .refused(let error): error.text

@@ -27,6 +27,7 @@ public final class ManagementCore: Sendable {
     /// Whether the service runs as root for the whole host, or for one user.
     public let isSystem: Bool
 
+    /// Drivers that are loaded already, all of one event hub.
     public init(
         capabilities: Capabilities, machines: MachineDriver, pools: PoolDriver, networks: NetworkDriver,
         secrets: SecretDriver, filters: FilterDriver, events: EventHub, isSystem: Bool

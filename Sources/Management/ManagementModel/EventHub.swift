@@ -4,10 +4,14 @@ internal import Synchronization
 
 /// A machine as clients name it. `id` is -1 while it does not run.
 public struct MachineReference: Hashable, Sendable {
+    /// The name when the reference was made; a rename since then does not show.
     public var name: String
+    /// What a client's call finds it by again.
     public var uuid: UniqueID
+    /// The number of this run; -1 while it does not run.
     public var id: Int32
 
+    /// Refers to a machine in one run, or with -1 in none.
     public init(name: String, uuid: UniqueID, id: Int32) {
         self.name = name
         self.uuid = uuid
@@ -17,8 +21,11 @@ public struct MachineReference: Hashable, Sendable {
 
 /// Another managed thing that has a name and a UUID: a network, a pool.
 public struct ObjectReference: Hashable, Sendable {
+    /// The name when the reference was made; a rename since then does not show.
     public var name: String
+    /// What a client's call finds it by again.
     public var uuid: UniqueID
+    /// Refers to a network, pool or the like by what clients send for it.
     public init(name: String, uuid: UniqueID) {
         self.name = name
         self.uuid = uuid
@@ -71,6 +78,7 @@ public final class EventHub: Sendable {
     }
     private let state = Mutex(State())
 
+    /// A hub without listeners; events before the first `listen` are lost.
     public init() {}
 
     /// Adds a listener and gives the number to remove it by.

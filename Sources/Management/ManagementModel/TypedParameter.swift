@@ -13,9 +13,12 @@ public struct TypedParameter: Equatable, Sendable {
         case text(String)
     }
 
+    /// libvirt's name of the field, such as `cpu.time`; at most 79 bytes for its clients.
     public var name: String
+    /// The value with its type; clients refuse a field of another type than they expect.
     public var value: Value
 
+    /// A parameter of the type that `value`'s case names.
     public init(_ name: String, _ value: Value) {
         self.name = name
         self.value = value

@@ -19,6 +19,7 @@ public struct DomainContext: Sendable {
     /// The host's architecture.
     public var architecture = "x86_64"
 
+    /// How to find the emulator of an architecture, and the versioned name of a machine type.
     public init(
         emulator: @escaping @Sendable (String) -> String?,
         canonicalMachine: @escaping @Sendable (String, String?) throws -> String?,

@@ -9,12 +9,15 @@ internal import XMLTree
 
 /// What is known of a secret without its value.
 public struct SecretFacts: Sendable {
+    /// Name of its files, and what clients find it by.
     public let uuid: UniqueID
     /// 0 none, 1 volume, 2 ceph, 3 iscsi, 4 tls, 5 vtpm.
     public let usageType: Int32
     /// What it is for: a volume's path, a name.
     public let usage: String
+    /// Definition and value are only in this process's memory.
     public let isEphemeral: Bool
+    /// Clients cannot read the value, only the service can.
     public let isPrivate: Bool
 }
 
@@ -49,6 +52,7 @@ public final class SecretDriver: @unchecked Sendable {
     /// All secrets.
     public var all: [SecretFacts] { lock.withLock { secrets.values.map(\.facts) } }
 
+    /// Throws `noSecret`.
     public func find(_ uuid: UniqueID) throws -> SecretFacts { try secret(uuid).facts }
 
     private func secret(_ uuid: UniqueID) throws -> Secret {
@@ -69,6 +73,7 @@ public final class SecretDriver: @unchecked Sendable {
         return found.facts
     }
 
+    /// The definition, never the value.
     public func document(_ uuid: UniqueID) throws -> String { try secret(uuid).root.printed() }
 
     // MARK: Defining
@@ -170,6 +175,7 @@ public final class SecretDriver: @unchecked Sendable {
         }
     }
 
+    /// Removes definition and value, also while something is encrypted with it.
     public func undefine(_ uuid: UniqueID) throws {
         let facts = try secret(uuid).facts
         do throws(Errno) {
@@ -182,6 +188,7 @@ public final class SecretDriver: @unchecked Sendable {
 
     // MARK: Values
 
+    /// At most `valueLimit` bytes; written to a file unless the secret is ephemeral.
     public func setValue(_ uuid: UniqueID, _ value: [UInt8]) throws {
         let secret = try secret(uuid)
         guard value.count <= Self.valueLimit else {

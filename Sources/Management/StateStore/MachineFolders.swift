@@ -13,6 +13,7 @@ public struct MachineFolders: Sendable {
     /// Logs: /var/log/libvirt.
     public let logs: String
 
+    /// Four absolute folders; nothing is made here.
     public init(configuration: String, state: String, runtime: String, logs: String) {
         self.configuration = configuration
         self.state = state
@@ -41,11 +42,16 @@ public struct MachineFolders: Sendable {
     public func definition(_ name: String) -> String { definitions + "/" + name + ".xml" }
     /// What a rename that was not finished was about.
     public func renaming(_ name: String) -> String { definitions + "/.renaming-" + name }
+    /// A link to the definition while autostart is on.
     public func autostartLink(_ name: String) -> String { autostart + "/" + name + ".xml" }
+    /// What a restarted service needs to find the running machine again.
     public func status(_ name: String) -> String { running + "/" + name + ".xml" }
+    /// Output of the machine's process.
     public func log(_ name: String) -> String { machineLogs + "/" + name + ".log" }
+    /// Where a managed save puts the machine's state.
     public func savedMemory(_ name: String) -> String { saved + "/" + name + ".save" }
     public func variableStore(_ name: String) -> String { variableStores + "/" + name + "_VARS.fd" }
+    /// One document for each snapshot.
     public func snapshotFolder(_ name: String) -> String { snapshots + "/" + name }
 
     /// The folder of a running machine's sockets. Long names are cut, for a socket's path is at most 107 bytes.

@@ -9,10 +9,15 @@ internal import XMLTree
 
 /// What is known of a pool without its document.
 public struct PoolFacts: Sendable {
+    /// Name and UUID.
     public let reference: ObjectReference
+    /// Whether volumes can be used now.
     public let isActive: Bool
+    /// Whether it has a definition that stays.
     public let isPersistent: Bool
+    /// Autostart: whether it is started when the service starts.
     public let startsWithService: Bool
+    /// `dir`, `fs` and so on, as in the document.
     public let type: String
     /// Bytes.
     public let capacity: UInt64, allocation: UInt64, available: UInt64
@@ -60,6 +65,7 @@ public final class PoolDriver: @unchecked Sendable {
             allocation: pool.allocation, available: pool.available)
     }
 
+    /// In no particular order.
     public var all: [PoolFacts] { lock.withLock { pools.values.map(Self.facts) } }
 
     func pool(_ uuid: UniqueID) throws -> Pool {
@@ -77,8 +83,10 @@ public final class PoolDriver: @unchecked Sendable {
         return pool
     }
 
+    /// Throws `noStoragePool`.
     public func facts(_ uuid: UniqueID) throws -> PoolFacts { Self.facts(try pool(uuid)) }
 
+    /// Throws `noStoragePool`.
     public func find(named name: String) throws -> ObjectReference {
         guard let found = lock.withLock({ pools.values.first { $0.name == name } }) else {
             throw ManagementError(.noStoragePool, "no storage pool with matching name '\(name)'", from: .storage)
@@ -86,6 +94,7 @@ public final class PoolDriver: @unchecked Sendable {
         return found.reference
     }
 
+    /// The pool whose target is just this path; throws `noStoragePool`.
     public func find(path: String) throws -> ObjectReference {
         guard let found = lock.withLock({ pools.values.first { $0.path == path } }) else {
             throw ManagementError(.noStoragePool, "no storage pool with matching target path '\(path)'", from: .storage)
@@ -93,6 +102,7 @@ public final class PoolDriver: @unchecked Sendable {
         return found.reference
     }
 
+    /// The document; its sizes are 0 where `inactive` or while the pool is not active.
     public func document(_ uuid: UniqueID, inactive: Bool) throws -> String {
         try pool(uuid).document(inactive: inactive)
     }
@@ -147,6 +157,7 @@ public final class PoolDriver: @unchecked Sendable {
         }
     }
 
+    /// Forgets a pool that is not active; its folder stays as it is.
     public func undefine(_ uuid: UniqueID) throws {
         let pool = try pool(uuid)
         guard !pool.isActive else {
@@ -160,6 +171,7 @@ public final class PoolDriver: @unchecked Sendable {
         events.emit(.pool(pool.reference, 1, detail: 0))
     }
 
+    /// Throws `operationInvalid` for a pool without a stored definition.
     public func setAutostart(_ uuid: UniqueID, _ on: Bool) throws {
         let pool = try pool(uuid)
         guard pool.isPersistent else {
@@ -212,6 +224,7 @@ public final class PoolDriver: @unchecked Sendable {
         }
     }
 
+    /// Makes the folder first where `builds`; mounts what the type wants, then lists the volumes.
     public func start(_ uuid: UniqueID, builds: Bool) throws {
         let pool = try pool(uuid)
         guard !pool.isActive else {
@@ -239,6 +252,7 @@ public final class PoolDriver: @unchecked Sendable {
         events.emit(.pool(pool.reference, 2, detail: 0))
     }
 
+    /// Unmounts what `start` mounted; volumes stay, and a pool without definition is forgotten.
     public func stop(_ uuid: UniqueID) throws {
         let pool = try activePool(uuid)
         if pool.isLogical { try LogicalVolumes.stop(pool) }

@@ -5,10 +5,13 @@ internal import XMLTree
 
 /// A file of a pool, as it was when it was looked at.
 public struct Volume: Equatable, Sendable {
+    /// The file's name in the pool's folder.
     public let name: String
+    /// Absolute: the pool's target and the name.
     public let path: String
     /// Its name for all pools: the path of a file, the UUID of a logical volume.
     public let key: String
+    /// `raw`, `qcow2` and so on; `dir` for a folder.
     public let format: String
     /// Bytes that a guest sees.
     public let capacity: UInt64
@@ -16,6 +19,7 @@ public struct Volume: Equatable, Sendable {
     public let allocation: UInt64
     /// Bytes of the file.
     let physical: UInt64
+    /// The image below, as the file itself names it; nil for none.
     public let backingFile: String?
     let compatibility: String?
     let permissions: FilePermissions

@@ -8,9 +8,13 @@ public import XMLTree
 
 /// What is known of a network without its document.
 public struct NetworkFacts: Sendable {
+    /// Name and UUID.
     public let reference: ObjectReference
+    /// Whether machines can be connected now.
     public let isActive: Bool
+    /// Whether it has a definition that stays.
     public let isPersistent: Bool
+    /// Autostart: whether it is started when the service starts.
     public let startsWithService: Bool
     /// The bridge that its machines are connected to.
     public let bridge: String
@@ -63,9 +67,12 @@ public final class NetworkDriver: @unchecked Sendable {
             startsWithService: network.startsWithService, bridge: network.present.bridge)
     }
 
+    /// In no particular order.
     public var all: [NetworkFacts] { lock.withLock { networks.values.map(Self.facts) } }
+    /// Throws `noNetwork`.
     public func facts(_ uuid: UniqueID) throws -> NetworkFacts { Self.facts(try network(uuid)) }
 
+    /// Throws `noNetwork`.
     public func find(named name: String) throws -> NetworkFacts {
         guard let found = lock.withLock({ networks.values.first { $0.definition.name == name } }) else {
             throw ManagementError(.noNetwork, "no network with matching name '\(name)'", from: .network)
@@ -157,6 +164,7 @@ public final class NetworkDriver: @unchecked Sendable {
         return definition.reference
     }
 
+    /// Removes the stored definition; an active network goes on until it is stopped.
     public func undefine(_ uuid: UniqueID) throws {
         let network = try network(uuid)
         let name = network.definition.name
@@ -175,6 +183,7 @@ public final class NetworkDriver: @unchecked Sendable {
         events.emit(.network(network.definition.reference, 1, detail: 0))
     }
 
+    /// Throws `operationInvalid` for a network without a stored definition.
     public func setAutostart(_ uuid: UniqueID, _ on: Bool) throws {
         let network = try network(uuid)
         let name = network.definition.name
@@ -248,6 +257,7 @@ public final class NetworkDriver: @unchecked Sendable {
 
     // MARK: Life
 
+    /// Makes the bridge with addresses, rules and DHCP; all is taken back when a part fails.
     public func start(_ uuid: UniqueID) throws {
         let network = try network(uuid)
         guard !network.isActive else {
@@ -280,6 +290,7 @@ public final class NetworkDriver: @unchecked Sendable {
         events.emit(.network(definition.reference, 2, detail: 0))
     }
 
+    /// Takes bridge, rules and DHCP away, under machines that are still connected too.
     public func stop(_ uuid: UniqueID) throws {
         let network = try network(uuid)
         guard network.isActive else {

@@ -11,7 +11,9 @@ internal import HostSystem
 public final class DatagramSocketPort: PacketPort, @unchecked Sendable {
     private static let batch = 64
 
+    /// Who gets the frames; nobody reads the socket while it is nil.
     public weak var receiver: (any PacketReceiver)? { didSet { updateInterest() } }
+    /// QEMU's text for `info network`.
     public let description: String
     /// Where it receives.
     public let localAddress: SocketAddress
@@ -122,11 +124,13 @@ public final class DatagramSocketPort: PacketPort, @unchecked Sendable {
         if unsafe receiver.receive(frame) == .accepted { pending = 0 }
     }
 
+    /// Offers the frames that were read and refused, then reads on.
     public func receiverIsReady() {
         offerPending()
         updateInterest()
     }
 
+    /// One datagram; a socket without room makes the sender wait, any other failure loses it.
     public func send(_ vectors: UnsafeBufferPointer<iovec>) -> PacketDisposition {
         let sent = unsafe destination.withNative { address, count in
             var message = unsafe msghdr()
@@ -146,6 +150,7 @@ public final class DatagramSocketPort: PacketPort, @unchecked Sendable {
         return .accepted
     }
 
+    /// Stops watching; the socket is closed with this object.
     public func close() {
         receiver = nil
         watch?.cancel()

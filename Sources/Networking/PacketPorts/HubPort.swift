@@ -26,7 +26,9 @@ public final class PacketHub {
 
 /// A port of a hub. A hub does not push back: who has no room misses a frame once the port's queue is full.
 public final class HubPort: PacketPort, PacketReceiver {
+    /// The device behind this port, or nil behind an uplink.
     public weak var receiver: (any PacketReceiver)?
+    /// QEMU's text for `info network`.
     public var description: String { "type=hubport,hubid=\(hub.identifier)" }
     private let hub: PacketHub
     private let uplink: (any PacketPort)?
@@ -60,12 +62,16 @@ public final class HubPort: PacketPort, PacketReceiver {
         if uplinkQueue.count < Self.uplinkLimit { unsafe uplinkQueue.append(Array(frame)) }
     }
 
+    /// The uplink has room: sends what waits for it.
     public func portIsReady() {
         while let frame = uplinkQueue.first, uplink?.send(frame) == .accepted { uplinkQueue.removeFirst() }
     }
 
+    /// Delivers what waits in this port's queue.
     public func receiverIsReady() { delivery.resume(receiver) }
+    /// Handed to this port's device.
     public func linkChanged(isUp: Bool) { receiver?.linkChanged(isUp: isUp) }
+    /// Closes the uplink too, and leaves the hub.
     public func close() {
         receiver = nil
         uplink?.close()

@@ -8,10 +8,13 @@ public import HostIO
 /// Frames arrive on the loop, after `send` has returned.
 public final class LoopbackPort: PacketPort, @unchecked Sendable {
     // Used on the loop's thread alone.
+    /// Gets what waits as soon as it is set.
     public weak var receiver: (any PacketReceiver)? { didSet { receiverIsReady() } }
     /// Virtio headers are carried as they are.
     public let supportedOffloads: PacketOffloads
+    /// Bytes in front of each frame, carried to the other end unread; 0 for none.
     public private(set) var headerSize = 0
+    /// Text for `info network`.
     public let description: String
     /// What this end's receiver said it takes unfinished.
     public private(set) var receiveOffloads: PacketOffloads = []
@@ -40,14 +43,17 @@ public final class LoopbackPort: PacketPort, @unchecked Sendable {
         return (first, second)
     }
 
+    /// Refused by a wire that was made without offloads.
     public func setHeader(size: Int) -> Bool {
         guard size == 0 || !supportedOffloads.isEmpty else { return false }
         headerSize = size
         return true
     }
 
+    /// Only kept, for tests to look at.
     public func setReceiveOffloads(_ offloads: PacketOffloads) { receiveOffloads = offloads }
 
+    /// Puts the frame into the other end's queue; `busy` when that is full.
     public func send(_ vectors: UnsafeBufferPointer<iovec>) -> PacketDisposition {
         guard let peer else { return .accepted }
         let frame = unsafe joined(vectors)
@@ -59,6 +65,7 @@ public final class LoopbackPort: PacketPort, @unchecked Sendable {
         return .accepted
     }
 
+    /// Delivers on the loop, not within this call.
     public func receiverIsReady() { postDelivery() }
 
     private func postDelivery() {
@@ -81,6 +88,7 @@ public final class LoopbackPort: PacketPort, @unchecked Sendable {
         }
     }
 
+    /// Nothing but the receiver is let go.
     public func close() { receiver = nil }
 }
 

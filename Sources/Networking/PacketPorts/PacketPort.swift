@@ -4,13 +4,17 @@ public import CLinux
 
 /// What a network device leaves to the other side of a port: TUN_F_* of the kernel's tun driver.
 public struct PacketOffloads: OptionSet, Sendable, Hashable {
+    /// The kernel's TUN_F_* bits.
     public let rawValue: UInt32
+    /// Offloads from the kernel's bits.
     public init(rawValue: UInt32) { self.rawValue = rawValue }
     /// Frames whose checksum is still to be filled in.
     public static let checksum = PacketOffloads(rawValue: 1)
     /// TCP segments longer than the link allows, over IPv4, over IPv6, and with congestion marks.
     public static let tcp4 = PacketOffloads(rawValue: 2)
+    /// TUN_F_TSO6.
     public static let tcp6 = PacketOffloads(rawValue: 4)
+    /// TUN_F_TSO_ECN.
     public static let congestion = PacketOffloads(rawValue: 8)
     /// UDP datagrams that are still to be cut into fragments.
     public static let udp = PacketOffloads(rawValue: 16)

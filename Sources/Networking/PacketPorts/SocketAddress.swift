@@ -9,6 +9,7 @@ internal import HostSystem
 public struct SocketAddress: Equatable, Sendable {
     /// In host order: 127.0.0.1 is 0x7F000001.
     public var address: UInt32
+    /// In host order; 0 lets the kernel choose.
     public var port: UInt16
 
     /// Both parts.

@@ -14,7 +14,9 @@ public final class StreamSocketPort: PacketPort, @unchecked Sendable {
     /// Bytes kept for a peer that does not read before the device has to wait.
     private static let sendLimit = 1 << 20
 
+    /// Who gets the frames; nobody reads the connection while it is nil.
     public weak var receiver: (any PacketReceiver)? { didSet { updateInterest() } }
+    /// QEMU's text for `info network`: the peer, or what is waited for.
     public var description: String {
         "index=0,type=socket," + (peerText ?? (listener != nil ? "listen=\(address.text)" : "connect=\(address.text)"))
     }
@@ -196,6 +198,7 @@ public final class StreamSocketPort: PacketPort, @unchecked Sendable {
         updateInterest()
     }
 
+    /// Delivers the frames that are here and reads on.
     public func receiverIsReady() {
         guard isReceiverBusy else { return }
         isReceiverBusy = false
@@ -204,6 +207,7 @@ public final class StreamSocketPort: PacketPort, @unchecked Sendable {
 
     // MARK: Sending
 
+    /// Keeps up to 1 MiB for a slow peer, then `busy`; without a peer the frame is lost.
     public func send(_ vectors: UnsafeBufferPointer<iovec>) -> PacketDisposition {
         // As on a wire without a plug.
         guard isConnected else { return .accepted }
@@ -246,6 +250,7 @@ public final class StreamSocketPort: PacketPort, @unchecked Sendable {
         }
     }
 
+    /// Ends connection and listening.
     public func close() {
         listenerWatch?.cancel()
         listenerWatch = nil

@@ -33,8 +33,11 @@ public final class TapPort: PacketPort, @unchecked Sendable {
     /// Frames read before other events of the loop get their turn.
     private static let batch = 64
 
+    /// Who gets the frames; nobody reads the interface while it is nil.
     public weak var receiver: (any PacketReceiver)? { didSet { watchForInput() } }
+    /// What the kernel took when the interface was opened; empty without `vnet_hdr=`.
     public let supportedOffloads: PacketOffloads
+    /// Bytes of virtio header that the receiver uses: 0, 10 or 12.
     public private(set) var headerSize = 0
     /// The kernel's header, which is in front also while the receiver wants none.
     private let hasKernelHeader: Bool
@@ -51,6 +54,7 @@ public final class TapPort: PacketPort, @unchecked Sendable {
     private var isSenderWaiting = false
     private var isClosed = false
 
+    /// QEMU's text for `info network`.
     public var description: String { "index=0,type=tap,ifname=\(interface)" }
 
     /// Opens an interface and runs its script.
@@ -122,6 +126,7 @@ public final class TapPort: PacketPort, @unchecked Sendable {
 
     // MARK: Headers
 
+    /// 0, 10 or 12 bytes; false where the kernel gives no header.
     public func setHeader(size: Int) -> Bool {
         guard size != 0 else {
             headerSize = 0
@@ -134,6 +139,7 @@ public final class TapPort: PacketPort, @unchecked Sendable {
         return true
     }
 
+    /// Tells the kernel what it may leave unfinished in frames for the guest.
     public func setReceiveOffloads(_ offloads: PacketOffloads) {
         guard hasKernelHeader else { return }
         // The driver was offered only what the probe found possible, so a refusal concerns congestion marks at most.
@@ -144,6 +150,7 @@ public final class TapPort: PacketPort, @unchecked Sendable {
 
     // MARK: Sending
 
+    /// One write(2); adds the kernel's header where the sender has none.
     public func send(_ vectors: UnsafeBufferPointer<iovec>) -> PacketDisposition {
         guard !isClosed else { return .accepted }
         if headerSize == kernelHeaderSize { return unsafe write(vectors) }
@@ -227,12 +234,14 @@ public final class TapPort: PacketPort, @unchecked Sendable {
         if unsafe receiver.receive(frame) == .accepted { pending = 0 } else { updateWatch() }
     }
 
+    /// Offers the frames that were read and refused, then reads on.
     public func receiverIsReady() {
         guard pending > 0 else { return }
         offerPending()
         if pending == 0 { updateWatch() }
     }
 
+    /// Stops watching, and runs the script that takes the interface down.
     public func close() {
         guard !isClosed else { return }
         isClosed = true

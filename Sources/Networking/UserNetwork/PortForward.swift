@@ -5,12 +5,15 @@ internal import PacketPorts
 
 /// A port of the host that leads to the guest: `hostfwd=`.
 public struct PortForward: Equatable, Sendable {
+    /// UDP instead of TCP.
     public var isUDP = false
     /// Where the host listens; address 0 is every interface. Addresses in host order.
     public var hostAddress: UInt32 = 0
+    /// 1...65535, or 0 for one that the kernel chooses.
     public var hostPort: UInt16 = 0
     /// Where it leads; address 0 is the first that DHCP gives out.
     public var guestAddress: UInt32 = 0
+    /// 1...65535.
     public var guestPort: UInt16 = 0
 
     /// Reads "[tcp|udp]:[hostaddr]:hostport-[guestaddr]:guestport".
@@ -50,6 +53,7 @@ public struct PortForward: Equatable, Sendable {
 public struct CommandForward: Equatable, Sendable {
     /// In host order.
     public var address: UInt32
+    /// 1...65535.
     public var port: UInt16
     /// Run by the shell, once for each connection.
     public var command: String

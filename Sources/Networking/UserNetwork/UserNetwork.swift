@@ -14,7 +14,9 @@ public import PacketPorts
 /// Everything happens on the event loop's thread, or before it runs.
 @safe
 public final class UserNetwork: PacketPort, @unchecked Sendable {
+    /// The guest's device; gets what waits as soon as it is set.
     public weak var receiver: (any PacketReceiver)? { didSet { receiverIsReady() } }
+    /// QEMU's text for `info network`.
     public var description: String {
         "index=0,type=user,net=\(Self.text(plan.network)),restrict=\(options.isRestricted ? "on" : "off")"
     }
@@ -145,6 +147,7 @@ public final class UserNetwork: PacketPort, @unchecked Sendable {
 
     // MARK: Frames
 
+    /// Handed to libslirp at once, which never pushes back.
     public func send(_ vectors: UnsafeBufferPointer<iovec>) -> PacketDisposition {
         guard let slirp = unsafe slirp else { return .accepted }
         if vectors.count == 1, let base = unsafe vectors[0].iov_base {
@@ -166,8 +169,10 @@ public final class UserNetwork: PacketPort, @unchecked Sendable {
     /// From the library: a frame for the guest.
     func output(_ frame: UnsafeRawBufferPointer) { unsafe delivery.deliver(frame, to: receiver) }
 
+    /// Delivers what waits for the guest.
     public func receiverIsReady() { delivery.resume(receiver) }
 
+    /// Ends all connections and frees libslirp's state.
     public func close() {
         timeout.cancel()
         polling.removeAll()

@@ -8,11 +8,15 @@ internal import PacketPorts
 public struct UserNetworkPlan: Equatable, Sendable {
     /// IPv4 or IPv6 is there.
     public var hasIPv4 = true, hasIPv6 = true
+    /// `net=`: 10.0.2.0 with 24 bits unless given.
     public var network: UInt32 = 0x0A00_0200, mask: UInt32 = 0xFFFF_FF00
+    /// `host=`, `dns=` and `dhcpstart=`: .2, .3 and .15 of the network.
     public var host: UInt32 = 0x0A00_0202, nameServer: UInt32 = 0x0A00_0203, dhcpStart: UInt32 = 0x0A00_020F
     /// 16 bytes each, and the length of the prefix in bits.
     public var network6 = UserNetworkPlan.defaultNetwork6
+    /// `ipv6-prefixlen=`, in bits.
     public var prefixLength6: UInt8 = 64
+    /// `ipv6-host=` and `ipv6-dns=`, 16 bytes each: ::2 and ::3 of the network.
     public var host6: [UInt8] = [], nameServer6: [UInt8] = []
 
     private static let defaultNetwork6: [UInt8] = [0xFE, 0xC0] + [UInt8](repeating: 0, count: 14)

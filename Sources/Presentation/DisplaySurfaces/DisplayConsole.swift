@@ -16,10 +16,13 @@ public protocol ResizableDisplaySource: DisplaySource {
 
 /// A pointer's picture, drawn by the viewer over the screen.
 public struct CursorImage: Equatable, Sendable {
+    /// In pixels; `pixels` has that many in a row.
     public var width: Int
+    /// In pixels: the rows of `pixels`.
     public var height: Int
     /// The pixel that points.
     public var hotX: Int
+    /// The row of the pixel that points.
     public var hotY: Int
     /// 0xAARRGGBB, row by row.
     public var pixels: [UInt32]

@@ -4,9 +4,13 @@ internal import Glibc
 
 /// A part of a picture, in pixels from its top left corner.
 public struct PixelRectangle: Equatable, Hashable, Sendable {
+    /// The leftmost column.
     public var x: Int
+    /// The topmost row.
     public var y: Int
+    /// Columns; a part without any is empty.
     public var width: Int
+    /// Rows; a part without any is empty.
     public var height: Int
 
     /// A rectangle.
@@ -25,6 +29,7 @@ public struct DisplayImage: Equatable, Sendable {
 
     /// In pixels, 1...8192.
     public private(set) var width: Int
+    /// In pixels, 1...8192.
     public private(set) var height: Int
     /// `width * height` pixels, row by row.
     public var pixels: [UInt32]

@@ -298,12 +298,15 @@ public final class VNCServer: @unchecked Sendable {
 }
 
 extension VNCServer: DisplayListener {
+    /// All clients get the new size, or the picture clipped where they know no resizing.
     public func displayResized(_ console: DisplayConsole) { show { $0.resize($1) } }
 
+    /// Marks what is new; each client's thread sends it when the client asks.
     public func displayChanged(_ console: DisplayConsole, _ rectangles: [PixelRectangle]) {
         show { $0.change($1, rectangles) }
     }
 
+    /// To clients that draw the pointer themselves; nil hides it.
     public func cursorChanged(_ console: DisplayConsole, _ cursor: CursorImage?) {
         show { state, _ in state.send(cursor) }
     }

@@ -13,6 +13,7 @@ public enum ClientError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The server refused: libvirt's error number (virErrorNumber) and its words.
     case refused(code: Int32, message: String)
 
+    /// One line; a refusal is the server's own sentence.
     public var description: String {
         switch self {
         case .unreachable(let path, let error): "no server answers at \(path): \(error)"

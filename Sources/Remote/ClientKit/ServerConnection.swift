@@ -19,6 +19,7 @@ public import XDRCoding
 public final class ServerConnection {
     /// A frame that the server sent.
     public struct Incoming {
+        /// Says whether it is a reply, a message or part of a stream.
         public let header: FrameHeader
         /// What follows the header.
         public let payload: XDRReader

@@ -35,6 +35,7 @@ package struct DaemonConfiguration {
         try self.init(text ?? "", called: path)
     }
 
+    /// Reads the file's text; throws for a line that is not a setting, with its number.
     package init(_ text: String, called path: String) throws(UserError) {
         var pending = ""
         for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
@@ -84,6 +85,7 @@ package struct DaemonConfiguration {
         return .list(stride(from: 1, to: parts.count, by: 2).map { String(parts[$0]) })
     }
 
+    /// Nil where the file does not set it; throws for anything but a number in the range.
     package func number(_ name: String, in range: ClosedRange<Int>) throws(UserError) -> Int? {
         guard let value = values[name] else { return nil }
         guard case .number(let number) = value, range.contains(number) else {
@@ -92,6 +94,7 @@ package struct DaemonConfiguration {
         return number
     }
 
+    /// Nil where the file does not set it; a number counts as its digits.
     package func text(_ name: String) throws(UserError) -> String? {
         switch values[name] {
         case nil: return nil
@@ -101,6 +104,7 @@ package struct DaemonConfiguration {
         }
     }
 
+    /// Empty where the file does not set it.
     package func list(_ name: String) throws(UserError) -> [String] {
         switch values[name] {
         case nil: return []

@@ -23,9 +23,13 @@ public enum Access: Sendable {
 
 /// A call that clients may make: its number, its types, and what it is called where a message names it.
 public struct Procedure<Arguments: XDRValue, Results: XDRValue>: Sendable {
+    /// The program of whose numbers `number` is one.
     public let program: WireProgram
+    /// The number in a call's header, as in libvirt's remote_protocol.x.
     public let number: Int32
+    /// Part of libvirt's name for the call, for messages and the log.
     public let name: String
+    /// A read-only connection may make only calls of `read`.
     public let access: Access
 
     init(_ number: Int32, _ name: String, _ access: Access = .read, program: WireProgram = .remote) {
@@ -38,7 +42,9 @@ public struct Procedure<Arguments: XDRValue, Results: XDRValue>: Sendable {
 
 /// A message that the server sends on its own.
 public struct EventMessage<Body: XDRValue>: Sendable {
+    /// The program of whose numbers `number` is one.
     public let program: WireProgram
+    /// The number in the header; messages and calls share one sequence.
     public let number: Int32
 
     init(_ number: Int32, _ program: WireProgram = .remote) {
@@ -73,11 +79,17 @@ public enum FrameStatus: UInt32, Sendable {
 
 /// The six words after a frame's length.
 public struct FrameHeader: Equatable, Sendable {
+    /// First word: a `WireProgram`, or what a client made up.
     public var program: UInt32
+    /// Second word: `WireProgram.version`; anything else is refused.
     public var version: UInt32
+    /// Third word: the number of the call or message within the program.
     public var procedure: Int32
+    /// Fourth word: a `FrameType`, unchecked.
     public var type: UInt32
+    /// Fifth word: the caller's number for a call, repeated in the reply; 0 for a message.
     public var serial: UInt32
+    /// Sixth word: a `FrameStatus`, unchecked.
     public var status: UInt32
 
     /// Bytes of length and header.
@@ -91,6 +103,7 @@ public struct FrameHeader: Equatable, Sendable {
     /// File descriptors with one message.
     public static let descriptorLimit = 32
 
+    /// A header to send, of the only version.
     public init(
         program: UInt32, procedure: Int32, type: FrameType, serial: UInt32, status: FrameStatus = .ok
     ) {

@@ -4,6 +4,7 @@ public import XDRCoding
 public import ManagementModel
 
 extension TypedParameter: XDRValue {
+    /// Reads the name, the word that says which type, and the value; throws for a tag over 7.
     public init(from reader: inout XDRReader) throws(XDRError) {
         let name = try reader.text()
         let value: Value
@@ -20,6 +21,7 @@ extension TypedParameter: XDRValue {
         self.init(name, value)
     }
 
+    /// Sends the name, the type's tag (1 to 7) and the value.
     public func encode(to writer: inout XDRWriter) {
         name.encode(to: &writer)
         switch value {
@@ -41,30 +43,42 @@ extension TypedParameter: XDRValue {
 
 /// A byte that travels as a word.
 public struct WireByte: XDRValue, Equatable, Sendable {
+    /// The byte; the word's upper 24 bits are ignored when read.
     public var value: UInt8
+    /// A byte to send.
     public init(_ value: UInt8) { self.value = value }
+    /// Reads a word and keeps its low 8 bits.
     public init(from reader: inout XDRReader) throws(XDRError) { value = UInt8(truncatingIfNeeded: try reader.word()) }
+    /// Sends a word whose upper 24 bits are zero.
     public func encode(to writer: inout XDRWriter) { writer.word(UInt32(value)) }
 }
 
 /// 16 bits that travel as a word.
 public struct WireShort: XDRValue, Equatable, Sendable {
+    /// The 16 bits; the word's upper half is ignored when read.
     public var value: UInt16
+    /// 16 bits to send.
     public init(_ value: UInt16) { self.value = value }
+    /// Reads a word and keeps its low 16 bits.
     public init(from reader: inout XDRReader) throws(XDRError) { value = UInt16(truncatingIfNeeded: try reader.word()) }
+    /// Sends a word whose upper half is zero.
     public func encode(to writer: inout XDRWriter) { writer.word(UInt32(value)) }
 }
 
 /// The name of the host's processor: 32 characters, each a word, zero-filled.
 public struct ModelName: XDRValue, Equatable, Sendable {
+    /// The name without the zeros; more than 31 bytes of UTF-8 are cut off when sent.
     public var text: String
     private static let count = 32
+    /// A name to send.
     public init(_ text: String) { self.text = text }
+    /// Reads 32 words and takes the characters before the first zero.
     public init(from reader: inout XDRReader) throws(XDRError) {
         var units: [UInt8] = []
         for _ in 0..<Self.count { units.append(UInt8(truncatingIfNeeded: try reader.word())) }
         text = String(decoding: units.prefix { $0 != 0 }, as: UTF8.self)
     }
+    /// Sends 32 words, the last of which is always zero.
     public func encode(to writer: inout XDRWriter) {
         // The last character stays zero.
         let units = Array(text.utf8.prefix(Self.count - 1))

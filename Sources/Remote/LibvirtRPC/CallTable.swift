@@ -8,7 +8,9 @@ public import XDRCoding
 
 /// A call that is being answered.
 public final class IncomingCall: @unchecked Sendable {
+    /// The call as it came: header, arguments still encoded, descriptors.
     public let frame: Frame
+    /// Where the reply goes.
     public let connection: ClientConnection
     // Touched by the handler alone, before the reply.
     private var replyDescriptors: [Int32] = []
@@ -79,8 +81,11 @@ public enum CallStyle: Sendable {
 public final class CallTable<Context: AnyObject & Sendable>: @unchecked Sendable {
     /// What is checked before a call is answered.
     public struct Facts: Sendable {
+        /// libvirt's name for the call, for messages and the log.
         public let name: String
+        /// What is refused on read-only connections.
         public let access: Access
+        /// Which thread answers.
         public let style: CallStyle
         /// Whether it is answered before the connection is opened.
         public let worksUnopened: Bool
@@ -96,6 +101,7 @@ public final class CallTable<Context: AnyObject & Sendable>: @unchecked Sendable
     // Filled before the first connection, then only read.
     private var entries: [Key: (facts: Facts, echo: Echo, body: Body)] = [:]
 
+    /// A table without calls.
     public init() {}
 
     /// Numbers of the calls of a program that are answered.

@@ -31,6 +31,7 @@ public final class ClientConnection: @unchecked Sendable {
         public var tightOutputWindow = 1 << 16
         /// Nanoseconds that the rest of a message has to come, once a large part of it is here.
         public var partialPatience: UInt64 = 30_000_000_000
+        /// The bounds of a service that no configuration file changes.
         public init() {}
     }
 
@@ -38,6 +39,7 @@ public final class ClientConnection: @unchecked Sendable {
     public let number: UInt64
     /// Whether the client came through the read-only socket.
     public let isReadOnlySocket: Bool
+    /// The socket, or TLS over it; used on the loop's thread.
     public let transport: any Transport
     let loop: EventLoop
     let limits: Limits

@@ -6,6 +6,7 @@ public import XDRCoding
 
 /// A message that arrived whole.
 public struct Frame: Sendable {
+    /// Read but not checked: program, version and procedure may be unknown.
     public let header: FrameHeader
     /// The message from its header on, without the length.
     public let bytes: [UInt8]

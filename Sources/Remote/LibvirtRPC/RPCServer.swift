@@ -28,6 +28,7 @@ public final class RPCServer: @unchecked Sendable {
         public var descriptors = 1024
         /// Clients of one user other than root and the service's own, so that nobody keeps all others out.
         public var clientsPerUser: Int { max(1, clients / 2) }
+        /// The bounds of a service that no configuration file changes.
         public init() {}
     }
 

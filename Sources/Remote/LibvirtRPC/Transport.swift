@@ -23,6 +23,7 @@ public protocol Transport: AnyObject, Sendable {
 /// A connection over a UNIX socket.
 public final class LocalTransport: Transport {
     private let socket: FileDescriptor
+    /// The process that connected, as the kernel says; nil if it does not.
     public let peer: PeerCredentials?
 
     /// Takes over a connected, non-blocking socket.
@@ -31,16 +32,21 @@ public final class LocalTransport: Transport {
         self.socket = socket
     }
 
+    /// The socket's number.
     public var descriptor: Int32 { socket.number }
+    /// Always: SCM_RIGHTS.
     public var passesDescriptors: Bool { true }
+    /// Always: nobody is on the way.
     public var isSecure: Bool { true }
 
+    /// As recvmsg(2); descriptors that came are appended and belong to the caller.
     public func receive(
         limit: Int, into buffer: inout [UInt8], descriptors: inout [Int32]
     ) throws(Errno) -> Int {
         try LocalSocket.receive(socket.number, limit: limit, into: &buffer, descriptors: &descriptors)
     }
 
+    /// As sendmsg(2); a descriptor other than -1 goes with the first byte.
     public func send(_ bytes: [UInt8], from offset: Int, passing descriptor: Int32) throws(Errno) -> Int {
         try LocalSocket.send(socket.number, bytes, from: offset, passing: descriptor)
     }

@@ -47,6 +47,7 @@ public final class ServiceConnection: ConnectionHandler, @unchecked Sendable {
     /// The client answers pings.
     func enableKeepalive() { connection.enableKeepalive() }
 
+    /// Answers the call, but refuses all before `connectOpen`, and writes if read-only.
     public func received(_ frame: Frame, on connection: ClientConnection) {
         table.dispatch(frame, on: connection, context: self) { facts in
             if !facts.worksUnopened && !lock.withLock({ isOpened }) {
@@ -63,6 +64,7 @@ public final class ServiceConnection: ConnectionHandler, @unchecked Sendable {
         throw ManagementError(.operationDenied, "read only access prevents \(function)", from: .none)
     }
 
+    /// Ends subscriptions and destroys machines that were started with autodestroy.
     public func closed() {
         let (number, ended, lost) = lock.withLock {
             subscriptions = [:]

@@ -11,6 +11,7 @@ public enum XDRError: Error, Equatable, Sendable, CustomStringConvertible {
     /// An optional's or union's tag is none of those that exist.
     case badTag(UInt32)
 
+    /// One line for the error that the sender of the message gets.
     public var description: String {
         switch self {
         case .truncated: "the message ends inside a value"

@@ -6,8 +6,11 @@ public import BlockLayer
 extension BlockDevices {
     /// What `blockdev-snapshot-sync` asks for.
     public struct OverlayRequest: Sendable {
+        /// The new image's name, as `-drive file=` takes it.
         public var file: String
+        /// The new image's format.
         public var format = "qcow2"
+        /// Name of the new node; nil for a generated one.
         public var nodeName: String?
         /// The file exists already, and names its backing file or none (`mode=existing`).
         public var exists = false

@@ -11,6 +11,7 @@ public final class BlockDevices: @unchecked Sendable {
     public struct Root: Sendable {
         /// The identifier of -drive; empty for a node of -blockdev.
         public let drive: String
+        /// What devices read and write; what stands behind it may change at any time.
         public let backend: BlockBackend
         /// How its images are opened.
         public internal(set) var flags: OpenFlags

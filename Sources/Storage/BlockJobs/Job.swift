@@ -26,14 +26,19 @@ public enum JobStatus: String, Sendable {
 
 /// A job as monitors show it.
 public struct JobReport: Sendable, Equatable {
+    /// `job-id=`, or the drive's identifier.
     public var identifier: String
+    /// What QMP calls its type.
     public var kind: JobKind
+    /// Where it is in the life cycle that `Job` shows.
     public var status: JobStatus
     /// Bytes done, and in all.
     public var offset: Int64, length: Int64
     /// Bytes a second; 0 for no limit.
     public var speed: Int64
+    /// Stands still by `block-job-pause`; has all its data and waits for completion.
     public var isPaused: Bool, isReady: Bool
+    /// As `auto-finalize=` and `auto-dismiss=` say.
     public var finalizesItself: Bool, dismissesItself: Bool
     /// Why it failed.
     public var problem: String?
@@ -41,6 +46,7 @@ public struct JobReport: Sendable, Equatable {
 
 /// How a person wants a job.
 public struct JobOptions: Sendable {
+    /// Unique among the jobs that are not dismissed.
     public var identifier: String
     /// Bytes a second; 0 for no limit.
     public var speed: Int64 = 0
@@ -69,7 +75,9 @@ public protocol JobWork: AnyObject, Sendable {
 ///
 /// The status changes on the loop's thread only; what the work's thread shares with it is guarded by `lock`.
 public final class Job: @unchecked Sendable {
+    /// As the person gave them; the speed may have changed since.
     public let options: JobOptions
+    /// What QMP calls its type.
     public let kind: JobKind
     let work: any JobWork
     private let lock = Lock()

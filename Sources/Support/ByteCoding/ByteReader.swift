@@ -16,6 +16,7 @@ public struct ByteRangeError: Error, Equatable, Sendable, CustomStringConvertibl
         self.available = available
     }
 
+    /// Names offset and sizes, for the error about the file they are of.
     public var description: String { "\(wanted) bytes wanted at offset \(offset), but there are only \(available)" }
 }
 

@@ -15,10 +15,12 @@ public struct ConfigurationFile: Equatable, Sendable {
         public var name: String
         /// What stands behind it in quotes: the value of `id`.
         public var identifier: String?
+        /// `key = "value"` lines, in the order of the file.
         public var entries: [OptionList.Entry] = []
         /// For errors: "line 3".
         public var line: Int
     }
+    /// In the order of the file, which is that of their effect.
     public private(set) var groups: [Group] = []
 
     /// Reads the text of a file.

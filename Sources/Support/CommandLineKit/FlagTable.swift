@@ -15,6 +15,7 @@ public struct Flag: Equatable, Sendable {
     /// The heading in help.
     public var section: String
 
+    /// A flag; without `argument` it takes none.
     public init(_ name: String, aliases: [String] = [], argument: String? = nil, section: String, _ summary: String) {
         self.name = name
         self.aliases = aliases
@@ -33,6 +34,7 @@ public struct FlagUse: Equatable, Sendable {
     /// As typed, for errors: "-m 1x".
     public var place: String
 
+    /// One use; `place` says where it stood, for errors.
     public init(name: String, value: String, place: String) {
         self.name = name
         self.value = value
@@ -42,11 +44,13 @@ public struct FlagUse: Equatable, Sendable {
 
 /// All flags of a program: finds them on a command line and prints the help from the same table.
 public struct FlagTable: Sendable {
+    /// In the order of the help.
     public let flags: [Flag]
     private let byName: [String: Flag]
     private static let deepestFiles = 8
     private static let mostArguments = 100_000
 
+    /// Of two flags with one name the later one is found.
     public init(_ flags: [Flag]) {
         self.flags = flags
         var byName: [String: Flag] = [:]

@@ -8,8 +8,11 @@ public import JSONCoding
 public struct OptionList: Equatable, Sendable {
     /// One pair.
     public struct Entry: Equatable, Sendable {
+        /// What stands before the equals sign; the implied name where nothing does.
         public var key: String
+        /// What stands behind it, doubled commas made single.
         public var value: String
+        /// A pair that was not written on the command line.
         public init(key: String, value: String) {
             self.key = key
             self.value = value

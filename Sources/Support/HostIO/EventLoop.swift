@@ -12,7 +12,9 @@ public import HostSystem
 public final class EventLoop: @unchecked Sendable {
     /// What a watch waits for, and what came true.
     public struct Readiness: OptionSet, Sendable {
+        /// Bits of this loop's own, not epoll's.
         public let rawValue: UInt32
+        /// A set from those bits.
         public init(rawValue: UInt32) { self.rawValue = rawValue }
         /// Bytes to read, a connection to accept, or the end of the stream.
         public static let readable = Readiness(rawValue: 1)

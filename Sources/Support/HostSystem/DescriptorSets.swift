@@ -11,6 +11,7 @@ public final class DescriptorSets: @unchecked Sendable {
 
     /// One descriptor of a set.
     public struct Entry: Sendable {
+        /// The descriptor in this process; the set owns it.
         public let number: Int32
         /// The management program's note.
         public let opaque: String?

@@ -26,6 +26,7 @@ public struct JSONLimits: Equatable, Sendable {
     /// Bytes of one value.
     public var bytes = 64 << 20
 
+    /// QEMU's limits.
     public init() {}
     /// Limits other than QEMU's.
     public init(depth: Int, tokens: Int, bytes: Int) {

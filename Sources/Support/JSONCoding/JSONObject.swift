@@ -4,8 +4,11 @@
 public struct JSONObject: Equatable, Sendable {
     /// One name with its value.
     public struct Member: Equatable, Sendable {
+        /// Any text; escapes are resolved.
         public let name: String
+        /// What it is set to.
         public var value: JSONValue
+        /// A member that no parser made.
         public init(name: String, value: JSONValue) {
             self.name = name
             self.value = value
@@ -26,6 +29,7 @@ public struct JSONObject: Equatable, Sendable {
         for (name, value) in members { self[name] = value }
     }
 
+    /// The order of the members counts.
     public static func == (left: JSONObject, right: JSONObject) -> Bool { left.members == right.members }
 
     /// The number of members.
@@ -80,5 +84,6 @@ public struct JSONObject: Equatable, Sendable {
 }
 
 extension JSONObject: ExpressibleByDictionaryLiteral {
+    /// Of a name that comes twice the last value counts, at the first one's place.
     public init(dictionaryLiteral elements: (String, JSONValue)...) { self.init(elements) }
 }

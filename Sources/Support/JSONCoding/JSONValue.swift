@@ -73,11 +73,18 @@ extension JSONValue {
 extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
     ExpressibleByFloatLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral, ExpressibleByNilLiteral
 {
+    /// Lets a literal stand where a value is wanted.
     public init(stringLiteral value: String) { self = .string(value) }
+    /// Lets a literal stand where a value is wanted.
     public init(integerLiteral value: Int64) { self = .integer(value) }
+    /// Lets a literal stand where a value is wanted.
     public init(booleanLiteral value: Bool) { self = .bool(value) }
+    /// Lets a literal stand where a value is wanted.
     public init(floatLiteral value: Double) { self = .double(value) }
+    /// Lets a literal stand where a value is wanted.
     public init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
+    /// Lets a literal stand where a value is wanted; members keep their order.
     public init(dictionaryLiteral elements: (String, JSONValue)...) { self = .object(JSONObject(elements)) }
+    /// `nil` is JSON's null, not a missing member.
     public init(nilLiteral: ()) { self = .null }
 }

@@ -6,8 +6,11 @@ public import HostSystem
 
 /// Who is at the other end of a UNIX socket.
 public struct PeerCredentials: Equatable, Sendable {
+    /// The process that connected, by its number when it did; it may be gone.
     public let process: Int32
+    /// Its effective user.
     public let user: UInt32
+    /// Its effective group.
     public let group: UInt32
 }
 

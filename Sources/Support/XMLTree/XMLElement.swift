@@ -2,8 +2,11 @@
 
 /// An attribute; its name has its prefix, if any.
 public struct XMLAttribute: Equatable, Sendable {
+    /// With its prefix, if any.
     public var name: String
+    /// As it means, not as it is escaped.
     public var value: String
+    /// Nothing is checked: the printer escapes the value.
     public init(_ name: String, _ value: String) {
         self.name = name
         self.value = value
@@ -22,10 +25,14 @@ public enum XMLNode: Equatable, Sendable {
 /// An element with its attributes and contents, a value. Names have their prefixes; declarations of namespaces are
 /// attributes (`xmlns:qemu`).
 public struct XMLElement: Equatable, Sendable {
+    /// With its prefix, if any.
     public var name: String
+    /// In the order of the document; names are unique when they come from the parser.
     public var attributes: [XMLAttribute]
+    /// Elements and texts in their order.
     public var children: [XMLNode]
 
+    /// An element with contents of any kind.
     public init(_ name: String, _ attributes: [XMLAttribute] = [], children: [XMLNode] = []) {
         self.name = name
         self.attributes = attributes

@@ -13,6 +13,7 @@ public struct XMLSyntaxError: Error, Equatable, Sendable, CustomStringConvertibl
     /// The place in `context`, from 0.
     public let column: Int
 
+    /// The line and what is wrong there.
     public var description: String { "line \(line): \(message)" }
 }
 

@@ -7,6 +7,7 @@ extension XMLElement {
         public var quote: Character = "'"
         /// Names of elements whose contents are written with double quotation marks, as foreign parts are kept.
         public var foreign: Set<String> = []
+        /// libvirt's style unless told otherwise: single quotation marks.
         public init(quote: Character = "'", foreign: Set<String> = []) {
             self.quote = quote
             self.foreign = foreign

@@ -19,11 +19,15 @@ public import MachineModel
 public final class MachineRunner: @unchecked Sendable {
     /// Serialises every device model.
     public let lock: Lock
+    /// The thread of all life-cycle changes, timers and streams.
     public let loop: EventLoop
+    /// Stands still while the machine is stopped.
     public let clock: RuntimeClock
     /// Devices in the order of their reset. Complete before `run`.
     public var devices: [any Device] = []
+    /// In the order of their index; complete before `run`.
     public private(set) var processors: [any VirtualCPU] = []
+    /// What the machine does on the guest's reset, power-off and crash.
     public var policy = LifecyclePolicy()
     /// Puts firmware or a kernel back into memory and sets the first processor's registers, after each reset.
     /// The machine lock is held.

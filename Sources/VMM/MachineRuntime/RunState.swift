@@ -72,12 +72,17 @@ public enum MachineEvent: Equatable, Sendable {
     public struct BlockFailure: Equatable, Sendable {
         /// The drive's identifier; empty for a node of -blockdev.
         public var device: String
+        /// The node of -blockdev; empty where `device` names a drive.
         public var nodeName: String
+        /// A write, flush or discard failed, not a read.
         public var isWrite: Bool
         /// "report", "ignore" or "stop".
         public var action: String
+        /// The host has no space left: `werror=enospc` stops for this alone.
         public var isNoSpace: Bool
+        /// The host's words.
         public var reason: String
+        /// Everything by name.
         public init(
             device: String, nodeName: String, isWrite: Bool, action: String, isNoSpace: Bool, reason: String
         ) {

@@ -41,10 +41,12 @@ public final class RuntimeClock: MachineClock, @unchecked Sendable {
         self.machineLock = machineLock
     }
 
+    /// Nanoseconds that the machine ran; from any thread.
     public var now: UInt64 {
         lock.withLock { isRunning ? monotonicNanoseconds() &- offset : stoppedAt }
     }
 
+    /// Nanoseconds since 1970 as `-rtc` wants them: of the host, or of the machine's own time.
     public var wallClock: Int64 {
         switch wallClockSource {
         case .machine(let start): return start &+ Int64(truncatingIfNeeded: now)
@@ -56,6 +58,7 @@ public final class RuntimeClock: MachineClock, @unchecked Sendable {
         }
     }
 
+    /// Fires on the event loop's thread with the machine lock held, never while stopped.
     public func makeTimer(_ handler: @escaping () -> Void) -> any MachineTimer {
         let timer = RuntimeTimer(clock: self, handler: handler)
         timer.hostTimer = loop.makeTimer { [weak timer, machineLock] in

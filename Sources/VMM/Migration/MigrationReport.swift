@@ -30,6 +30,7 @@ public struct MigrationReport: Equatable, Sendable {
         /// Nothing more happens.
         public var isFinal: Bool { self == .completed || self == .failed || self == .cancelled }
     }
+    /// The step, in the order in which they come.
     public var status = Status.setup
     /// Why it failed.
     public var problem: String?
@@ -37,6 +38,7 @@ public struct MigrationReport: Equatable, Sendable {
     public var totalTime: UInt64 = 0, downtime: UInt64 = 0, setupTime: UInt64 = 0
     /// Bytes of guest memory: sent, still to send, in all, sent while the guest stood still, and by further channels.
     public var transferred: UInt64 = 0, remaining: UInt64 = 0, total: UInt64 = 0, downtimeBytes: UInt64 = 0
+    /// The last of those.
     public var channelBytes: UInt64 = 0
     /// Pages sent as zeros, and with their bytes.
     public var zeroPages: UInt64 = 0, dataPages: UInt64 = 0

@@ -71,6 +71,7 @@ public struct DriveSpec: Equatable, Sendable {
     public var serial: String?
     /// The channel or port of an IDE or SATA controller, and the place there.
     public var bus = 0
+    /// The place on that channel: 0 or 1 for IDE, always 0 for SATA.
     public var unit = 0
     /// A drive of this name with QEMU's defaults.
     public init(identifier: String) { self.identifier = identifier }

@@ -28,6 +28,7 @@ public struct VNCServerSpec: Equatable, Sendable {
     public var webAddress: Address?
     /// Which families a host's name is looked up in.
     public var ipv4 = true
+    /// As `ipv4`, for IPv6.
     public var ipv6 = true
     /// Clients must know the password.
     public var needsPassword = false

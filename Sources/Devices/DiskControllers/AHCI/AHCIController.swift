@@ -47,6 +47,7 @@ public final class AHCIController: PCIDevice, @unchecked Sendable {
     /// The drive at a port.
     public func drive(at port: Int) -> ATADrive? { ports.indices.contains(port) ? ports[port].drive : nil }
 
+    /// The function's registers and all ports'; throws while a drive works.
     public override func saveState(as name: String) throws(StateError) -> StateRecord {
         try ATADriveState.settle(ports.map(\.drive), of: name)
         guard !ports.contains(where: \.isWorking) else {
@@ -55,6 +56,7 @@ public final class AHCIController: PCIDevice, @unchecked Sendable {
         return try StateRecord(name: name, controllerState)
     }
 
+    /// Refuses a state that does not fit; the result puts it in.
     public override func checkState(_ record: StateRecord) throws(StateError) -> () -> Void {
         let state = try record.decode(replacing: controllerState)
         return { [self] in
@@ -77,6 +79,7 @@ public final class AHCIController: PCIDevice, @unchecked Sendable {
             })
     }
 
+    /// Puts the mode register (90h) to AHCI and all ports to power-on.
     public override func reset() {
         super.reset()
         config.set(0x90, UInt8(1 << 6))

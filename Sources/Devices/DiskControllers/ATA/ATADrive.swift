@@ -4,8 +4,11 @@ internal import BlockLayer
 
 /// What a drive calls itself.
 public struct DriveIdentity: Sendable {
+    /// Words 27...46 of IDENTIFY DEVICE: at most 40 characters, padded with spaces.
     public var model: String
+    /// Words 10...19: at most 20 characters.
     public var serial: String
+    /// Words 23...26: at most 8 characters.
     public var firmware = "2.5+"
     /// World wide name; nil for none.
     public var worldWideName: UInt64?
@@ -50,18 +53,23 @@ public final class ATADrive {
 
     /// Everything of the guest's view that a saved machine keeps; `working` and `dmaRunning` are waited out before.
     public struct State: Equatable, Sendable, Codable {
+        /// The registers that the guest reads and writes.
         public var task = TaskFile()
+        /// Who moves next; `working` and `dmaRunning` never get into a saved state.
         public var phase = Phase.idle
         /// The command that runs, or ran last.
         public var command: UInt8 = 0
         /// Bytes on their way between drive and host, and how many of them were moved.
         public var block: [UInt8] = []
+        /// How many bytes of `block` were moved.
         public var position = 0
         /// What is left of a disk command: the next sector and how many.
         public var sector: UInt64 = 0
+        /// Sectors of 512 bytes that the command has still to move.
         public var sectorsLeft = 0
         /// Sectors of one block; 0 when READ MULTIPLE is not set up.
         public var multipleSectors = 16
+        /// Off means that each write is flushed before it counts as done (SET FEATURES 02h, 82h).
         public var hasWriteCache = true
         /// The packet command under way.
         public var packet = PacketTransfer()

@@ -4,6 +4,7 @@
 public struct PacketTransfer: Equatable, Sendable, Codable {
     /// The command block's bytes are still to come.
     public var awaitsCommand = false
+    /// Bit 0 of the feature register at PACKET: data goes by DMA, not through the port.
     public var usesDMA = false
     /// Most bytes of one block by PIO.
     public var byteCountLimit = 0
@@ -11,6 +12,7 @@ public struct PacketTransfer: Equatable, Sendable, Codable {
     public var data: [UInt8] = []
     /// The range of the medium that is still to be read, in bytes.
     public var offset: Int64 = 0
+    /// How many bytes of that range are left.
     public var mediumRest = 0
     /// Bytes come from the host.
     public var isWrite = false

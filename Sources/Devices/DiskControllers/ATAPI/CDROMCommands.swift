@@ -13,11 +13,13 @@ public final class CDROMCommands {
         public var sense = Sense.none
         /// To be told before anything else.
         public var attention: Sense?
+        /// No medium can be read until it is closed.
         public var isTrayOpen = false
         /// The guest does not want the disc taken out.
         public var isLocked = false
         /// GET EVENT STATUS NOTIFICATION: a disc was put in, or somebody wants it out.
         public var newMedia = false
+        /// Somebody outside pressed the button while the guest keeps the disc locked.
         public var ejectRequested = false
     }
 

@@ -2,8 +2,11 @@
 
 /// Why a SCSI command failed (SPC-4, 4.5).
 public struct Sense: Equatable, Sendable, Codable {
+    /// The sense key, 0...15: 2 not ready, 3 medium, 5 illegal request, 6 attention, 7 protected.
     public var key: UInt8
+    /// The additional sense code (ASC).
     public var code: UInt8
+    /// The additional sense code's qualifier (ASCQ).
     public var qualifier: UInt8
 
     /// A sense key with additional sense code and qualifier.
@@ -13,19 +16,33 @@ public struct Sense: Equatable, Sendable, Codable {
         self.qualifier = qualifier
     }
 
+    /// NO SENSE: nothing is wrong.
     public static let none = Sense(0, 0)
+    /// MEDIUM NOT PRESENT.
     public static let noMedium = Sense(2, 0x3A)
+    /// MEDIUM NOT PRESENT - TRAY OPEN.
     public static let trayOpen = Sense(2, 0x3A, 0x02)
+    /// LOGICAL UNIT IS IN PROCESS OF BECOMING READY, right after a disc was put in.
     public static let becomingReady = Sense(2, 0x04, 0x01)
+    /// UNRECOVERED READ ERROR: the host could not read.
     public static let readError = Sense(3, 0x11)
+    /// WRITE ERROR: the host could not write.
     public static let writeError = Sense(3, 0x0C)
+    /// INVALID COMMAND OPERATION CODE.
     public static let invalidCommand = Sense(5, 0x20)
+    /// LOGICAL BLOCK ADDRESS OUT OF RANGE.
     public static let outOfRange = Sense(5, 0x21)
+    /// INVALID FIELD IN CDB.
     public static let invalidField = Sense(5, 0x24)
+    /// SAVING PARAMETERS NOT SUPPORTED, for MODE SENSE of saved values.
     public static let savingNotSupported = Sense(5, 0x39)
+    /// MEDIUM REMOVAL PREVENTED: the guest locked the tray.
     public static let removalPrevented = Sense(5, 0x53, 0x02)
+    /// NOT READY TO READY CHANGE, MEDIUM MAY HAVE CHANGED.
     public static let mediumChanged = Sense(6, 0x28)
+    /// POWER ON, RESET, OR BUS DEVICE RESET OCCURRED.
     public static let powerOn = Sense(6, 0x29)
+    /// WRITE PROTECTED.
     public static let writeProtected = Sense(7, 0x27)
 
     /// Fixed-format sense data, 18 bytes.

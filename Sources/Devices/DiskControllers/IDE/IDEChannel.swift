@@ -177,6 +177,7 @@ public final class IDEChannel {
 }
 
 extension IDEChannel: ATAPort {
+    /// Only the selected drive's interrupt reaches the line and the bus master's status.
     public func driveInterrupts(_ drive: ATADrive) {
         guard drive === self.drive else { return }
         busMaster.noteInterrupt()
@@ -186,12 +187,15 @@ extension IDEChannel: ATAPort {
     /// The guest moves the block through the data port.
     public func driveHasBlock(_ drive: ATADrive) {}
 
+    /// Begins when the guest starts the bus master, or now if it has.
     public func driveWantsDMA(_ drive: ATADrive) { busMaster.begin(drive) }
 
+    /// Clears the bus master's active bit; a short table counts as success.
     public func driveEndedDMA(_ drive: ATADrive, byteCount: Int, isShort: Bool) {
         busMaster.end(failed: false)
     }
 
+    /// Nothing: the guest sees it in the status register.
     public func driveEndedCommand(_ drive: ATADrive) {}
 }
 

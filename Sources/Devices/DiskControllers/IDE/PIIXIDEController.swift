@@ -57,10 +57,12 @@ public final class PIIXIDEController: PCIDevice, @unchecked Sendable {
         }
     }
 
+    /// The function's registers and both channels'; throws while a drive works.
     public override func saveState(as name: String) throws(StateError) -> StateRecord {
         try StateRecord(name: name, try settledState(name))
     }
 
+    /// Refuses a state that does not fit; the result puts it in.
     public override func checkState(_ record: StateRecord) throws(StateError) -> () -> Void {
         let state = try record.decode(replacing: controllerState)
         return { [self] in
@@ -78,6 +80,7 @@ public final class PIIXIDEController: PCIDevice, @unchecked Sendable {
         return controllerState
     }
 
+    /// Takes back the timings (40h...) and puts both channels to power-on.
     public override func reset() {
         super.reset()
         for offset in Timing.first..<Timing.end { config.set(offset, UInt8(0)) }

@@ -10,6 +10,7 @@ extension VGACore {
     }
     private static let blinkFrames = 16
 
+    /// Draws text, planar or linear modes; counts frames for blinking.
     public func draw(into image: inout DisplayImage) {
         frames &+= 1
         let isBlank = state.attributeIndex & 0x20 == 0 || state.sequencer[1] & 0x20 != 0

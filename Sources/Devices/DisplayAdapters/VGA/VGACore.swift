@@ -71,6 +71,7 @@ public final class VGACore {
 }
 
 extension VGACore: ResizableDisplaySource {
+    /// Kept within 64...4095 each way, and told to the guest by EDID.
     public func suggestSize(width: Int, height: Int) {
         preferred = (max(64, min(width, 4095)), max(64, min(height, 4095)))
     }

@@ -71,10 +71,12 @@ public final class VGADevice: PCIDevice, @unchecked Sendable {
             at: Self.legacyWindow.lowerBound, count: UInt64(Self.legacyWindow.count), name: "vga-lowmem", priority: 1)
     }
 
+    /// The function's and the VGA's registers; video memory is saved as RAM.
     public override func saveState(as name: String) throws(StateError) -> StateRecord {
         try StateRecord(name: name, VGADeviceState(function: pciState, registers: core.state))
     }
 
+    /// Refuses registers that do not fit; the result puts them in.
     public override func checkState(_ record: StateRecord) throws(StateError) -> () -> Void {
         let state = try record.decode(replacing: VGADeviceState(function: pciState, registers: core.state))
         return { [self] in
@@ -83,15 +85,18 @@ public final class VGADevice: PCIDevice, @unchecked Sendable {
         }
     }
 
+    /// Back to text mode; video memory keeps what it has.
     public override func reset() {
         super.reset()
         core.reset()
     }
 
+    /// Maps the video memory where region 0 is now.
     public override func addressesChanged() {
         guestMemory.moveRegion(region, to: baseAddresses[0]?.mappedAt)
     }
 
+    /// Takes the video memory out of the guest's address space.
     public override func removed() { guestMemory.moveRegion(region, to: nil) }
 
     private func makeRegisters() -> any RegisterWindow {

@@ -5,12 +5,19 @@ internal import ByteCoding
 /// Lists terms one below the other, with `if` and `for`.
 @resultBuilder
 package enum AMLBuilder {
+    /// A term that stands alone in a body.
     package static func buildExpression(_ term: AMLTerm) -> [AMLTerm] { [term] }
+    /// A list made elsewhere, put in where it stands.
     package static func buildExpression(_ terms: [AMLTerm]) -> [AMLTerm] { terms }
+    /// Terms in the order in which they are written.
     package static func buildBlock(_ parts: [AMLTerm]...) -> [AMLTerm] { parts.flatMap { $0 } }
+    /// Nothing where an `if` does not hold.
     package static func buildOptional(_ part: [AMLTerm]?) -> [AMLTerm] { part ?? [] }
+    /// The branch that holds.
     package static func buildEither(first: [AMLTerm]) -> [AMLTerm] { first }
+    /// The branch that holds.
     package static func buildEither(second: [AMLTerm]) -> [AMLTerm] { second }
+    /// What each turn of a `for` gave.
     package static func buildArray(_ parts: [[AMLTerm]]) -> [AMLTerm] { parts.flatMap { $0 } }
 }
 
@@ -37,14 +44,17 @@ package enum AML {
 
     // MARK: Declarations
 
+    /// DefName: an object with a value (20.2.5.1).
     package static func name(_ path: String, _ value: AMLTerm) -> AMLTerm {
         AMLTerm(bytes: [AMLOpcode.name] + AMLTerm.nameString(path) + value.bytes)
     }
 
+    /// DefScope: goes on with a part of the name space that exists (20.2.5.1).
     package static func scope(_ path: String, @AMLBuilder _ body: () -> [AMLTerm]) -> AMLTerm {
         enclosed([AMLOpcode.scope], AMLTerm.nameString(path) + joined(body()))
     }
 
+    /// DefDevice (20.2.5.2).
     package static func device(_ path: String, @AMLBuilder _ body: () -> [AMLTerm]) -> AMLTerm {
         enclosed([AMLOpcode.extended, AMLOpcode.extendedDevice], AMLTerm.nameString(path) + joined(body()))
     }
@@ -57,6 +67,7 @@ package enum AML {
         return enclosed([AMLOpcode.method], AMLTerm.nameString(path) + [flags] + joined(body()))
     }
 
+    /// DefOpRegion: `count` bytes from `offset` of the space (20.2.5.2).
     package static func operationRegion(
         _ path: String, _ space: AMLRegionSpace, offset: UInt64, count: UInt64
     ) -> AMLTerm {
@@ -77,6 +88,7 @@ package enum AML {
         return enclosed([AMLOpcode.extended, AMLOpcode.extendedField], content)
     }
 
+    /// DefCreateDWordField: 32 bits of a buffer from byte `offset` on (20.2.5.2).
     package static func createDWordField(_ source: AMLTerm, at offset: UInt64, _ name: String) -> AMLTerm {
         AMLTerm(
             bytes: [AMLOpcode.createDoubleWordField] + source.bytes + AMLTerm(offset).bytes + AMLTerm.nameString(name))
@@ -84,11 +96,13 @@ package enum AML {
 
     // MARK: Values
 
+    /// DefPackage of at most 255 elements (20.2.5.4).
     package static func package(_ elements: [AMLTerm]) -> AMLTerm {
         precondition(elements.count <= 255, "an ACPI package has at most 255 elements")
         return enclosed([AMLOpcode.package], [UInt8(elements.count)] + joined(elements))
     }
 
+    /// DefBuffer that holds just these bytes (20.2.5.4).
     package static func buffer(_ bytes: [UInt8]) -> AMLTerm {
         enclosed([AMLOpcode.buffer], AMLTerm(UInt64(bytes.count)).bytes + bytes)
     }
@@ -117,12 +131,15 @@ package enum AML {
 
     // MARK: Statements
 
+    /// DefStore (20.2.5.4).
     package static func store(_ value: AMLTerm, in target: AMLTerm) -> AMLTerm {
         AMLTerm(bytes: [AMLOpcode.store] + value.bytes + target.bytes)
     }
 
+    /// DefReturn: Swift keeps the word `return` for itself (20.2.5.3).
     package static func giveBack(_ value: AMLTerm) -> AMLTerm { AMLTerm(bytes: [AMLOpcode.giveBack] + value.bytes) }
 
+    /// DefIfElse without its second part: the body runs unless the condition is 0 (20.2.5.3).
     package static func ifTrue(_ condition: AMLTerm, @AMLBuilder _ body: () -> [AMLTerm]) -> AMLTerm {
         enclosed([AMLOpcode.ifTrue], condition.bytes + joined(body()))
     }
@@ -132,6 +149,7 @@ package enum AML {
         enclosed([AMLOpcode.otherwise], joined(body()))
     }
 
+    /// DefNotify: tells the system's driver of a device (20.2.5.3; values in 5.6.6).
     package static func notify(_ object: String, _ value: UInt64) -> AMLTerm {
         AMLTerm(bytes: [AMLOpcode.notify] + AMLTerm.nameString(object) + AMLTerm(value).bytes)
     }
@@ -159,9 +177,11 @@ package enum AML {
         return AMLTerm(bytes: [AMLOpcode.shiftLeft] + value.bytes + count.bytes + nowhere.bytes)
     }
 
+    /// LEqual: all ones or 0 (20.2.5.4).
     package static func equal(_ left: AMLTerm, _ right: AMLTerm) -> AMLTerm {
         AMLTerm(bytes: [AMLOpcode.equal] + left.bytes + right.bytes)
     }
 
+    /// LNot: all ones for 0, otherwise 0 (20.2.5.4).
     package static func not(_ value: AMLTerm) -> AMLTerm { AMLTerm(bytes: [AMLOpcode.not] + value.bytes) }
 }

@@ -4,8 +4,10 @@ internal import ByteCoding
 
 /// A piece of ACPI machine language, encoded (ACPI 6.4, chapter 20).
 package struct AMLTerm: Equatable, Sendable, ExpressibleByIntegerLiteral, ExpressibleByStringLiteral {
+    /// As they go into the table.
     package let bytes: [UInt8]
 
+    /// A term that is encoded already.
     package init(bytes: [UInt8]) { self.bytes = bytes }
 
     /// A constant.
@@ -42,6 +44,7 @@ package struct AMLTerm: Equatable, Sendable, ExpressibleByIntegerLiteral, Expres
 
     /// A method's argument, 0...6, or local variable, 0...7.
     package static func argument(_ number: UInt8) -> AMLTerm { AMLTerm(bytes: [AMLOpcode.argument0 + number]) }
+    /// A local variable of the method, 0...7.
     package static func local(_ number: UInt8) -> AMLTerm { AMLTerm(bytes: [AMLOpcode.local0 + number]) }
 
     /// An object by its name: segments of up to 4 characters between dots, after "\\" or "^"s.

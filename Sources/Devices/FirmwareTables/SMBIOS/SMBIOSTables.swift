@@ -6,8 +6,11 @@ internal import ByteCoding
 public struct SMBIOSDescription: Sendable {
     /// Type 0; nil leaves it to firmware that runs.
     public struct Firmware: Equatable, Sendable {
+        /// Type 0, 04h.
         public var vendor: String
+        /// Type 0, 05h.
         public var version: String
+        /// Type 0, 08h: MM/DD/YYYY.
         public var date: String
         /// Major and minor release.
         public var release: (major: UInt8, minor: UInt8) = (0, 0)
@@ -20,11 +23,13 @@ public struct SMBIOSDescription: Sendable {
             self.date = date
         }
 
+        /// Written out, as the release's pair is not equatable by itself.
         public static func == (left: Firmware, right: Firmware) -> Bool {
             left.vendor == right.vendor && left.version == right.version && left.date == right.date
                 && left.release == right.release && left.isUEFI == right.isUEFI
         }
     }
+    /// What type 0 says; nil leaves the table out.
     public var firmware: Firmware?
     /// What a person gave for one of types 2, 3, 4 and 17: texts by QEMU's names ("manufacturer", "serial", "loc_pfx").
     public var fields: [Int: [String: String]] = [:]
@@ -32,23 +37,31 @@ public struct SMBIOSDescription: Sendable {
     public var oemStrings: [String] = []
     /// What stands wherever a manufacturer is asked for and none was given.
     static let standardManufacturer = "QEMU"
+    /// Type 1, 04h; other tables that have one use it too.
     public var manufacturer = SMBIOSDescription.standardManufacturer
+    /// Type 1, 05h.
     public var product: String
     /// The machine type, "pc-q35-7.2", unless a person gave another text.
     public var version: String
     /// The machine type.
     let machineName: String
+    /// Type 1, 07h; empty leaves the text out.
     public var serial = ""
+    /// Type 1, 19h; empty leaves the text out.
     public var sku = ""
+    /// Type 1, 1Ah; empty leaves the text out.
     public var family = ""
     /// 16 bytes in the order of the text form; nil is all zero.
     public var uuid: [UInt8]?
     /// Processors by socket, and what is in each.
     public var sockets: Int
+    /// Type 4, 23h.
     public var coresPerSocket: Int
+    /// Threads of a core; type 4, 25h has all of a socket.
     public var threadsPerCore: Int
     /// CPUID leaf 1: EAX, and EDX.
     public var processorSignature: UInt32
+    /// The second half of type 4's processor identifier.
     public var processorFeatures: UInt32
     /// Ranges of RAM.
     public var memory: [Range<UInt64>]

@@ -9,6 +9,7 @@ public import MachineModel
 ///
 /// State is guarded by the lock of the `APICBus`.
 public final class IOAPIC: Device, RegisterWindow {
+    /// QEMU's name, for `info qtree`, logs and saved states.
     public let name = "ioapic"
     /// Inputs.
     public static let pinCount = 24
@@ -19,8 +20,11 @@ public final class IOAPIC: Device, RegisterWindow {
 
     /// Everything that a saved machine keeps.
     public struct State: Equatable, Sendable, Codable {
+        /// IOREGSEL: which register the data window shows.
         public internal(set) var selected: UInt8 = 0
+        /// Bits 24...27 of IOAPICID.
         public internal(set) var identifier: UInt8 = 0
+        /// Redirection entries, 64 bits each, low word first in the window.
         public internal(set) var entries = [UInt64](repeating: EntryBits.masked, count: IOAPIC.pinCount)
         /// Levels of the inputs, one bit each.
         public internal(set) var inputs: UInt32 = 0
@@ -66,6 +70,7 @@ public final class IOAPIC: Device, RegisterWindow {
         set { bus.lock.withLock { current = newValue } }
     }
 
+    /// Masks all entries; the inputs keep their levels, which belong to the devices.
     public func reset() {
         bus.lock.withLock {
             let inputs = current.inputs
@@ -127,6 +132,7 @@ public final class IOAPIC: Device, RegisterWindow {
 
     // MARK: Registers
 
+    /// Two windows: the selector at 0 and its register at 10h; all else reads 0.
     public func read(offset: UInt64, size: Int) -> UInt64 {
         bus.lock.withLock {
             switch offset & 0xFF {
@@ -137,6 +143,7 @@ public final class IOAPIC: Device, RegisterWindow {
         }
     }
 
+    /// The selector, its register, and the EOI register at 40h; all else is dropped.
     public func write(offset: UInt64, size: Int, value: UInt64) {
         bus.lock.withLock {
             switch offset & 0xFF {

@@ -8,6 +8,7 @@ extension LocalAPIC {
     private static let timestampDeadlineRegister: UInt32 = 0x6E0
     private static let extendedRange: ClosedRange<UInt32> = 0x800...0x8FF
 
+    /// IA32_APIC_BASE, IA32_TSC_DEADLINE, x2APIC at 800h...8FFh; nil raises #GP.
     public func readModelSpecificRegister(_ index: UInt32) -> UInt64? {
         switch index {
         case Self.baseRegister: publishedBase.load(ordering: .relaxed)
@@ -17,6 +18,7 @@ extension LocalAPIC {
         }
     }
 
+    /// False raises #GP: a reserved bit, a read-only register, or no x2APIC mode.
     public func writeModelSpecificRegister(_ index: UInt32, value: UInt64) -> Bool {
         switch index {
         case Self.baseRegister:

@@ -34,6 +34,7 @@ extension LocalAPIC {
     /// Vector, software enable, focus checking and EOI-broadcast suppression.
     static let spuriousBits: UInt32 = 0x13FF
 
+    /// A load from the register page; `offset` from its start, one register in 16 bytes.
     public func readRegister(offset: UInt64, size: Int) -> UInt64 {
         let byte = offset & 0xF
         // Only the first four bytes of each sixteen hold a register.
@@ -47,6 +48,7 @@ extension LocalAPIC {
         return UInt64(value) >> (byte * 8)
     }
 
+    /// A store to the register page; takes the machine lock only for the timer's registers.
     public func writeRegister(offset: UInt64, size: Int, value: UInt64) {
         // Narrower and misaligned stores are undefined (SDM vol. 3, "Local APIC Register Address Map"); dropped.
         guard size >= 4, offset & 0xF == 0 else { return }

@@ -18,6 +18,7 @@ public protocol TimestampCounter: AnyObject, Sendable {
 /// State is guarded by the lock of the `APICBus`. What touches the timer takes the machine lock first, since timers
 /// belong to the machine's clock; everything else, IPIs and EOIs among it, runs without the machine lock.
 public final class LocalAPIC: LocalInterruptController, Device, @unchecked Sendable {
+    /// QEMU's name, for `info qtree`, logs and saved states.
     public let name = "apic"
     let bus: APICBus
     let machineLock: Lock
@@ -142,14 +143,17 @@ public final class LocalAPIC: LocalInterruptController, Device, @unchecked Senda
     /// CPUID shows the identifier of power-on, whatever software writes to the register.
     public var identifier: UInt32 { initialIdentifier }
 
+    /// Bit 11 of IA32_APIC_BASE; read without a lock, on any thread.
     public var isEnabled: Bool { publishedBase.load(ordering: .relaxed) & APICBaseBits.enabled != 0 }
 
+    /// Where the register page lies; nil while disabled or in x2APIC mode.
     public var registerPage: UInt64? {
         let base = publishedBase.load(ordering: .relaxed)
         guard base & (APICBaseBits.enabled | APICBaseBits.extended) == APICBaseBits.enabled else { return nil }
         return base & APICBaseBits.address
     }
 
+    /// TPR bits 7:4, which MOV from and to CR8 see.
     public var taskPriorityClass: UInt8 {
         get { bus.lock.withLock { current.taskPriority >> 4 } }
         set {
@@ -160,6 +164,7 @@ public final class LocalAPIC: LocalInterruptController, Device, @unchecked Senda
         }
     }
 
+    /// The vector that the processor takes now; nil when the request is gone again.
     public func acknowledgeInterrupt() -> UInt8? {
         bus.lock.withLock {
             defer { updateRequestLocked() }

@@ -45,26 +45,36 @@ enum APICError {
 extension LocalAPIC {
     /// Everything that a saved machine keeps of one local APIC.
     public struct State: Equatable, Sendable, Codable {
+        /// IA32_APIC_BASE: address, enable, x2APIC and boot processor bits.
         public internal(set) var apicBase: UInt64
         /// The identifier; bits 31:24 of the register in xAPIC mode.
         public internal(set) var identifier: UInt32
+        /// TPR, 8 bits.
         public internal(set) var taskPriority: UInt8 = 0
         /// The LDR of xAPIC mode, bits 31:24.
         public internal(set) var logicalDestination: UInt8 = 0
         /// The DFR of xAPIC mode: cluster model instead of flat.
         public internal(set) var usesClusters = false
+        /// SVR: the spurious vector, and bit 8 that enables the APIC by software.
         public internal(set) var spurious: UInt32 = 0xFF
+        /// ISR: vectors whose handlers run.
         public internal(set) var inService = VectorSet()
+        /// IRR: vectors that wait for the processor.
         public internal(set) var requested = VectorSet()
+        /// TMR: vectors whose EOI the I/O APIC must hear of.
         public internal(set) var levelTriggered = VectorSet()
+        /// ESR as the guest reads it.
         public internal(set) var errors: UInt32 = 0
         /// Found since the last write to ESR.
         public internal(set) var pendingErrors: UInt32 = 0
+        /// ICR, both halves.
         public internal(set) var command: UInt64 = 0
         /// Indexed by `LocalVectorEntry`.
         public internal(set) var vectors = [UInt32](
             repeating: VectorEntryBits.masked, count: LocalVectorEntry.allCases.count)
+        /// What the timer starts from; 0 stops it.
         public internal(set) var initialCount: UInt32 = 0
+        /// DCR: bits 3, 1 and 0 choose the divisor.
         public internal(set) var divideConfiguration: UInt32 = 0
         /// Machine time, in nanoseconds, at which the current count reaches 0; nil while it stands.
         public internal(set) var countEnd: UInt64?
@@ -83,6 +93,7 @@ extension LocalAPIC {
             if isBootstrap { self[.lint0] = VectorEntryBits.externalInterrupt }
         }
 
+        /// One entry of the local vector table.
         public internal(set) subscript(entry: LocalVectorEntry) -> UInt32 {
             get { vectors[entry.rawValue] }
             set { vectors[entry.rawValue] = newValue }

@@ -7,11 +7,14 @@ public import MachineModel
 ///
 /// Guarded by the lock of the `APICBus`, whose LINT0 inputs it drives.
 public final class DualPIC: Device {
+    /// QEMU's name, for `info qtree`, logs and saved states.
     public let name = "i8259"
 
     /// Everything that a saved machine keeps.
     public struct State: Equatable, Sendable, Codable {
+        /// Ports 20h, 21h and 4D0h; inputs 0...7.
         public internal(set) var primary = PIC8259(isPrimary: true)
+        /// Ports A0h, A1h and 4D1h; inputs 8...15, cascaded on input 2.
         public internal(set) var secondary = PIC8259(isPrimary: false)
         /// INT of the primary.
         public internal(set) var output = false
@@ -37,6 +40,7 @@ public final class DualPIC: Device {
         bus.attach(self)
     }
 
+    /// Both controllers forget all but the levels of their pins.
     public func reset() {
         bus.lock.withLock {
             current.primary.reset()

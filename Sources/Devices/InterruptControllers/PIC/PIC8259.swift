@@ -6,7 +6,9 @@ public struct PIC8259: Equatable, Sendable, Codable {
 
     /// Interrupt request, in-service and mask registers.
     public internal(set) var requested: UInt8 = 0
+    /// One bit for each input whose handler has not sent its EOI.
     public internal(set) var inService: UInt8 = 0
+    /// OCW1: a set bit keeps the input back.
     public internal(set) var mask: UInt8 = 0
     /// Edge/level control: a set bit is level-triggered.
     public internal(set) var levelTriggered: UInt8 = 0

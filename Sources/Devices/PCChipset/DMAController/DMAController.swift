@@ -5,6 +5,7 @@ public import MachineModel
 /// The PC's two 8237 DMA controllers with their page registers: registers that keep what is written, for software that
 /// probes them. No ISA device of this machine asks for DMA, so no transfer ever runs.
 public final class DMAController: Device {
+    /// QEMU's name, for `info qtree`, logs and saved states.
     public let name = "i8257"
 
     /// One channel.

@@ -4,6 +4,7 @@ public import MachineModel
 
 /// QEMU's isa-debugcon: each byte written to the port goes to a stream.
 public final class DebugConsole: Device {
+    /// QEMU's name, for `info qtree`, logs and saved states.
     public let name = "isa-debugcon"
     /// The port unless asked otherwise.
     public static let defaultPort: UInt64 = 0xE9
@@ -34,6 +35,7 @@ public final class DebugConsole: Device {
 
 /// QEMU's isa-debug-exit: a write ends the process with status `value << 1 | 1`.
 public final class DebugExit: Device {
+    /// QEMU's name, for `info qtree`, logs and saved states.
     public let name = "isa-debug-exit"
     private let port: UInt64
     private let count: UInt64
@@ -66,6 +68,7 @@ public final class DebugExit: Device {
 
 /// QEMU's pvpanic port: the guest says that it crashed.
 public final class PanicPort: Device {
+    /// QEMU's name, for `info qtree`, logs and saved states.
     public let name = "pvpanic"
     /// The port unless asked otherwise.
     public static let defaultPort: UInt64 = 0x505
@@ -110,6 +113,7 @@ public final class PanicPort: Device {
 /// The POST code port 0x80, which guests also write for a short delay, with its spare neighbours of the page registers
 /// left to the DMA controller.
 public final class PostCodePort: Device {
+    /// QEMU's name, for `info qtree`, logs and saved states.
     public let name = "ioport80"
     /// The last code.
     public private(set) var state: UInt8 = 0
@@ -130,5 +134,6 @@ public final class PostCodePort: Device {
             at: 0x80, count: 1, name: name)
     }
 
+    /// Forgets the last code.
     public func reset() { state = 0 }
 }

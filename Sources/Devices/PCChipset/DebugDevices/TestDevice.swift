@@ -5,6 +5,7 @@ public import MachineModel
 /// QEMU's pc-testdev, against which kvm-unit-tests run: an echo port, interrupt lines, a page to unmap and a bit of
 /// memory behind a device.
 public final class TestDevice: Device {
+    /// QEMU's name, for `-device`, `info qtree` and logs.
     public let name = "pc-testdev"
 
     /// Where each part is.
@@ -65,6 +66,7 @@ public final class TestDevice: Device {
             at: Place.memory, count: Place.memoryCount, name: "pc-testdev-iomem")
     }
 
+    /// Clears the echo and the memory, and takes all lines back.
     public func reset() {
         state = State()
         for line in lines { line.set(false) }

@@ -8,6 +8,7 @@ public import MachineModel
 ///
 /// Selector and data ports 0x510/0x511, DMA at 0x514. Items are set while the machine is assembled.
 public final class FirmwareConfig: Device {
+    /// QEMU's name, for `info qtree`, logs and saved states.
     public let name = "fw_cfg"
     /// Ports of the traditional interface and of the DMA address.
     public static let basePort: UInt64 = 0x510

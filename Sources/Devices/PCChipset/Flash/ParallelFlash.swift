@@ -10,6 +10,7 @@ public import MachineModel
 /// in all other modes the ROM is taken away, so that reads come here as well.
 @safe
 public final class ParallelFlash: Device {
+    /// QEMU's name, for `info qtree`, logs and saved states.
     public let name = "cfi.pflash01"
     /// Bytes that are erased together.
     public static let sectorSize = 4096
@@ -31,7 +32,9 @@ public final class ParallelFlash: Device {
 
     /// Everything of the guest's view beside the content.
     public struct State: Equatable, Sendable {
+        /// What the last command made of reads and writes.
         public internal(set) var mode = Mode.array
+        /// The status register: bit 7 ready, bits 5 and 4 failed erase and program.
         public internal(set) var status: UInt8 = Status.ready
         /// Bytes of a buffered write.
         var buffer: [UInt8] = []
@@ -93,6 +96,7 @@ public final class ParallelFlash: Device {
             at: base, count: UInt64(count), name: name)
     }
 
+    /// Back to reading the array; the content stays.
     public func reset() {
         state = State()
         enter(.array)

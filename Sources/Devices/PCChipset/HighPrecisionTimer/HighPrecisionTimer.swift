@@ -4,6 +4,7 @@ public import MachineModel
 
 /// The high precision event timer (IA-PC HPET specification 1.0a): a 64-bit counter of 10 ns with comparators.
 public final class HighPrecisionTimer: Device, RegisterWindow {
+    /// QEMU's name, for `info qtree`, logs and saved states.
     public let name = "hpet"
     /// Where PCs have it, and how much it takes.
     public static let defaultBase: UInt64 = 0xFED0_0000
@@ -95,6 +96,7 @@ public final class HighPrecisionTimer: Device, RegisterWindow {
         timers = (0..<count).map { index in clock.makeTimer { [unowned self] in expired(index) } }
     }
 
+    /// The counter stands at 0, no comparator is set, and the 8254 and RTC have their lines back.
     public func reset() {
         let wasLegacy = isLegacy
         current = State(comparators: [Comparator](repeating: Comparator(), count: current.comparators.count))
@@ -243,11 +245,13 @@ public final class HighPrecisionTimer: Device, RegisterWindow {
 
     // MARK: Registers
 
+    /// Registers are 8 bytes; any aligned part can be read (section 2.3.2).
     public func read(offset: UInt64, size: Int) -> UInt64 {
         let value = readWord(offset & ~7)
         return value >> ((offset & 7) * 8)
     }
 
+    /// Aligned halves or whole registers count; anything else is dropped.
     public func write(offset: UInt64, size: Int, value: UInt64) {
         // Registers take aligned halves or the whole (section 2.3.2); other accesses are undefined and dropped.
         switch (offset & 7, size) {

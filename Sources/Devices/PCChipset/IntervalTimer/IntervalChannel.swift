@@ -8,6 +8,7 @@ public struct IntervalChannel: Equatable, Sendable, Codable {
 
     /// 0...5.
     public internal(set) var mode: UInt8 = 3
+    /// Bit 0 of the control word: counts four decimal digits, so 0 means 10000.
     public internal(set) var isDecimal = false
     var access = ByteAccess.lowThenHigh
     /// The count register in ticks, 1...65536.

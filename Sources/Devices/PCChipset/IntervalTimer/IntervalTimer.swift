@@ -4,6 +4,7 @@ public import MachineModel
 
 /// The 8254 programmable interval timer with the system control port 0x61 that gates its channel 2.
 public final class IntervalTimer: Device {
+    /// QEMU's name, for `info qtree`, logs and saved states.
     public let name = "i8254"
 
     /// Everything that a saved machine keeps.
@@ -55,6 +56,7 @@ public final class IntervalTimer: Device {
             count: 1, name: "pcspk")
     }
 
+    /// All counters start over in mode 3 with a count of 65536; the speaker is off.
     public func reset() {
         current = State()
         isInterruptSuppressed = false

@@ -5,6 +5,7 @@ public import MachineModel
 
 /// The i8042 keyboard controller with two PS/2 ports, and the fast A20 and reset port 0x92.
 public final class KeyboardController: Device {
+    /// QEMU's name, for `info qtree`, logs and saved states.
     public let name = "i8042"
 
     /// Bits of the status register.
@@ -101,6 +102,7 @@ public final class KeyboardController: Device {
             at: 0x92, count: 1, name: "port92")
     }
 
+    /// Resets keyboard and mouse too, and opens A20.
     public func reset() {
         current = State()
         keyboard?.reset()

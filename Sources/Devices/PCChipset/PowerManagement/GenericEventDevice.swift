@@ -5,6 +5,7 @@ public import MachineModel
 /// The generic event device of machines without ACPI fixed hardware (ACPI 6, 5.6.9, and "Sleep Control and Status
 /// Registers"), laid out as QEMU's microvm has it.
 public final class GenericEventDevice: Device {
+    /// QEMU's name, for `info qtree`, logs and saved states.
     public let name = "acpi-ged"
     /// Where QEMU has the event selector, and sleep control, sleep status and reset.
     public static let selectorBase: UInt64 = 0xFEA0_0000
@@ -13,7 +14,9 @@ public final class GenericEventDevice: Device {
 
     /// What an interrupt of the device means; bits of the selector.
     public struct Events: OptionSet, Equatable, Sendable, Codable {
+        /// The selector's bits, as the ACPI tables' method reads them.
         public let rawValue: UInt32
+        /// Events from the selector's bits.
         public init(rawValue: UInt32) { self.rawValue = rawValue }
         /// The power button was pressed.
         public static let powerButton = Events(rawValue: 2)

@@ -63,6 +63,7 @@ public final class PowerManagement: Device {
         public internal(set) var commandStatus: UInt8 = 0
     }
 
+    /// "ICH9-PM" or "PIIX4_PM" by the layout; part of the saved state.
     public let name: String
     let layout: Layout
     private var current = State()
@@ -134,6 +135,7 @@ public final class PowerManagement: Device {
             at: 0xB2, count: 2, name: "apm")
     }
 
+    /// Keeps the timer's count; without system-management mode ACPI is enabled at once.
     public func reset() {
         current = State()
         watchdog.reset()

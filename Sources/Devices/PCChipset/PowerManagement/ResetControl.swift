@@ -4,6 +4,7 @@ public import MachineModel
 
 /// The reset control register at port 0xCF9 (ICH9 and PIIX3).
 public final class ResetControl: Device {
+    /// For logs and saved states: QEMU has the register inside other devices.
     public let name = "reset-control"
     /// The port, which lies inside the PCI configuration address and takes precedence over it for byte accesses.
     public static let port: UInt64 = 0xCF9
@@ -35,5 +36,6 @@ public final class ResetControl: Device {
             at: Self.port, count: 1, name: "reset-control", priority: 1)
     }
 
+    /// The register reads 0 again.
     public func reset() { state = State() }
 }

@@ -22,6 +22,7 @@ public struct CMOSConfiguration: Equatable, Sendable {
     /// The firmware checks a floppy's boot signature (`-boot` fd-bootchk, on by default).
     public var checksFloppySignature: Bool
 
+    /// Sizes in bytes; boots disk, CD-ROM and network in this order unless told otherwise.
     public init(
         lowMemory: UInt64, highMemory: UInt64, processorCount: Int,
         bootOrder: [BootDevice] = [.disk, .cdrom, .network], checksFloppySignature: Bool = true

@@ -7,6 +7,7 @@ public import MachineModel
 /// Time is not counted: the state keeps the distance between the chip's time and the machine's wall clock. Flags of
 /// register C are brought up to date when somebody looks, and the host is woken only for an enabled interrupt.
 public final class RealTimeClock: Device {
+    /// QEMU's name, for `info qtree`, logs and saved states.
     public let name = "mc146818rtc"
 
     /// Register numbers.

@@ -6,6 +6,7 @@ public import MachineModel
 ///
 /// Linux's drivers find it, try a few addresses, and are told that nothing answers (82371AB datasheet, 11.1).
 public final class SMBusHost: Device, RegisterWindow {
+    /// For logs and saved states.
     public let name = "smbus"
     /// Ports of the window, and where QEMU's firmware puts it on pc.
     public static let portCount: UInt64 = 64
@@ -50,11 +51,13 @@ public final class SMBusHost: Device, RegisterWindow {
     /// - Parameter interrupt: asserted when a transaction ended and the guest wants to know.
     public init(interrupt: InterruptLine) { self.interrupt = interrupt }
 
+    /// All registers to 0, the interrupt taken back.
     public func reset() {
         state = State()
         interrupt.set(false)
     }
 
+    /// Byte registers; a wider access reads the next ones too.
     public func read(offset: UInt64, size: Int) -> UInt64 {
         var result: UInt64 = 0
         for index in 0..<UInt64(max(0, min(size, 8))) { result |= UInt64(readByte(offset &+ index)) << (index * 8) }
@@ -73,6 +76,7 @@ public final class SMBusHost: Device, RegisterWindow {
         }
     }
 
+    /// Byte registers in ascending order; starting a transaction fails with a device error.
     public func write(offset: UInt64, size: Int, value: UInt64) {
         for index in 0..<UInt64(max(0, min(size, 8))) {
             writeByte(offset &+ index, UInt8(truncatingIfNeeded: value >> (index * 8)))

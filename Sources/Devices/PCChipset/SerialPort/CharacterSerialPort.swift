@@ -20,18 +20,23 @@ public final class CharacterSerialPort: SerialBackend, CharacterFrontend, @unche
         stream.frontend = self
     }
 
+    /// Hands a byte to the stream; false when it has no room, then the port waits.
     public func send(_ byte: UInt8) -> Bool { stream.send([byte]) == 1 }
 
+    /// The port's FIFO has room again: the stream may go on.
     public func portCanReceive() { stream.resumeInput() }
 
+    /// Room in the port's FIFO; takes the machine lock.
     public var receiveCapacity: Int { machineLock.withLock { port.receiveCapacity } }
 
+    /// Puts bytes into the port's FIFO under the machine lock.
     public func receive(_ bytes: ArraySlice<UInt8>) {
         machineLock.withLock {
             for byte in bytes { port.receive(byte) }
         }
     }
 
+    /// A break reaches the guest; opening and closing do not, as on a null-modem cable.
     public func handle(_ event: CharacterEvent) {
         switch event {
         case .breakReceived: machineLock.withLock { port.receiveBreak() }
@@ -40,5 +45,6 @@ public final class CharacterSerialPort: SerialBackend, CharacterFrontend, @unche
         }
     }
 
+    /// The stream has room: the port sends the byte that was refused.
     public func outputIsReady() { machineLock.withLock { port.backendIsReady() } }
 }

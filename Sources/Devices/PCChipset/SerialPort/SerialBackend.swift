@@ -22,15 +22,18 @@ public protocol SerialLineBackend: SerialBackend {
 
 /// Speed and frame of a serial line.
 public struct SerialLineParameters: Equatable, Sendable {
+    /// What the ninth bit is; `mark` and `space` keep it at 1 and 0.
     public enum Parity: Sendable { case none, odd, even, mark, space }
     /// Bits a second.
     public var speed: Int
     /// 5...8.
     public var dataBits: Int
+    /// As the line control register's bits 3...5 say.
     public var parity: Parity
     /// 1 or 2.
     public var stopBits: Int
 
+    /// The frame that a guest programmed.
     public init(speed: Int, dataBits: Int, parity: Parity, stopBits: Int) {
         self.speed = speed
         self.dataBits = dataBits

@@ -7,6 +7,7 @@ public import MachineModel
 ///
 /// Bytes leave at the speed at which the back end takes them; the programmed speed shows only in the receive timeout.
 public final class UART16550: Device, RegisterWindow {
+    /// QEMU's name, for `info qtree`, logs and saved states.
     public let name = "isa-serial"
     /// Ports of the window.
     public static let portCount: UInt64 = 8
@@ -25,6 +26,7 @@ public final class UART16550: Device, RegisterWindow {
     /// Where bytes go; nil swallows them as an unplugged port does. Guarded by the machine lock.
     public weak var backend: (any SerialBackend)?
 
+    /// A port without back end, which drops what the guest sends.
     public init(clock: any MachineClock, interrupt: InterruptLine) {
         self.clock = clock
         self.interrupt = interrupt
@@ -35,6 +37,7 @@ public final class UART16550: Device, RegisterWindow {
         }
     }
 
+    /// Empties the FIFOs; line parameters go back to those of power-on.
     public func reset() {
         current = State()
         timer?.cancel()
@@ -185,6 +188,7 @@ public final class UART16550: Device, RegisterWindow {
 
     // MARK: Registers
 
+    /// Byte registers; reading some of them acknowledges an interrupt.
     public func read(offset: UInt64, size: Int) -> UInt64 {
         var result: UInt64 = 0
         for index in 0..<UInt64(max(0, min(size, 8))) {
@@ -195,6 +199,7 @@ public final class UART16550: Device, RegisterWindow {
         return result
     }
 
+    /// Byte registers; a wider access writes the next ones too.
     public func write(offset: UInt64, size: Int, value: UInt64) {
         for index in 0..<UInt64(max(0, min(size, 8))) {
             let number = (offset &+ index) & 7, byte = UInt8(truncatingIfNeeded: value >> (index * 8))

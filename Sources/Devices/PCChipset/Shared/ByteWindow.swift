@@ -18,6 +18,7 @@ public final class ByteWindow: RegisterWindow {
         writeByte = write
     }
 
+    /// Lowest byte first; bytes past the window read 0xFF.
     public func read(offset: UInt64, size: Int) -> UInt64 {
         var result: UInt64 = 0
         for index in 0..<UInt64(max(0, min(size, 8))) {
@@ -27,6 +28,7 @@ public final class ByteWindow: RegisterWindow {
         return result
     }
 
+    /// Lowest byte first; bytes past the window are dropped.
     public func write(offset: UInt64, size: Int, value: UInt64) {
         for index in 0..<UInt64(max(0, min(size, 8))) where offset &+ index < count {
             writeByte(offset &+ index, UInt8(truncatingIfNeeded: value >> (index * 8)))
@@ -45,6 +47,8 @@ public final class WordWindow: RegisterWindow {
         writer = write
     }
 
+    /// Handed to the closure whole: `offset` and `size` as the guest chose them.
     public func read(offset: UInt64, size: Int) -> UInt64 { reader(offset, size) }
+    /// Handed to the closure whole: `offset` and `size` as the guest chose them.
     public func write(offset: UInt64, size: Int, value: UInt64) { writer(offset, size, value) }
 }

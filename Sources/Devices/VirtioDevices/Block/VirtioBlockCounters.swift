@@ -6,9 +6,11 @@ internal import BlockLayer
 public struct VirtioBlockCounters: Equatable, Sendable {
     /// Requests that succeeded.
     public internal(set) var reads: UInt64 = 0, writes: UInt64 = 0, flushes: UInt64 = 0, discards: UInt64 = 0
+    /// Bytes of those; zeroes written count as written.
     public internal(set) var readBytes: UInt64 = 0, writtenBytes: UInt64 = 0, discardedBytes: UInt64 = 0
     /// Time that they took, in nanoseconds.
     public internal(set) var readNanoseconds: UInt64 = 0, writeNanoseconds: UInt64 = 0, flushNanoseconds: UInt64 = 0
+    /// Requests that failed; `failedWrites` has all that are not reads.
     public internal(set) var failedReads: UInt64 = 0, failedWrites: UInt64 = 0
     /// The highest byte written + 1.
     public internal(set) var highestWrite: UInt64 = 0

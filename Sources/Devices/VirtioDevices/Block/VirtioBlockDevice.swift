@@ -12,9 +12,13 @@ public import Virtio
 /// Requests are taken, submitted and completed on an I/O thread of the device's own, which never waits for the machine
 /// lock. `lock` guards what the vCPU's thread shares with it.
 public final class VirtioBlockDevice: VirtioThreadedDevice, VirtioDrainingDevice, PlainlyStateful, @unchecked Sendable {
+    /// The transport adds `-pci` or `-device`.
     public let name = "virtio-blk"
+    /// Device type 2 (5.2.1).
     public let type = VirtioDeviceType.block
+    /// `queue-size=` for each of `num-queues=` queues.
     public let queueSizes: [UInt16]
+    /// What options and image allow: read-only, discard, write zeroes, multiple queues.
     public let features: VirtioFeatures
     /// The disk's content.
     public let node: any BlockNode
@@ -88,6 +92,7 @@ public final class VirtioBlockDevice: VirtioThreadedDevice, VirtioDrainingDevice
 
     private static let writeCacheOffset = 32
 
+    /// The layout of 5.2.4: capacity in 512-byte sectors first.
     public func readConfig() -> [UInt8] {
         VirtioBlockConfig(
             capacity: UInt64(max(0, node.length / Self.sectorSize)), options: options,
@@ -95,6 +100,7 @@ public final class VirtioBlockDevice: VirtioThreadedDevice, VirtioDrainingDevice
         ).bytes
     }
 
+    /// Only the write cache's byte can be written, and only when it was negotiated.
     public func writeConfig(offset: Int, size: Int, value: UInt64) {
         guard offset == Self.writeCacheOffset, size == 1 else { return }
         lock.withLock {
@@ -109,6 +115,7 @@ public final class VirtioBlockDevice: VirtioThreadedDevice, VirtioDrainingDevice
 
     // MARK: Life
 
+    /// The write cache stays on only for a driver that can flush; then queues are served.
     public func activate(_ context: VirtioActivation) {
         lock.withLock {
             self.context = context
@@ -140,16 +147,19 @@ public final class VirtioBlockDevice: VirtioThreadedDevice, VirtioDrainingDevice
         }
     }
 
+    /// Wakes the I/O thread for that queue; an unknown number is passed over.
     public func notified(queue: Int) {
         if kicks.indices.contains(queue) { kicks[queue].post() }
     }
 
+    /// False only for a queue that does not exist.
     public func serve(_ queue: Int, whenSignalled event: EventFile) -> Bool {
         guard kicks.indices.contains(queue) else { return false }
         kicks[queue].connect(event)
         return true
     }
 
+    /// Throws when a request waits after an error (`werror=stop`), which would never end.
     public func drain() throws(StateError) {
         let waiter = DrainWaiter()
         io.drain { waiter.done(hasStopped: $0) }

@@ -15,9 +15,13 @@ extension VirtioFeatures {
 /// `virtio-serial`: consoles and named streams (Virtio 1.2, 5.3). Works with the machine lock held, on the vCPU's thread
 /// and on that of the streams.
 public final class VirtioSerialDevice: VirtioDevice, PlainlyStateful, @unchecked Sendable {
+    /// The transport adds `-pci` or `-device`.
     public let name = "virtio-serial"
+    /// Device type 3 (5.3.1).
     public let type = VirtioDeviceType.console
+    /// Several ports with a control queue, and the emergency byte; no window size.
     public let features: VirtioFeatures = [.consoleMultiport, .consoleEmergencyWrite]
+    /// Port 0's two, the control queue's two, then two for each further port (5.3.2).
     public let queueSizes: [UInt16]
     /// As many ports as `max_ports=` allows.
     public let maximumPorts: Int
@@ -115,6 +119,7 @@ public final class VirtioSerialDevice: VirtioDevice, PlainlyStateful, @unchecked
 
     // MARK: VirtioDevice
 
+    /// Columns and rows as 0, the number of ports, and the emergency register (5.3.4).
     public func readConfig() -> [UInt8] {
         var bytes: [UInt8] = []
         // Columns and rows are not known: the size feature is not offered.
@@ -124,11 +129,13 @@ public final class VirtioSerialDevice: VirtioDevice, PlainlyStateful, @unchecked
         return bytes
     }
 
+    /// The emergency register takes a byte for port 0, even before the driver is ready.
     public func writeConfig(offset: Int, size: Int, value: UInt64) {
         // The emergency register: a byte for the console, also before the driver is up. Lost when nobody reads.
         if offset == 8 { _ = ports[0]?.backend?.send([UInt8(truncatingIfNeeded: value)]) }
     }
 
+    /// Without the multiport feature port 0 is open at once; output that waits is sent.
     public func activate(_ context: VirtioActivation) {
         self.context = context
         control = DescriptorChain(memory: context.memory)
@@ -137,6 +144,7 @@ public final class VirtioSerialDevice: VirtioDevice, PlainlyStateful, @unchecked
         for queue in context.queues where queue.isReady { notified(queue: queue.index) }
     }
 
+    /// The guest's ends of all ports are closed; messages for the driver are dropped.
     public func reset() {
         context = nil
         control = nil
@@ -145,6 +153,7 @@ public final class VirtioSerialDevice: VirtioDevice, PlainlyStateful, @unchecked
         for port in ports.values { port.isGuestOpen = false }
     }
 
+    /// Control messages, more room for input, or output of a port, by the queue's number.
     public func notified(queue number: Int) {
         switch number {
         case QueueNumber.controlReceive: flushControl()

@@ -42,16 +42,19 @@ public final class VirtioSerialPort: CharacterFrontend, @unchecked Sendable {
 
     // MARK: CharacterFrontend
 
+    /// Room in the guest's next buffer; 0 while its end is closed or it gave none.
     public var receiveCapacity: Int {
         guard let device else { return 0 }
         return device.machineLock.withLock { device.receiveCapacity(of: self) }
     }
 
+    /// Fills the guest's next buffer and gives it back, full or not.
     public func receive(_ bytes: ArraySlice<UInt8>) {
         guard let device else { return }
         device.machineLock.withLock { device.receive(bytes, for: self) }
     }
 
+    /// Opening and closing are told to the driver; a console port ignores them.
     public func handle(_ event: CharacterEvent) {
         guard let device, !isConsole else { return }
         switch event {
@@ -61,6 +64,7 @@ public final class VirtioSerialPort: CharacterFrontend, @unchecked Sendable {
         }
     }
 
+    /// The stream has room: sends the rest of the guest's buffers.
     public func outputIsReady() {
         guard let device else { return }
         device.machineLock.withLock { device.transmit(of: self) }

@@ -116,6 +116,7 @@ extension VirtioNetworkDevice {
         if wasWaiting { port.receiverIsReady() }
     }
 
+    /// Drops a frame that nobody listens for; without buffers it asks the port to wait.
     public func receive(_ frame: UnsafeRawBufferPointer) -> PacketDisposition {
         enum Outcome { case dropped, busy, stored((any VirtioInterrupts)?) }
         let outcome: Outcome = lock.withLock {

@@ -73,9 +73,13 @@ public struct VirtioNetworkOptions: Equatable, Sendable {
 /// thread. The lock is never held while the port is called, nor is the machine lock asked for with it held. The control
 /// queue is served on the vCPU's thread.
 public final class VirtioNetworkDevice: VirtioThreadedDevice, PlainlyStateful, PacketReceiver, @unchecked Sendable {
+    /// The transport adds `-pci` or `-device`.
     public let name = "virtio-net"
+    /// Device type 1 (5.1.1).
     public let type = VirtioDeviceType.network
+    /// What the properties leave on and the port can do.
     public let features: VirtioFeatures
+    /// Receive, transmit, and 64 entries for the control queue unless it is off.
     public let queueSizes: [UInt16]
     private static let controlQueueSize: UInt16 = 64
     enum QueueNumber {
@@ -157,6 +161,7 @@ public final class VirtioNetworkDevice: VirtioThreadedDevice, PlainlyStateful, P
         static let linkUp: UInt16 = 1, announce: UInt16 = 2
     }
 
+    /// Hardware address, status with link and announcement, and the MTU if one is given.
     public func readConfig() -> [UInt8] {
         lock.withLock {
             var bytes = filter.address
@@ -171,6 +176,7 @@ public final class VirtioNetworkDevice: VirtioThreadedDevice, PlainlyStateful, P
         }
     }
 
+    /// Sets a byte of the hardware address, for legacy drivers without the control command.
     public func writeConfig(offset: Int, size: Int, value: UInt64) {
         lock.withLock {
             // Legacy drivers without the command set the address byte by byte; modern ones must not.
@@ -185,6 +191,7 @@ public final class VirtioNetworkDevice: VirtioThreadedDevice, PlainlyStateful, P
 
     // MARK: Life
 
+    /// Tells the port the header's size and the offloads that the driver agreed to.
     public func activate(_ context: VirtioActivation) {
         let features = context.features
         lock.withLock {
@@ -233,6 +240,7 @@ public final class VirtioNetworkDevice: VirtioThreadedDevice, PlainlyStateful, P
         loop.post { [self] in port.setReceiveOffloads(offloads) }
     }
 
+    /// Forgets the driver's filters and address; frames are dropped until it is ready again.
     public func reset() {
         lock.withLock {
             context = nil
@@ -246,6 +254,7 @@ public final class VirtioNetworkDevice: VirtioThreadedDevice, PlainlyStateful, P
         receiveKick?.post()
     }
 
+    /// Wakes the port's thread; control commands are done here and now.
     public func notified(queue: Int) {
         switch queue {
         case QueueNumber.receive: receiveKick?.post()
@@ -254,6 +263,7 @@ public final class VirtioNetworkDevice: VirtioThreadedDevice, PlainlyStateful, P
         }
     }
 
+    /// False for the control queue.
     public func serve(_ queue: Int, whenSignalled event: EventFile) -> Bool {
         switch queue {
         case QueueNumber.receive: receiveKick?.connect(event)
@@ -286,6 +296,8 @@ public final class VirtioNetworkDevice: VirtioThreadedDevice, PlainlyStateful, P
 
     // MARK: PacketReceiver
 
+    /// The port lost or found its other end; the driver gets a configuration interrupt.
     public func linkChanged(isUp: Bool) { setLink(isUp: isUp, machineLockHeld: false) }
+    /// The port has room again: goes on sending.
     public func portIsReady() { transmit() }
 }

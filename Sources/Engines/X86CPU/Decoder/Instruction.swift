@@ -33,6 +33,7 @@ func handle(
 
 /// One decoded instruction of a block. 56 bytes.
 package struct Instruction {
+    /// What runs it; called with the state and this record.
     package var handler: Handler
     /// The immediate, sign- or zero-extended as the instruction wants it.
     package var immediate: UInt64 = 0
@@ -68,6 +69,7 @@ package struct Instruction {
     package var opcode: UInt8 = 0
     /// Opcode map: 0 one-byte, 1 0F, 2 0F38, 3 0F3A.
     package var map: UInt8 = 0
+    /// Prefixes as they count, and what else the decoder found out.
     package var prefixes: Prefixes = []
     /// More about the instruction that its group's handlers define.
     package var detail: UInt8 = 0
@@ -79,13 +81,20 @@ package struct Instruction {
     /// Indices past the general registers that name the words after them in `CPUState`, so that an address is computed
     /// without branches: `zero` and `blockIP`.
     package static let noRegister: UInt8 = 16
+    /// As the base of a RIP-relative operand: the word `blockIP`.
     package static let ripRegister: UInt8 = 18
 
+    /// Prefixes, and what else the decoder notes for handlers.
     package struct Prefixes: OptionSet {
+        /// One bit for each prefix or finding.
         package let rawValue: UInt16
+        /// A set from its bits.
         package init(rawValue: UInt16) { self.rawValue = rawValue }
+        /// F0, where the instruction allows it.
         package static let lock = Prefixes(rawValue: 1 << 0)
+        /// F3: REP or REPE, or part of the opcode.
         package static let repeatEqual = Prefixes(rawValue: 1 << 1)
+        /// F2: REPNE, or part of the opcode.
         package static let repeatNotEqual = Prefixes(rawValue: 1 << 2)
         /// 66.
         package static let operandSize = Prefixes(rawValue: 1 << 3)
@@ -93,12 +102,15 @@ package struct Instruction {
         package static let addressSize = Prefixes(rawValue: 1 << 4)
         /// Any REX: the byte registers 4...7 are SPL, BPL, SIL, DIL.
         package static let rex = Prefixes(rawValue: 1 << 5)
+        /// REX.W or VEX.W: 64-bit operands.
         package static let rexW = Prefixes(rawValue: 1 << 6)
+        /// Encoded with VEX (C4 or C5).
         package static let vex = Prefixes(rawValue: 1 << 7)
         /// VEX.L: 256 bits.
         package static let vexL = Prefixes(rawValue: 1 << 8)
         /// modrm.rm is a memory operand.
         package static let memory = Prefixes(rawValue: 1 << 9)
+        /// One of 26, 2E, 36, 3E, 64, 65 that counts.
         package static let segmentOverride = Prefixes(rawValue: 1 << 10)
         /// The memory operand's segment has a base or limit that must be looked at.
         package static let checkedSegment = Prefixes(rawValue: 1 << 11)

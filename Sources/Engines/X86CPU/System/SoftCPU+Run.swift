@@ -12,6 +12,7 @@ internal import HostSystem
 //               │                        └─ stepping: one instruction, then debug traps
 //               └─► .kicked / .shutdown / .debug
 extension SoftCPU: VirtualCPU {
+    /// Runs the guest until someone else must act; only ever on the processor's own thread.
     public func run() -> CPUExit {
         if hostThreadIdentifier == 0 { hostThreadIdentifier = Int(roost_thread_number()) }
         goesOnInTranslatedCode = true

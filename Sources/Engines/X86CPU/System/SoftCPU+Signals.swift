@@ -7,6 +7,7 @@ internal import CX86Native
 // What other threads tell the processor: a level or an edge in `CPUState.signals`, then an attention bit, then a wake-up
 // where it sleeps.
 extension SoftCPU: CPUSignals {
+    /// The level of INTR, as the APIC or the PIC drives it; taken when RFLAGS.IF allows.
     public func setInterruptRequest(_ asserted: Bool) {
         if asserted {
             signal(Attention.interrupt)
@@ -15,6 +16,7 @@ extension SoftCPU: CPUSignals {
         }
     }
 
+    /// An edge of NMI. During the handler one more is remembered, and no second.
     public func raiseNonMaskableInterrupt() {
         // One that waits for the end of another's handler takes all that come in the meantime; one that is about to be
         // taken leaves room for the next.
@@ -25,8 +27,10 @@ extension SoftCPU: CPUSignals {
         raiseAttention(Attention.nonMaskable)
     }
 
+    /// INIT from the APIC: taken between instructions; the processor then waits for a startup.
     public func raiseInit() { signal(Attention.initialize) }
 
+    /// SIPI: begins at `vector` << 12 in real mode; ignored unless it waits after INIT.
     public func raiseStartup(vector: UInt8) {
         _ = roost_atomic_and32(startupWord, 0)
         _ = roost_atomic_or32(startupWord, UInt32(vector))
@@ -37,6 +41,7 @@ extension SoftCPU: CPUSignals {
     /// processor whose firmware has installed no handler.
     public func raiseSystemManagementInterrupt() {}
 
+    /// Makes `run` return as soon as the present block ends; from any thread.
     public func kick() { raiseAttention(Attention.kick) }
 
     private func signal(_ bit: UInt32) {

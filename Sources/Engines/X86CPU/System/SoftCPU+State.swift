@@ -42,10 +42,12 @@ extension SoftCPU: Stateful {
     /// Signals that the local APIC does not drive by level.
     private static let savedSignals = Attention.nonMaskable | Attention.initialize | Attention.startup
 
+    /// Everything a guest can see of the processor but the APIC's; its thread must stand.
     public func saveState(as name: String) throws(StateError) -> StateRecord {
         try StateRecord(name: name, savedState)
     }
 
+    /// Refuses impossible registers without touching any; the result puts the new state in.
     public func checkState(_ record: StateRecord) throws(StateError) -> () -> Void {
         let new = try record.decode(replacing: savedState)
         guard new.xcr0 & ~environment.model.supportedXCR0 & ~1 == 0 else {

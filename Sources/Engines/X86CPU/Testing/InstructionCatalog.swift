@@ -2,24 +2,37 @@
 
 /// A random encoding of one row of the opcode table, and what the decoder made of it.
 package struct GeneratedInstruction: Sendable {
+    /// The table's name of the row, for messages.
     package var name: String
+    /// The encoding, prefixes first; at most 15 bytes.
     package var bytes: [UInt8]
     /// The decoder accepts it.
     package var isDefined = false
+    /// modrm.rm is a memory operand, which the test must map.
     package var hasMemoryOperand = false
     /// General registers of the address, nil where there is none; the index may be a vector register.
     package var base: Int?
+    /// The register that is scaled; `indexIsVector` says of which file.
     package var index: Int?
+    /// A gather: the index is a vector register.
     package var indexIsVector = false
+    /// log2 of what the index is multiplied by, 0...3.
     package var scale = 0
+    /// Sign-extended; 0 where there is none.
     package var displacement: Int64 = 0
     /// Where the displacement stands in `bytes` when the address is relative to the instruction pointer.
     package var relativePlace: Int?
+    /// modrm.reg with REX.R.
     package var reg = 0
+    /// modrm.rm with REX.B, where it is a register.
     package var rm = 0
+    /// The last byte of the opcode.
     package var opcode: UInt8 = 0
+    /// Opcode map: 0 one-byte, 1 0F, 2 0F38, 3 0F3A.
     package var map: UInt8 = 0
+    /// Encoded with C4 or C5.
     package var isVEX = false
+    /// The immediate as the decoder extended it.
     package var immediate: UInt64 = 0
     /// log2 of the operand's bytes, of integer instructions.
     package var operandSize = 0
@@ -33,6 +46,7 @@ package enum InstructionCatalog {
         return (0..<table.count).filter { isUserMode(table.rows[$0]) }
     }()
 
+    /// The table's name of a row, for messages.
     package static func name(_ row: Int) -> String { OpcodeTable.shared.rows[row].name }
 
     /// Whether the row exists in code of this width.

@@ -2,14 +2,21 @@
 
 /// The control registers that decide about translation, for tests that build page tables by hand.
 package struct PagingSetup: Sendable {
+    /// PG, WP, ET and PE unless said otherwise.
     package var cr0: UInt64 = 0x8001_0011
+    /// The guest-physical address of the top table, with a PCID where CR4 allows.
     package var cr3: UInt64
+    /// PAE unless said otherwise.
     package var cr4: UInt64 = 0x20
+    /// LMA, LME, NXE unless said otherwise.
     package var efer: UInt64 = 0xD00
+    /// 0...3; 3 makes accesses those of user code.
     package var cpl: UInt8 = 0
     /// RFLAGS.AC.
     package var allowsUserAccess = false
+    /// Two bits for each protection key: access and write disabled.
     package var pkru: UInt32 = 0
+    /// Paging of 64-bit mode with four levels from that table.
     package init(cr3: UInt64) { self.cr3 = cr3 }
 }
 
@@ -48,6 +55,7 @@ extension SoftCPU {
     /// INVLPG.
     package func invalidate(page linear: UInt64) { state.flushTranslation(page: linear) }
 
+    /// Reads 1, 2, 4 or 8 bytes as an instruction would.
     package func load(_ linear: UInt64, size: Int) -> AccessResult {
         result { () throws(CPUFault) in
             switch size {
@@ -59,6 +67,7 @@ extension SoftCPU {
         }
     }
 
+    /// Writes 1, 2, 4 or 8 bytes as an instruction would.
     package func store(_ linear: UInt64, size: Int, _ value: UInt64) -> AccessResult {
         result { () throws(CPUFault) in
             switch size {

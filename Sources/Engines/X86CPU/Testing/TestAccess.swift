@@ -23,6 +23,7 @@ extension SoftCPU {
         set { state[register: index & 15] = newValue }
     }
 
+    /// RIP, unchecked: a non-canonical one faults only when code is fetched.
     package var instructionPointer: UInt64 {
         get { state.pointee.rip }
         set { state.pointee.rip = newValue }

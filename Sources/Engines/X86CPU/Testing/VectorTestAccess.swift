@@ -16,6 +16,7 @@ extension SoftCPU {
         set { (state.pointee.cr0, state.pointee.cr4) = newValue }
     }
 
+    /// XCR0: which state XSAVE keeps; bits that are not supported are dropped.
     package var vectorComponents: UInt64 {
         get { state.pointee.xcr0 }
         set { state.pointee.xcr0 = newValue & XSaveLayout.supported }
@@ -27,6 +28,7 @@ extension SoftCPU {
         set { state.setYMM(UInt8(index & 15), newValue) }
     }
 
+    /// MXCSR without the reserved bits, which LDMXCSR would refuse.
     package var mxcsr: UInt32 {
         get { state.pointee.mxcsr }
         set { state.pointee.mxcsr = newValue & MXCSR.writable }
@@ -41,8 +43,11 @@ extension SoftCPU {
 
 /// The host's extensions that native instructions use, by name, for tests that need one.
 package enum NativeSupport {
+    /// The host can run 256-bit floating point, so tests of it make sense.
     package static var hasAVX: Bool { HostFeatures.host.contains(.avx) }
+    /// The host can run 256-bit integers, so tests of them make sense.
     package static var hasAVX2: Bool { HostFeatures.host.contains(.avx2) }
+    /// The host allows executable memory, without which no native instruction runs.
     package static var isUsable: Bool { NativeLibrary.shared.isUsable }
 
     /// Every feature name of the vector tables is known.

@@ -4,6 +4,7 @@
 
 /// A copy of that state.
 package struct ComparedState {
+    /// `byteCount` bytes, aligned to 64; freed by `deallocate` alone.
     package let bytes: UnsafeMutableRawPointer
 
     /// Offsets: general registers, then words, then the vector registers and the x87 unit.
@@ -11,13 +12,16 @@ package struct ComparedState {
     /// Without the units.
     package static let integerBytes = 176
     static let vectors = 192, vectorBytes = 512, fpu = vectors + vectorBytes, fpuBytes = 160
+    /// Bytes with the vector registers and the x87 unit.
     package static let byteCount = fpu + fpuBytes
 
+    /// A copy of all zeros.
     package init() {
         bytes = .allocate(byteCount: Self.byteCount, alignment: 64)
         bytes.initializeMemory(as: UInt8.self, repeating: 0, count: Self.byteCount)
     }
 
+    /// Gives the memory back; the copy may not be used after.
     package func deallocate() { bytes.deallocate() }
 
     /// A word by its offset.
@@ -141,5 +145,6 @@ extension SoftCPU {
     package static func flagsImage(ofSaved saved: UInt64) -> UInt64 {
         saved >> 8 & (Flag.arithmetic & 0xFF) | (saved & 1 != 0 ? Flag.overflow : 0)
     }
+    /// The six arithmetic flags in RFLAGS, and AF, which some instructions leave undefined.
     package static let arithmeticFlagBits = Flag.arithmetic, auxiliaryFlagBit = Flag.auxiliary
 }

@@ -11,14 +11,18 @@ package enum SiteCache {
     /// What `limit` is when the slot holds a page, in 32 bits; misses in a row of other than neighbouring pages, and when
     /// they were counted, in 16 bits each.
     package static let fullLimit: Int32 = 24, epoch: Int32 = 28, misses: Int32 = 30
+    /// Bytes of a slot: half a cache line.
     package static let slotBytes = 32
 
     /// Slots of a kind.
     package static let ring = 256
     /// Bytes of accesses, by kind; twice for reads and writes, and twice for user and other code.
     package static let sizes: [Int] = [1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 320, 384, 448, 512]
+    /// Kinds of sites: each size for reads and writes, user and other code.
     package static let kinds = 4 * sizes.count
+    /// Slots of all kinds together.
     package static let count = kinds * ring
+    /// Bytes of all slots and of the list of the filled ones.
     package static let bytes = count * (slotBytes + 8)
 
     /// Behind the state.

@@ -7,22 +7,33 @@ extension StateLayout {
         Int32(MemoryLayout<CPUState>.offset(of: field).unsafelyUnwrapped)
     }
 
+    /// Where a string instruction's destination is put down between its steps.
     package static let stringTarget = place(\.translation.stringTarget)
     /// Of `CodeMode.rawValue`: which bits tell the width of code, and what they are for 64-bit code.
     package static let codeWidthMask: UInt8 = 3, codeWidth64 = CodeWidth.bits64.rawValue
+    /// RFLAGS without the arithmetic flags, 64 bits.
     package static let systemFlags = place(\.systemFlags)
+    /// The current privilege level, one byte.
     package static let privilege = place(\.cpl)
+    /// Levels and edges from outside, 32 bits, changed atomically by others.
     package static let signals = place(\.signals)
+    /// CR4, 64 bits.
     package static let control4 = place(\.cr4)
+    /// The class that chooses the TLBs, one byte.
     package static let accessRights = place(\.accessClass)
+    /// What RDTSC adds to the host's counter.
     package static let timeOffset = place(\.tscOffset)
+    /// IA32_TSC_AUX, which RDTSCP gives.
     package static let timeAuxiliary = place(\.tscAux)
+    /// IA32_KERNEL_GS_BASE, which SWAPGS swaps.
     package static let otherGSBase = place(\.kernelGSBase)
 }
 
 /// Values in those fields.
 package enum SystemValue {
+    /// RFLAGS.IF and RFLAGS.DF.
     package static let interruptFlag = Int32(Flag.interrupt), directionFlag = Int32(Flag.direction)
+    /// RFLAGS.AC, which STAC and CLAC change.
     package static let accessFlag = Int32(Flag.alignmentCheck)
     /// What PUSHF does not show.
     package static let hiddenFlags = Int32(Flag.virtual8086 | Flag.resume)
@@ -30,18 +41,24 @@ package enum SystemValue {
     package static let overflowShift = UInt8(Flag.overflow.trailingZeroBitCount)
     /// The arithmetic flags that LAHF gives.
     package static let lowFlags = Int32(Flag.arithmetic & 0xFF)
+    /// The bit of `signals` for INTR.
     package static let interruptRequest = Int32(Attention.interrupt)
+    /// CR4.TSD: RDTSC is for the supervisor alone.
     package static let timeStampDisable = UInt8(ControlRegister4.timeStampDisable)
     /// CR4.SMAP: the byte of CR4 and the bit in it.
     package static let smapByte = Int32(ControlRegister4.smap.trailingZeroBitCount / 8)
+    /// The bit in that byte.
     package static let smapBit = UInt8(1 << (ControlRegister4.smap.trailingZeroBitCount % 8))
+    /// The class of supervisor code that may not touch user pages.
     package static let supervisor = UInt8(AccessClass.supervisor.rawValue)
+    /// The class of supervisor code that may.
     package static let supervisorWithUserAccess = UInt8(AccessClass.supervisorWithUserAccess.rawValue)
     /// Bytes from the TLBs of the one of these classes to those of the other.
     package static let tlbDistance = Int32(TLBContext.size * MemoryLayout<TLBEntry>.stride)
 }
 
 extension SoftCPU {
+    /// CPUID offers RDTSCP; without, it raises #UD.
     package var showsRDTSCP: Bool { features.has.contains(.rdtscp) }
 
     /// Whether data in FS (4) or GS (5) needs no look at limit and rights: 32-bit code's, where limits count.

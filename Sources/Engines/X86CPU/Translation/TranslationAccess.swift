@@ -9,35 +9,61 @@ package enum StateLayout {
         Int32(MemoryLayout<CPUState>.offset(of: field).unsafelyUnwrapped)
     }
 
+    /// The 16 general registers, 64 bits each.
     package static let general = offset(\.gpr)
+    /// RIP; up to date only between blocks.
     package static let rip = offset(\.rip)
+    /// Pointer to the TLB for reads of the present access class.
     package static let readTLB = offset(\.readTLB)
+    /// Pointer to the TLB for writes of the present access class.
     package static let writeTLB = offset(\.writeTLB)
+    /// Bits that make translated code stop, 32 bits; others set them atomically.
     package static let attention = offset(\.attention)
+    /// What a cached jump must have been filled with to hold.
     package static let fetchKey = offset(\.fetchKey)
+    /// Pointer to YMM0...YMM15, 32 bytes each, XMM half first.
     package static let vectors = offset(\.ymm)
+    /// The guest's MXCSR, while it is not loaded.
     package static let mxcsr = offset(\.mxcsr)
+    /// The first of the translator's own fields.
     package static let translation = offset(\.translation)
+    /// The host's RSP where translated code was entered.
     package static let hostStack = offset(\.translation.hostStack)
+    /// The arithmetic flags: OF in bit 0, the others in bits 8...15.
     package static let savedFlags = offset(\.translation.savedFlags)
+    /// The linear address of the page whose code runs.
     package static let codePage = offset(\.translation.codePage)
+    /// Pointer to the table of code by linear address.
     package static let jumpTable = offset(\.translation.jumpTable)
+    /// As `fetchKey`, for code on global pages.
     package static let globalKey = offset(\.translation.globalKey)
+    /// 64 bits to put a register in.
     package static let stash = offset(\.translation.stash)
+    /// Room for the registers of stubs.
     package static let spill = offset(\.translation.spill)
+    /// Host addresses for the groups of accesses in a block.
     package static let groups = offset(\.translation.groups)
+    /// How many groups of accesses a block may have.
     package static let groupCount = 8
+    /// How many site caches are filled.
     package static let filledSites = offset(\.translation.filledSites)
+    /// Counts the entries of translated code.
     package static let epoch = offset(\.translation.epoch)
+    /// The class that chooses the TLBs, one byte.
     package static let accessClass = offset(\.accessClass)
     /// The greatest value of `accessClass` whose rights the site caches may keep.
     package static let lastPlainClass = UInt8(AccessClass.supervisor.rawValue)
     /// Of `SoftCPU.codeMode`: user code; and 64-bit code, in the low two bits.
     package static let userBit = CodeMode.userBit, widthMask: UInt8 = 3, width64 = CodeWidth.bits64.rawValue
+    /// Which units hold the guest's state: bit 0 vectors and MXCSR, bit 1 x87.
     package static let loadedUnits = offset(\.translation.loadedUnits)
+    /// Pointer to the x87 state in FXSAVE64's form.
     package static let fxsave = offset(\.fxsave)
+    /// The offset of the last x87 instruction, 64 bits.
     package static let fpuIP = offset(\.fpuIP)
+    /// The offset of its memory operand, 64 bits.
     package static let fpuDP = offset(\.fpuDP)
+    /// Its opcode, 16 bits.
     package static let fpuOpcode = offset(\.fpuOpcode)
 
     /// The base of a segment register by its number in instructions.
@@ -48,6 +74,7 @@ package enum StateLayout {
 
     /// Entries of a TLB, and bytes of each: the tag first, then the host's page.
     package static let tlbEntries = TLBContext.size
+    /// Bytes from one entry to the next.
     package static let tlbEntryBytes = MemoryLayout<TLBEntry>.stride
     /// Where in `CPUState.ymm` the value lies that MXCSR has for host code.
     package static let hostControl = Int32(VectorBlock.control + VectorBlock.controlHost)
@@ -55,11 +82,13 @@ package enum StateLayout {
 
 /// What translated code may use of the host beyond what the guest has.
 package enum HostAbilities {
+    /// The host has SHLX and the like, which leave the flags alone.
     package static let hasBMI2 = HostFeatures.hasBMI2
 }
 
 /// An instruction as the decoder leaves it, with what the translator must know beyond.
 package struct DecodedInstruction {
+    /// How far the decoder came.
     package enum Status {
         case complete
         /// No defined instruction, or one whose operands are not allowed: its handler raises the exception.
@@ -67,7 +96,9 @@ package struct DecodedInstruction {
         /// It goes on behind the bytes that were given.
         case incomplete
     }
+    /// Whether `instruction` can be used.
     package var status: Status
+    /// What the interpreter would run.
     package var instruction: Instruction
     /// Nothing behind it belongs to the same block.
     package var endsBlock: Bool
@@ -79,13 +110,19 @@ package struct DecodedInstruction {
 
 /// What the tables say of a vector instruction.
 package struct VectorDescription {
+    /// It can raise exceptions of MXCSR.
     package var isFloatingPoint: Bool
+    /// It writes RFLAGS, as COMISD and PTEST do.
     package var setsFlags: Bool
+    /// It has MMX operands, so the x87 unit is in use.
     package var usesMMX: Bool
     /// modrm.reg, and a modrm.rm that is no memory, name general registers.
     package var regIsGeneral: Bool
+    /// modrm.rm names a general register where it is no memory.
     package var rmIsGeneral: Bool
+    /// Its memory operand is the destination.
     package var writesMemory: Bool
+    /// Bytes of the memory operand.
     package var memoryBytes: Int
     /// The memory operand must be aligned to 16 bytes.
     package var isAligned: Bool
@@ -149,7 +186,9 @@ package func x87Operand(opcode: UInt8, modRM: UInt8) -> (bytes: Int, isWrite: Bo
 
 /// What may change under the translator's feet: which instructions translated code may run without a check.
 package struct TranslationMode: Equatable {
+    /// SSE instructions raise neither #UD nor #NM (CR0.EM, CR0.TS, CR4.OSFXSR).
     package var hasSSE: Bool
+    /// AVX instructions raise neither (CR0.TS, CR4.OSXSAVE and XCR0).
     package var hasAVX: Bool
     /// No exception of vector arithmetic is unmasked.
     package var masksVectorTraps: Bool
@@ -158,6 +197,7 @@ package struct TranslationMode: Equatable {
     /// Of 32-bit code: FS, and GS, can be used without a look at their limits and rights.
     package var isFSOpen = false, isGSOpen = false
 
+    /// A mode of 64-bit code; those of segments are set by the caller.
     package init(hasSSE: Bool, hasAVX: Bool, masksVectorTraps: Bool, hasFPU: Bool) {
         self.hasFPU = hasFPU
         self.hasSSE = hasSSE
@@ -169,18 +209,22 @@ package struct TranslationMode: Equatable {
 extension SoftCPU {
     /// The state that translated code runs on.
     package var translationState: UnsafeMutableRawPointer { UnsafeMutableRawPointer(state) }
+    /// The translator's fields in that state.
     package var translation: UnsafeMutablePointer<TranslationState> {
         (UnsafeMutableRawPointer(state)
             + MemoryLayout<CPUState>.offset(of: \.translation).unsafelyUnwrapped)
             .assumingMemoryBound(to: TranslationState.self)
     }
+    /// RIP, where the translator's helpers look and where they leave it.
     package var translationRIP: UInt64 {
         get { state.pointee.rip }
         set { state.pointee.rip = newValue }
     }
+    /// Whether vector registers may be loaded with all 256 bits.
     package var hostHasAVX: Bool { HostFeatures.host.contains(.avx) }
     /// The part of `fetchKey` that says how code is decoded.
     package var codeMode: UInt8 { UInt8(truncatingIfNeeded: state.pointee.fetchKey) }
+    /// The key of the code that runs now; changes with mode and address space.
     package var fetchKey: UInt64 { state.pointee.fetchKey }
     /// Instructions that the interpreter ran in blocks of its own.
     package var interpretedInstructions: UInt64 { state.pointee.instructionCount }
@@ -191,8 +235,10 @@ extension SoftCPU {
         let mmu = state.pointee.mmu
         mmu.pointee.contexts[mmu.pointee.current].flushData()
     }
+    /// Somebody wants the processor to stop between blocks.
     package var isAttentionWanted: Bool { state.pointee.attention != 0 }
 
+    /// What code that is translated now may run unchecked.
     package var translationMode: TranslationMode {
         let blocked = state.pointee.cr0 & (VectorControl.emulation | VectorControl.taskSwitched)
         let both = VectorControl.xcr0SSE | VectorControl.xcr0AVX

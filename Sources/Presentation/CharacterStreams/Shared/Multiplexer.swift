@@ -38,8 +38,10 @@ public final class Multiplexer: CharacterFrontend, @unchecked Sendable {
 
     // MARK: input
 
+    /// What the buffer for the front end with the focus can still hold; it stays put meanwhile.
     public var receiveCapacity: Int { max(0, Self.inputLimit - input.count) }
 
+    /// Takes the escapes out and keeps the rest for the front end with the focus.
     public func receive(_ bytes: ArraySlice<UInt8>) {
         for byte in bytes {
             if sawEscape {
@@ -94,6 +96,7 @@ public final class Multiplexer: CharacterFrontend, @unchecked Sendable {
 
     // MARK: events
 
+    /// Opening and closing go to all front ends, a break to the one with the focus.
     public func handle(_ event: CharacterEvent) {
         switch event {
         case .opened, .closed:
@@ -104,6 +107,7 @@ public final class Multiplexer: CharacterFrontend, @unchecked Sendable {
         }
     }
 
+    /// Told to all: any of them may have been refused.
     public func outputIsReady() {
         for member in members { member.frontend?.outputIsReady() }
     }
@@ -119,9 +123,13 @@ public final class MultiplexedBackend: CharacterBackend, @unchecked Sendable {
         self.index = index
     }
 
+    /// The shared stream's.
     public var label: String { multiplexer.stream.label }
+    /// As `info chardev` calls every front end of a shared stream.
     public var filename: String { "mux" }
+    /// As the shared stream.
     public var isOpen: Bool { multiplexer.stream.isOpen }
+    /// Told at once whether somebody is there and whether it has the focus.
     public weak var frontend: (any CharacterFrontend)? {
         didSet {
             guard let frontend else { return }
@@ -131,7 +139,9 @@ public final class MultiplexedBackend: CharacterBackend, @unchecked Sendable {
         }
     }
 
+    /// Output needs no focus: it goes straight to the shared stream.
     public func send(_ bytes: ArraySlice<UInt8>) -> Int { multiplexer.stream.send(bytes) }
+    /// Delivers what the multiplexer holds, then lets the shared stream read on.
     public func resumeInput() {
         // What the multiplexer holds comes first; the stream has nothing of its own to deliver while it does.
         (multiplexer.stream as? StreamBackend)?.loop.post { [multiplexer] in multiplexer.deliver() }

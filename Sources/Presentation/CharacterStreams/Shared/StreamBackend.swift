@@ -10,6 +10,7 @@ public import HostSystem
 /// A subclass calls `attach` when somebody is at the other end and is told by `ended` when nobody is any more. Output
 /// state is guarded by `lock`, since `send` is called from any thread; the rest lives on the event loop's thread.
 open class StreamBackend: CharacterBackend, @unchecked Sendable {
+    /// The identifier of -chardev, or the one made for it.
     public let label: String
     /// The loop that serves the stream.
     public let loop: EventLoop
@@ -42,8 +43,10 @@ open class StreamBackend: CharacterBackend, @unchecked Sendable {
     /// What `query-chardev` shows.
     open var filename: String { "" }
 
+    /// Whether there is a file to write to; true from `attach` to `detach`.
     public var isOpen: Bool { lock.withLock { outputFile >= 0 } }
 
+    /// Held weakly. A new one is told `.opened` at once, and gets input that waited.
     public var frontend: (any CharacterFrontend)? {
         get { currentFrontend }
         set {
@@ -123,6 +126,7 @@ open class StreamBackend: CharacterBackend, @unchecked Sendable {
 
     // MARK: output
 
+    /// Takes what the bounded output buffer holds; from any thread, never waits.
     public func send(_ bytes: ArraySlice<UInt8>) -> Int {
         let encoded = encode(bytes)
         let taken = enqueue(encoded)
@@ -198,6 +202,7 @@ open class StreamBackend: CharacterBackend, @unchecked Sendable {
 
     // MARK: input
 
+    /// Delivers on the loop's thread what was held back.
     public func resumeInput() { loop.post { [weak self] in self?.deliver() } }
 
     private func inputIsReady(_ readiness: EventLoop.Readiness) {

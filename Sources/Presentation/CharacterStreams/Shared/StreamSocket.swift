@@ -22,6 +22,7 @@ public enum StreamAddress: Equatable, Sendable {
 
 /// A socket operation that failed: the step and the host's reason, as QEMU words it.
 public struct StreamSocketError: Error, CustomStringConvertible, Sendable {
+    /// One line: the step and the host's reason.
     public let description: String
     init(_ description: String) { self.description = description }
 }

@@ -25,6 +25,7 @@ public final class DatagramStream: StreamBackend, @unchecked Sendable {
         } catch { throw StreamSocketError("Failed to use the socket: \(error)") }
     }
 
+    /// `udp:SOURCE<->HOST:PORT`, as `info chardev` shows it.
     public override var filename: String { name }
     /// Nobody may listen there yet.
     public override var isConnectionless: Bool { true }

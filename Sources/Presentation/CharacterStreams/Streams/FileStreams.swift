@@ -22,6 +22,7 @@ public final class FileStream: StreamBackend, @unchecked Sendable {
         try attach(StreamFiles(input: consume reader, output: consume output))
     }
 
+    /// As `info chardev` calls it: the path is not shown.
     public override var filename: String { "file" }
 }
 
@@ -40,6 +41,7 @@ public final class PipeStream: StreamBackend, @unchecked Sendable {
         }
     }
 
+    /// As `info chardev` calls it: the path is not shown.
     public override var filename: String { "pipe" }
 }
 
@@ -78,6 +80,7 @@ public final class PseudoTerminalStream: StreamBackend, @unchecked Sendable {
         look()
     }
 
+    /// With the path of the other side, which people and libvirt look for here.
     public override var filename: String { "pty:\(path)" }
 
     /// Whether the other side is open: poll(2) says hang-up while it is not.
@@ -92,11 +95,13 @@ public final class PseudoTerminalStream: StreamBackend, @unchecked Sendable {
         }
     }
 
+    /// Closed until the next look at the other side, which a timer does.
     public override func ended() {
         detach()
         poller?.arm(at: monotonicNanoseconds() + Self.pollNanoseconds)
     }
 
+    /// Ends the timer that looks for somebody at the other side.
     public override func close() {
         poller?.cancel()
         super.close()

@@ -4,9 +4,13 @@ internal import HostSystem
 
 /// Takes everything and says nothing (`null`).
 public final class NullStream: CharacterBackend, @unchecked Sendable {
+    /// The identifier of -chardev, or the one made for it.
     public let label: String
+    /// As `info chardev` calls it.
     public let filename = "null"
+    /// Always: nobody can go away.
     public let isOpen = true
+    /// Told `.opened` when it is set, and nothing after.
     public weak var frontend: (any CharacterFrontend)? {
         didSet { frontend?.handle(.opened) }
     }
@@ -14,16 +18,23 @@ public final class NullStream: CharacterBackend, @unchecked Sendable {
     /// A stream to nowhere.
     public init(label: String) { self.label = label }
 
+    /// Takes everything and keeps nothing.
     public func send(_ bytes: ArraySlice<UInt8>) -> Int { bytes.count }
+    /// There is never any input.
     public func resumeInput() {}
+    /// Nothing was opened.
     public func close() {}
 }
 
 /// Keeps the last bytes of output (`ringbuf`).
 public final class RingStream: CharacterBackend, @unchecked Sendable {
+    /// The identifier of -chardev, or the one made for it.
     public let label: String
+    /// As `info chardev` calls it.
     public let filename = "ringbuf"
+    /// Always: nobody can go away.
     public let isOpen = true
+    /// Told `.opened` when it is set, and nothing after.
     public weak var frontend: (any CharacterFrontend)? {
         didSet { frontend?.handle(.opened) }
     }
@@ -38,6 +49,7 @@ public final class RingStream: CharacterBackend, @unchecked Sendable {
         self.capacity = max(capacity, 1)
     }
 
+    /// Takes everything; the oldest bytes over the capacity are lost.
     public func send(_ more: ArraySlice<UInt8>) -> Int {
         lock.withLock {
             bytes.append(contentsOf: more.suffix(capacity))
@@ -55,6 +67,8 @@ public final class RingStream: CharacterBackend, @unchecked Sendable {
         }
     }
 
+    /// There is never any input.
     public func resumeInput() {}
+    /// Nothing was opened.
     public func close() {}
 }

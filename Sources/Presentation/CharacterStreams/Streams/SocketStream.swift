@@ -14,11 +14,15 @@ public import HostSystem
 public final class SocketStream: StreamBackend, DisconnectableBackend, DescriptorPassingBackend, @unchecked Sendable {
     /// How the socket is used.
     public struct Options: Sendable {
+        /// Where to listen or to connect.
         public var address: StreamAddress
+        /// Listens instead of connecting (`server=on`).
         public var isServer = false
         /// A server's constructor returns with its first client.
         public var waits = false
+        /// Speaks the telnet protocol: 255 is doubled and breaks are understood.
         public var isTelnet = false
+        /// Sends small packets at once (TCP_NODELAY).
         public var noDelay = false
         /// Seconds until a client tries again; 0 never.
         public var reconnectSeconds = 0
@@ -80,6 +84,7 @@ public final class SocketStream: StreamBackend, DisconnectableBackend, Descripto
         }
     }
 
+    /// Scheme, address and role; `disconnected:` before it while nobody is there.
     public override var filename: String {
         let scheme = options.isTelnet ? "telnet" : "tcp"
         let base = options.address.text(scheme: scheme) + (options.isServer ? ",server=on" : "")
@@ -123,6 +128,7 @@ public final class SocketStream: StreamBackend, DisconnectableBackend, Descripto
         if options.isTelnet { sendRaw(TelnetDecoder.greeting) }
     }
 
+    /// A server waits for the next client, a client tries again where `reconnect` says so.
     public override func ended() {
         detach()
         dropReceived()
@@ -135,10 +141,12 @@ public final class SocketStream: StreamBackend, DisconnectableBackend, Descripto
         }
     }
 
+    /// The client is sent away as if it had gone itself.
     public func disconnect() { ended() }
 
     // MARK: descriptors that come along
 
+    /// As read(2); file descriptors that come along are kept, at most `receivedLimit`.
     public override func read(_ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer) -> Int {
         var room = [Int32](repeating: -1, count: Self.receivedLimit)
         var count = Int32(max(0, Self.receivedLimit - received.count))
@@ -148,6 +156,7 @@ public final class SocketStream: StreamBackend, DisconnectableBackend, Descripto
         return length
     }
 
+    /// The oldest one not taken; the caller closes it. Nil when there is none.
     public func takeReceivedDescriptor() -> Int32? { received.isEmpty ? nil : received.removeFirst() }
 
     private func dropReceived() {
@@ -164,6 +173,7 @@ public final class SocketStream: StreamBackend, DisconnectableBackend, Descripto
         do throws(StreamSocketError) { adopt(try StreamSocket.connect(options.address)) } catch { scheduleRetry() }
     }
 
+    /// Takes telnet's commands out and tells the front end of breaks.
     public override func decode(_ bytes: [UInt8]) -> [UInt8] {
         guard options.isTelnet else { return bytes }
         let (text, breaks) = telnet.decode(bytes)
@@ -171,11 +181,13 @@ public final class SocketStream: StreamBackend, DisconnectableBackend, Descripto
         return text
     }
 
+    /// Doubles each 255 for telnet.
     public override func encode(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         guard options.isTelnet, bytes.contains(TelnetDecoder.command) else { return bytes }
         return bytes.flatMap { $0 == TelnetDecoder.command ? [$0, $0] : [$0] }[...]
     }
 
+    /// Stops listening and trying again, and closes descriptors that nobody took.
     public override func close() {
         isClosed = true
         retry?.cancel()

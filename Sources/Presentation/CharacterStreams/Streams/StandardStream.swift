@@ -23,6 +23,7 @@ public final class StandardStream: StreamBackend, @unchecked Sendable {
         }
     }
 
+    /// As `info chardev` calls it.
     public override var filename: String { "stdio" }
 
     /// Input at its end leaves the output open.
@@ -33,6 +34,7 @@ public final class StandardStream: StreamBackend, @unchecked Sendable {
         } catch { detach() }
     }
 
+    /// Gives the terminal its old mode back and lets standard input wait again.
     public override func close() {
         super.close()
         TerminalMode.restore()

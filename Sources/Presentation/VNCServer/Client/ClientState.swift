@@ -12,7 +12,9 @@ enum PseudoEncoding {
 
 /// What a client said that it can do.
 package struct ClientFeatures: OptionSet, Sendable {
+    /// One bit for each feature, in an order of this server's own.
     package let rawValue: UInt16
+    /// A set from its bits.
     package init(rawValue: UInt16) { self.rawValue = rawValue }
     static let desktopSize = ClientFeatures(rawValue: 1), extendedDesktopSize = ClientFeatures(rawValue: 2)
     static let cursor = ClientFeatures(rawValue: 4), alphaCursor = ClientFeatures(rawValue: 8)
@@ -22,7 +24,9 @@ package struct ClientFeatures: OptionSet, Sendable {
 
 /// What the threads of one client share: its wishes, and what is new on the screen. Not synchronised.
 package struct ClientState {
+    /// How pictures are sent, from the client's last SetPixelFormat and SetEncodings.
     package private(set) var choice = EncodingChoice()
+    /// What the client's list of pseudo-encodings says.
     package private(set) var features: ClientFeatures = []
     /// The picture that is sent from.
     package private(set) var image: DisplayImage
@@ -39,6 +43,7 @@ package struct ClientState {
     private enum Request { case none, changes, all }
     private static let tileWidth = 64, tileHeight = 16
 
+    /// Begins with all of `image` to be sent; `isLocal` for a client on this host.
     package init(image: DisplayImage, isLocal: Bool) {
         self.image = image
         (width, height) = (image.width, image.height)
@@ -57,6 +62,7 @@ package struct ClientState {
 
     // MARK: what the client says
 
+    /// SetPixelFormat (7.5.1); a format with a colour map is answered with the map.
     package mutating func set(_ format: PixelFormat) {
         choice.format = format
         if !format.isTrueColour { messages += PixelFormat.colourMap }

@@ -14,13 +14,16 @@ package enum VNCEncoding: Int32, CaseIterable, Sendable {
 
 /// What a client has chosen for its pictures.
 package struct EncodingChoice: Equatable, Sendable {
+    /// The first of the client's list that the server has; raw if there is none.
     package var encoding = VNCEncoding.raw
+    /// As the client set it, or that of ServerInit.
     package var format = PixelFormat.native
     /// zlib's level, 0...9.
     package var level = 1
     /// The way to the client carries raw pixels at less cost than zlib needs to make them smaller.
     package var isLocal = false
 
+    /// Raw pixels in the format of ServerInit.
     package init() {}
 }
 
@@ -38,6 +41,7 @@ package final class UpdateEncoder {
     enum Stream { static let zlib = 8, zrle = 9 }
     private enum Kind { static let update: UInt8 = 0 }
 
+    /// Fresh zlib streams, for a new connection only: the client keeps the other ends.
     package init() {}
 
     /// One message with parts of a picture.

@@ -27,6 +27,7 @@ package struct VNCHandshake {
     /// Encrypts the connection and gives the channel that takes over; nil without encryption.
     package var encrypt: (() throws(VNCFailure) -> (any VNCChannel))?
 
+    /// How clients prove themselves, the password if there is one, and how to begin TLS.
     package init(
         proof: VNCProof, password: @escaping () -> [UInt8]?, encrypt: (() throws(VNCFailure) -> (any VNCChannel))?
     ) {
@@ -35,7 +36,9 @@ package struct VNCHandshake {
 
     /// A client that came through.
     package struct Outcome {
+        /// What to send on: the socket, or TLS over it.
         package var channel: any VNCChannel
+        /// Where the client's messages come from; bytes may have been read ahead.
         package var reader: VNCReader
         /// Others may stay connected.
         package var isShared: Bool

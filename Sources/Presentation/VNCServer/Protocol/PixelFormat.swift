@@ -4,12 +4,15 @@
 package struct PixelFormat: Equatable, Sendable {
     /// 8, 16 or 32.
     package var bits: Int
+    /// Bits of a pixel that mean something; at most `bits`.
     package var depth: Int
+    /// The order of the bytes of a 16- or 32-bit pixel.
     package var isBigEndian: Bool
     /// Otherwise pixels are numbers of colours that the server tells.
     package var isTrueColour: Bool
     /// The largest value of each part, and how far it is shifted: red, green, blue.
     package var maxima: [Int]
+    /// How far each part is shifted to the left: red, green, blue.
     package var shifts: [Int]
 
     /// 32 bits, 0x00RRGGBB, in the host's order.
@@ -83,6 +86,7 @@ package struct PixelWriter: Sendable {
     /// Tight's pixels are red, green, blue.
     let isTightCompact: Bool
 
+    /// Makes the tables that take each part of a pixel to the client's.
     package init(_ format: PixelFormat) {
         self.format = format
         size = format.bits / 8

@@ -6,7 +6,9 @@ internal import TransportSecurity
 
 /// Why a connection ends.
 package struct VNCFailure: Error, Equatable, CustomStringConvertible {
+    /// One line for the log and for clients that can show a reason.
     package let description: String
+    /// A reason in one line.
     package init(_ description: String) { self.description = description }
     /// The other side closed it.
     package static let closed = VNCFailure("the connection was closed")
@@ -40,12 +42,15 @@ package final class SocketChannel: VNCChannel {
     /// The number, open as long as this object lives.
     package var number: Int32 { file.number }
 
+    /// Takes over a connected socket in blocking mode; it is closed with this object.
     package init(_ file: consuming FileDescriptor) { self.file = file }
 
+    /// Waits for at least a byte; 0 at the end of the stream.
     package func receive(into buffer: UnsafeMutableRawBufferPointer) throws(VNCFailure) -> Int {
         do throws(Errno) { return try unsafe file.read(into: buffer) } catch { throw VNCFailure(error.description) }
     }
 
+    /// Waits until all has been taken.
     package func send(_ bytes: UnsafeRawBufferPointer) throws(VNCFailure) {
         var done = 0
         while done < bytes.count {
@@ -59,6 +64,7 @@ package final class SocketChannel: VNCChannel {
         }
     }
 
+    /// Wakes a thread that waits in `receive` or `send`; the socket stays open.
     package func shutDown() { _ = Glibc.shutdown(file.number, Int32(SHUT_RDWR)) }
 }
 

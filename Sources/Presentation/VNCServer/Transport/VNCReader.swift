@@ -8,6 +8,7 @@ package final class VNCReader {
     /// Takes more than was asked for, to save calls. Off while what follows may belong to another channel.
     package var readsAhead = false
 
+    /// Reads no more than is asked for until `readsAhead` is set.
     package init(_ channel: any VNCChannel) { self.channel = channel }
 
     /// A byte.

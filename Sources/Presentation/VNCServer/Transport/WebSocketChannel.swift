@@ -63,6 +63,7 @@ package final class WebSocketChannel: VNCChannel, @unchecked Sendable {
 
     // MARK: receiving
 
+    /// Bytes of binary messages, unmasked; answers pings on the way. 0 after a close.
     package func receive(into buffer: UnsafeMutableRawBufferPointer) throws(VNCFailure) -> Int {
         while remaining == 0 {
             if isClosed { return 0 }
@@ -127,6 +128,7 @@ package final class WebSocketChannel: VNCChannel, @unchecked Sendable {
         try sendLock.withLock { () throws(VNCFailure) in try inner.send(Self.header(opcode, data.count) + data) }
     }
 
+    /// One binary message; from any thread.
     package func send(_ bytes: UnsafeRawBufferPointer) throws(VNCFailure) {
         guard bytes.count > 0 else { return }
         try sendLock.withLock { () throws(VNCFailure) in
@@ -135,5 +137,6 @@ package final class WebSocketChannel: VNCChannel, @unchecked Sendable {
         }
     }
 
+    /// Ends the channel below without a closing handshake.
     package func shutDown() { inner.shutDown() }
 }

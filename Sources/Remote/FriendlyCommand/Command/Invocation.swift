@@ -5,7 +5,9 @@ package import Diagnostics
 
 /// What was typed, read against a verb.
 package struct Invocation {
+    /// The verb that the first words named.
     package let verb: Verb
+    /// Options that stood anywhere and hold for every verb.
     package let settings: GlobalSettings
     /// Positional words, in order.
     package let words: [String]
@@ -105,5 +107,6 @@ package struct GlobalSettings: Sendable {
     /// Results as JSON instead of tables.
     package var json = false
 
+    /// What holds when no such option is given.
     package init() {}
 }

@@ -7,10 +7,14 @@ package import JSONCoding
 package struct Report {
     /// A column: its title, the name of its member in JSON, and whether it is set flush right.
     package struct Column {
+        /// The table's heading, in capitals.
         package let title: String
+        /// The member's name in JSON.
         package let key: String
+        /// Set flush right in the table.
         package let isNumber: Bool
 
+        /// A column; flush left unless it is of numbers.
         package init(title: String, key: String, isNumber: Bool = false) {
             self.title = title
             self.key = key
@@ -19,26 +23,35 @@ package struct Report {
     }
     /// What a row says in one column: the value, and the text where that is not the value itself.
     package struct Cell {
+        /// What JSON shows.
         package let value: JSONValue
+        /// What the table shows.
         package let text: String
 
+        /// A value that people read in another form.
         package init(_ value: JSONValue, text: String) {
             self.value = value
             self.text = text
         }
+        /// A text; nil is `null` in JSON and a dash in the table.
         package init(_ text: String?) {
             value = text.map { .string($0) } ?? .null
             self.text = text ?? "-"
         }
+        /// A number, the same in both forms.
         package init(_ number: Int) { self.init(JSONValue(number), text: String(number)) }
+        /// True and false in JSON, yes and no in the table.
         package init(_ truth: Bool) { self.init(.bool(truth), text: truth ? "yes" : "no") }
         /// An amount of bytes.
         package init(bytes: UInt64) { self.init(JSONValue(bytes), text: ByteAmount.text(bytes)) }
     }
 
+    /// In the order of the table.
     package let columns: [Column]
+    /// Each with as many cells as there are columns.
     package var rows: [[Cell]] = []
 
+    /// A report without rows yet.
     package init(_ columns: [Column]) { self.columns = columns }
 
     /// The rows as JSON objects.
@@ -65,6 +78,7 @@ package struct Report {
 
 /// What goes to standard output.
 package enum Output {
+    /// All of it, as it is; throws where standard output is closed or full.
     package static func write(_ text: String) throws(Errno) {
         try FileDescriptor.writeAll(Array(text.utf8), to: 1)
     }

@@ -5,14 +5,21 @@ internal import HostSystem
 
 /// What this host can virtualize: what virt-host-validate and virt-what say, and how to mend what is missing.
 package struct HostCheck {
+    /// The raw value is the word that people see.
     package enum Result: String { case fine = "ok", warning, failed }
 
+    /// What one check found.
     package struct Finding {
+        /// What was looked at, in a few words.
         package let check: String
+        /// How it is.
         package let result: Result
+        /// What is there, or what is missing.
         package let found: String
+        /// What to do about it; empty where all is well.
         package let remedy: String
 
+        /// A finding; a remedy for what is fine is dropped.
         package init(_ check: String, _ result: Result, _ found: String, remedy: String = "") {
             self.check = check
             self.result = result
@@ -24,6 +31,7 @@ package struct HostCheck {
     /// What files of the host say; tests give their own root.
     private let root: String
 
+    /// The host's files below `root`, which is empty but in tests.
     package init(root: String = "") { self.root = root }
 
     private func text(_ path: String) -> String? { ProgramFiles.text(root + path) }
@@ -35,6 +43,7 @@ package struct HostCheck {
         return Set(line?.split(separator: ":").last?.split(separator: " ") ?? [])
     }
 
+    /// All checks in the order in which they are shown; reads files, changes nothing.
     package func findings() -> [Finding] {
         [virtualization, kernelModule, nested, kvmAccess, surroundings, iommu]
             + [

@@ -38,6 +38,7 @@ package struct CloudSeed {
         return ["id_ed25519", "id_ecdsa", "id_rsa"].compactMap { ProgramFiles.text("\(folder)\($0).pub") }
     }
 
+    /// A `#cloud-config` with one user who has these SSH keys and may use sudo.
     package static func usualSettings(_ keys: [String]) -> String {
         """
         #cloud-config

@@ -18,6 +18,7 @@ package struct ISOImage {
     /// Names and contents.
     package let files: [(name: String, content: [UInt8])]
 
+    /// The volume's label, and files for the root folder.
     package init(label: String, files: [(name: String, content: [UInt8])]) {
         self.label = label
         self.files = files

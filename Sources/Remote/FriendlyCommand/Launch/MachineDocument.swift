@@ -4,9 +4,11 @@ package import XMLTree
 
 /// A machine as this command describes it to the server: q35, virtio devices, a serial console and a VNC screen.
 package struct MachineDocument {
+    /// What the server will know it by.
     package var name: String
     /// In bytes.
     package var memory: UInt64
+    /// Processors of the guest, as `<vcpu>` says.
     package var cpus: Int
     /// Whether the server has KVM; else the software CPU.
     package var usesKVM: Bool
@@ -14,8 +16,11 @@ package struct MachineDocument {
     package var disk: String?
     /// The path of a CD-ROM's image.
     package var disc: String?
+    /// A kernel on the server's host that is started without firmware; nil boots from disks.
     package var kernel: String?
+    /// Only with `kernel`.
     package var initrd: String?
+    /// Only with `kernel`; nil is an empty one.
     package var commandLine: String?
     /// The network of the server that the machine is in; nil for user networking.
     package var network: String?
@@ -23,8 +28,10 @@ package struct MachineDocument {
     package var sshPort: UInt16?
     /// What this command made for the machine.
     package var ownedFiles: [String] = []
+    /// Whom to log in as by SSH; nil where no cloud-init user was made.
     package var user: String?
 
+    /// A machine without disks, on user networking.
     package init(name: String, memory: UInt64, cpus: Int, usesKVM: Bool) {
         self.name = name
         self.memory = memory

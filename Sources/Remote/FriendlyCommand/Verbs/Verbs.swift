@@ -7,6 +7,7 @@ package import Diagnostics
 
 /// Everything that the command does.
 package enum Verbs {
+    /// In the order of the overview in help.
     package static let all: [Verb] =
         launching + machines + snapshots + storage + networks + watching
         + [

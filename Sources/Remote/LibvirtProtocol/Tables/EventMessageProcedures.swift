@@ -57,6 +57,7 @@ extension EventMessages {
     public static let domainEventCallbackIoError = EventMessage<
         Message<Int32, Message<DomainHandle, String, String, Int32>>
     >(322)
+    /// Carries callback, message: phase, both ends, authentication scheme, identities.
     public static let domainEventCallbackGraphics = EventMessage<
         Message<
             Int32,

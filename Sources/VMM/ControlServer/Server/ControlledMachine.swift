@@ -155,6 +155,7 @@ public protocol MigrationControlling: ControlledMachine {
 public struct MigrationState: Sendable {
     /// "active", "completed"...
     public var status: String
+    /// Why it failed; nil unless it did.
     public var problem: String?
     /// nil on the side that is filled.
     public var memory: Memory?
@@ -167,12 +168,15 @@ public struct MigrationState: Sendable {
     public struct Memory: Sendable {
         /// Bytes.
         public var transferred: UInt64 = 0, remaining: UInt64 = 0, total: UInt64 = 0
+        /// Bytes that were sent while the guest stood still, and by further channels.
         public var downtimeBytes: UInt64 = 0, channelBytes: UInt64 = 0
         /// Pages: sent with their bytes, sent as zeros, written by the guest and sent in a second.
         public var normal: UInt64 = 0, zero: UInt64 = 0, dirtyRate: UInt64 = 0, pageRate: UInt64 = 0
         /// Readings of the log of written pages.
         public var rounds: UInt64 = 0
+        /// Megabits a second of the last measure.
         public var megabits = 0.0
+        /// All counters at 0.
         public init() {}
     }
 
@@ -245,6 +249,7 @@ public struct USBReport: Equatable, Sendable {
 public final class CharacterDevices {
     private var entries: [(label: String, backend: any CharacterBackend)] = []
 
+    /// No devices.
     public init() {}
 
     /// All of them, in the order in which they were added.
