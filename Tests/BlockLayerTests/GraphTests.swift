@@ -116,6 +116,22 @@ import Testing
         #expect(try node.readBytes(at: 0, count: 1) == [1])
     }
 
+    /// A file of the kernel's that not even root may write.
+    private static let fixedFile = "/sys/kernel/uevent_seqnum"
+
+    @Test(.enabled(if: unsafe access(FileNodeTests.fixedFile, F_OK) == 0, "needs /sys"))
+    func whatCannotBeWrittenIsReadWhereThatIsAllowed() throws {
+        let options = BlockOptions([("driver", .string("file")), ("filename", .string(Self.fixedFile))])
+        let error = #expect(throws: BlockError.self) { try graph.open(nil, options: options, flags: .writable) }
+        #expect(error?.kind == .accessDenied)
+        var falling = options
+        falling["auto-read-only"] = .boolean(true)
+        #expect(try graph.open(nil, options: falling, flags: .writable).isReadOnly)
+        // What can be written is.
+        falling["filename"] = .string(try make([1]))
+        #expect(try !graph.open(nil, options: falling, flags: .writable).isReadOnly)
+    }
+
     @Test func whatIsNoDiskIsRefused() throws {
         let error = #expect(throws: BlockError.self) { try open("/proc/self/no-such-file") }
         #expect(error?.kind == .notFound)

@@ -25,6 +25,8 @@ public enum CacheMode: String, Sendable, CaseIterable {
 public struct OpenFlags: Sendable, Equatable {
     /// For writing too.
     public var isWritable = false
+    /// A file that the host does not let be written is opened for reading (`auto-read-only`).
+    public var fallsBackToReading = false
     /// The page cache.
     public var cache = CacheMode.writeback
     /// Leave the backing file closed.
@@ -133,7 +135,7 @@ public struct OpenRequest: Sendable {
             default: throw BlockError(.invalidArgument, "Invalid discard option")
             }
         }
-        _ = try options.takeBool("auto-read-only")
+        if let falls = try options.takeBool("auto-read-only") { flags.fallsBackToReading = falls }
         let direct = try options.takeBool("cache.direct")
         let noFlush = try options.takeBool("cache.no-flush")
         if let noFlush, noFlush { flags.cache = .unsafe }
@@ -180,6 +182,7 @@ public struct OpenRequest: Sendable {
             guard let node = graph.node(named: reference) else {
                 throw BlockError(.notFound, "Cannot find device='\(reference)' nor node-name='\(reference)'")
             }
+            guard !flags.isWritable || !node.isReadOnly else { throw BlockError(.readOnly, "Block node is read-only") }
             return node
         }
         let below = options.takeSubtree(role)

@@ -39,9 +39,16 @@ public struct FileDriver: RemovingDriver, CreatingDriver {
         }
         let locking = try takeLocking(&request.options)
         try checkAIO(request.options.take("aio"), request.flags)
-        let node = try FileNode.open(
-            path, flags: request.flags, isDevice: isDevice, locking: locking, warn: request.graph.warn)
-        return node
+        var flags = request.flags
+        do {
+            return try FileNode.open(
+                path, flags: flags, isDevice: isDevice, locking: locking, warn: request.graph.warn)
+        } catch {
+            guard flags.fallsBackToReading, flags.isWritable, error.kind == .accessDenied else { throw error }
+            flags.isWritable = false
+            return try FileNode.open(
+                path, flags: flags, isDevice: isDevice, locking: locking, warn: request.graph.warn)
+        }
     }
 
     private func takeLocking(_ options: inout BlockOptions) throws(BlockError) -> FileLocks.Mode {
