@@ -332,7 +332,8 @@ let testSupport: [Target] = [
         name: "confine-helper", dependencies: ["ProcessConfinement"], path: "Tests/Support/confine-helper",
         swiftSettings: strict),
     .target(
-        name: "RPCTestKit", dependencies: ["LibvirtProtocol", "XDRCoding", "LocalSockets", "HostSystem"],
+        name: "RPCTestKit",
+        dependencies: ["LibvirtProtocol", "XDRCoding", "LocalSockets", "HostSystem", "StorageTestKit"],
         path: "Tests/Support/RPCTestKit", swiftSettings: strict),
     .target(
         name: "VNCTestKit", dependencies: ["VNCServer", "Compression"], path: "Tests/Support/VNCTestKit",
@@ -376,7 +377,8 @@ let benchmarks: [Target] = [
     .executableTarget(
         name: "fuzz-rpc",
         dependencies: [
-            "RPCTestKit", "DaemonAssembly", "LibvirtService", "LibvirtRPC", "LibvirtProtocol", "XDRCoding", "XMLTree",
+            "RPCTestKit", "StorageTestKit", "DaemonAssembly", "LibvirtService", "LibvirtRPC", "LibvirtProtocol",
+            "XDRCoding", "XMLTree",
             "ManagementCore", "ManagementXML", "MachineDriver", "HostInventory", "ManagementModel", "StorageBackends",
             "VirtualNetworks", "NetworkFilters", "SecretStore", "StateStore",
         ],
@@ -440,7 +442,10 @@ var testTargets: [Target] = [
     tests("FriendlyCommand", ["Diagnostics", "JSONCoding", "XMLTree", "StorageTestKit"]),
     tests(
         "LibvirtRPC",
-        ["LibvirtProtocol", "XDRCoding", "ManagementModel", "LocalSockets", "HostSystem", "RPCTestKit", "ClientKit"]),
+        [
+            "LibvirtProtocol", "XDRCoding", "ManagementModel", "LocalSockets", "HostSystem", "RPCTestKit", "ClientKit",
+            "StorageTestKit",
+        ]),
     tests("ProcessConfinement", ["HostProcesses", "HostSystem", "confine-helper"]),
     tests("XMLTree", ["StorageTestKit"]),
     tests("ManagementModel"),

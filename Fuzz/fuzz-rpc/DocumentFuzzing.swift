@@ -6,6 +6,7 @@ internal import ManagementModel
 internal import ManagementXML
 internal import NetworkFilters
 internal import RPCTestKit
+internal import StorageTestKit
 internal import SecretStore
 internal import StateStore
 internal import StorageBackends
@@ -66,7 +67,7 @@ struct DocumentFuzzing {
     }
 
     /// A machine: what is accepted is accepted again as it is printed, and has arguments or an error.
-    func domain(_ random: inout SeededNumbers) throws {
+    func domain(_ random: inout SeededGenerator) throws {
         let text = Damage.text(Self.domain, &random)
         guard var definition = try? DomainDefinition(parsing: text, context) else { return }
         // What was added goes behind what the document had, and is sorted in when that is read again; then nothing moves.
@@ -81,14 +82,14 @@ struct DocumentFuzzing {
     }
 
     /// Any tree: what was read is printed and read again.
-    func tree(_ random: inout SeededNumbers) {
+    func tree(_ random: inout SeededGenerator) {
         let text = Damage.text((Self.others + [Self.domain]).randomElement(using: &random)!, &random)
         guard let tree = try? XMLParser.parse(text) else { return }
         guard (try? XMLParser.parse(tree.printed())) != nil else { fatalError("not read again: \(tree.printed())") }
     }
 
     /// A device and the options of a command.
-    func parts(_ random: inout SeededNumbers) {
+    func parts(_ random: inout SeededGenerator) {
         let devices = Self.domain.split(separator: "\n").filter { $0.hasPrefix("<disk") || $0.hasPrefix("<interface") }
         let text = Damage.text(String(devices.randomElement(using: &random)!), &random)
         _ = try? DomainDefinition.device(parsing: text)
@@ -96,7 +97,7 @@ struct DocumentFuzzing {
     }
 
     /// Documents that the other drivers keep.
-    func drivers(_ random: inout SeededNumbers) {
+    func drivers(_ random: inout SeededGenerator) {
         let text = Damage.text(Self.others.randomElement(using: &random)!, &random)
         if let made = try? filters.define(text) { try? filters.undefine(made.uuid) }
         if let made = try? secrets.define(text) { try? secrets.undefine(made.uuid) }

@@ -5,6 +5,7 @@ internal import LibvirtRPC
 internal import LibvirtService
 internal import ManagementModel
 internal import RPCTestKit
+internal import StorageTestKit
 internal import XDRCoding
 
 /// Frames and the arguments of every call.
@@ -34,7 +35,7 @@ struct MessageFuzzing {
     }
 
     /// Reads damaged arguments of any call; what can be read is the same when it is written and read again.
-    func decode(_ random: inout SeededNumbers) {
+    func decode(_ random: inout SeededGenerator) {
         let (program, number) = numbers.randomElement(using: &random)!
         let header = FrameHeader(program: program.rawValue, procedure: number, type: .call, serial: 1)
         let payload = Damage.bytes(seeds.randomElement(using: &random)!, &random)
@@ -45,7 +46,7 @@ struct MessageFuzzing {
     }
 
     /// Cuts damaged frames anywhere.
-    func assemble(_ random: inout SeededNumbers) {
+    func assemble(_ random: inout SeededGenerator) {
         var bytes: [UInt8] = []
         for _ in 0..<Int.random(in: 1...4, using: &random) {
             let (program, number) = numbers.randomElement(using: &random)!

@@ -2,13 +2,14 @@
 
 internal import LibvirtService
 internal import RPCTestKit
+internal import StorageTestKit
 
 // Clients of roostd that send anything: changed bytes of correct messages, cut where the network may cut them, and
 // changed documents. Nothing may trap, and what was read must be written again as it was read.
 // Usage: fuzz-rpc [SEED] [ROUNDS].
 
 let arguments = CommandLine.arguments.dropFirst().compactMap { UInt64($0) }
-var numbers = SeededNumbers(arguments.first ?? 1)
+var numbers = SeededGenerator(seed: arguments.first ?? 1)
 let rounds = arguments.count > 1 ? arguments[1] : 1_000_000
 let messages = MessageFuzzing()
 let documents = try DocumentFuzzing()

@@ -8,53 +8,9 @@ import MachineModel
 import PCIBus
 import Testing
 
-/// A PIIX3's IDE function on a bus.
-private final class Controller {
-    let lock = Lock()
-    let memory = GuestMemory()
-    let ports: AddressSpace
-    let disk = numberedDisk(sectors: 512)
-    let function: PIIXIDEController
-
-    final class NoMessages: MessageInterruptSink {
-        func deliver(address: UInt64, data: UInt32) {}
-    }
-
-    init() throws {
-        try memory.addRegion(name: "ram", start: 0, count: 0x10_0000)
-        ports = AddressSpace(machineLock: lock)
-        let bus = PCIBus(
-            name: "pci.0", ports: ports, memory: AddressSpace(machineLock: lock), messages: NoMessages())
-        function = PIIXIDEController(
-            memory: memory, ports: ports, interrupts: [.unconnected(), .unconnected()])
-        try bus.add(function)
-        function.channels[0].attach(
-            ATADrive(disk: makeMedium(disk, memory), identity: DriveIdentity(model: "disk", number: 1)), at: 0)
-        function.reset()
-        function.writeConfig(offset: 0x20, size: 4, value: 0xC000)
-        function.writeConfig(offset: 4, size: 2, value: 5)
-    }
-
-    func command(_ code: UInt64, sector: UInt64, count: UInt64) {
-        for (port, value) in [(0x1F6, 0xE0), (0x1F2, count), (0x1F3, sector), (0x1F4, 0), (0x1F5, 0), (0x1F7, code)]
-            as [(UInt64, UInt64)]
-        {
-            ports.write(port, size: 1, value: value)
-        }
-    }
-
-    func table(_ regions: [(UInt32, UInt32)]) throws {
-        for (index, region) in regions.enumerated() {
-            try memory.store(region.0, at: 0x1000 + UInt64(index * 8))
-            try memory.store(region.1, at: 0x1004 + UInt64(index * 8))
-        }
-        ports.write(0xC004, size: 4, value: 0x1000)
-    }
-}
-
 @Suite struct BusMasterTests {
     @Test func readsIntoScatteredMemory() throws {
-        let guest = try Controller()
+        let guest = try IDEFunction()
         try guest.table([(0x2000, 512), (0x5000, 0x8000_0000 | 1024)])
         guest.command(0xC8, sector: 7, count: 3)
         #expect(guest.ports.read(0xC002, size: 1) & 5 == 0)
@@ -69,7 +25,7 @@ private final class Controller {
     }
 
     @Test func writesAndStopsAtAShortTable() throws {
-        let guest = try Controller()
+        let guest = try IDEFunction()
         try guest.memory.write([UInt8](repeating: 0xEE, count: 1024), at: 0x3000)
         try guest.table([(0x3000, 0x8000_0000 | 1024)])
         guest.ports.write(0xC000, size: 1, value: 1)
@@ -80,7 +36,7 @@ private final class Controller {
     }
 
     @Test func rubbishInRegistersAndTablesDoesNoHarm() throws {
-        let guest = try Controller()
+        let guest = try IDEFunction()
         var random = SystemRandomNumberGenerator()
         let ports: [UInt64] = Array(0x1F0...0x1F7) + Array(0xC000...0xC007) + [0x3F6, 0x170, 0x177, 0xC00A]
         let commands: [UInt64] = [0x20, 0x24, 0x25, 0x30, 0x35, 0xC4, 0xC6, 0xC8, 0xCA, 0xEC, 0xEF, 0x06, 0xE7, 0xA0]

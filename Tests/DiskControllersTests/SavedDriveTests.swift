@@ -10,52 +10,15 @@ import PCIBus
 import StateCoding
 import Testing
 
-/// A PIIX3's IDE function with a disk whose requests threads do, and which nobody hears of before he asks.
-private final class SlowController {
-    let memory = GuestMemory()
-    let ports: AddressSpace
-    let function: PIIXIDEController
-    let disk = numberedDisk(sectors: 512)
-
-    final class NoMessages: MessageInterruptSink {
-        func deliver(address: UInt64, data: UInt32) {}
-    }
-
-    init(isSlow: Bool = false) throws {
-        try memory.addRegion(name: "ram", start: 0, count: 0x10_0000)
-        let lock = Lock()
-        ports = AddressSpace(machineLock: lock)
-        let bus = PCIBus(name: "pci.0", ports: ports, memory: AddressSpace(machineLock: lock), messages: NoMessages())
-        function = PIIXIDEController(memory: memory, ports: ports, interrupts: [.unconnected(), .unconnected()])
-        try bus.add(function)
-        let pool = isSlow ? try WorkerPool(name: "disk", count: 2) : nil
-        let medium = DriveMedium(disk, memory: memory, pool: pool) { work in if !isSlow { work() } }
-        function.channels[0].attach(ATADrive(disk: medium, identity: DriveIdentity(model: "disk", number: 1)), at: 0)
-        function.reset()
-        function.writeConfig(offset: 0x20, size: 4, value: 0xC000)
-        function.writeConfig(offset: 4, size: 2, value: 5)
-    }
-
-    func command(_ code: UInt64, sector: UInt64, count: UInt64) {
-        for (port, value) in [(0x1F6, 0xE0), (0x1F2, count), (0x1F3, sector), (0x1F4, 0), (0x1F5, 0), (0x1F7, code)]
-            as [(UInt64, UInt64)]
-        {
-            ports.write(port, size: 1, value: value)
-        }
-    }
-
+extension IDEFunction {
     /// One region at 0x2000 for a transfer of so many bytes.
-    func table(_ count: UInt32) throws {
-        try memory.store(UInt32(0x2000), at: 0x1000)
-        try memory.store(0x8000_0000 | count, at: 0x1004)
-        ports.write(0xC004, size: 4, value: 0x1000)
-    }
+    fileprivate func table(_ count: UInt32) throws { try table([(0x2000, 0x8000_0000 | count)]) }
 
-    func words(_ count: Int) -> [UInt64] { (0..<count).map { _ in ports.read(0x1F0, size: 2) } }
+    fileprivate func words(_ count: Int) -> [UInt64] { (0..<count).map { _ in ports.read(0x1F0, size: 2) } }
 
     /// The same machine elsewhere, its memory included.
-    func moved() throws -> SlowController {
-        let other = try SlowController()
+    fileprivate func moved() throws -> IDEFunction {
+        let other = try IDEFunction()
         let restore = try other.function.checkState(function.saveState(as: "ide"))
         try other.memory.write(memory.read(at: 0, count: 0x10000), at: 0)
         restore()
@@ -65,7 +28,7 @@ private final class SlowController {
 
 @Suite struct SavedDriveTests {
     @Test func inTheMiddleOfABlock() throws {
-        let guest = try SlowController()
+        let guest = try IDEFunction()
         guest.command(0x20, sector: 7, count: 2)
         #expect(guest.words(100).allSatisfy { $0 == 0x0707 })
         let other = try guest.moved()
@@ -76,7 +39,7 @@ private final class SlowController {
     }
 
     @Test func beforeTheGuestHasFilledABlock() throws {
-        let guest = try SlowController()
+        let guest = try IDEFunction()
         guest.command(0x30, sector: 9, count: 1)
         for _ in 0..<100 { guest.ports.write(0x1F0, size: 2, value: 0xABAB) }
         let other = try guest.moved()
@@ -85,7 +48,7 @@ private final class SlowController {
     }
 
     @Test func beforeATransferBegins() throws {
-        let guest = try SlowController()
+        let guest = try IDEFunction()
         try guest.table(1024)
         guest.command(0xC8, sector: 5, count: 2)
         let other = try guest.moved()
@@ -96,7 +59,7 @@ private final class SlowController {
 
     /// What threads have under way ends before the state is taken, and its data is in memory.
     @Test func whileTheHostWorks() throws {
-        let guest = try SlowController(isSlow: true)
+        let guest = try IDEFunction(isSlow: true)
         try guest.table(0x8000)
         guest.command(0xC8, sector: 3, count: 64)
         guest.ports.write(0xC000, size: 1, value: 9)

@@ -2,6 +2,7 @@
 
 import BlockLayer
 import DiskControllers
+import HostIO
 import GuestMemory
 import HostSystem
 import MachineModel
@@ -77,5 +78,50 @@ final class Channel {
         out(5, limit >> 8)
         out(7, 0xA0)
         writeBlock(bytes + [UInt8](repeating: 0, count: 12 - bytes.count))
+    }
+}
+
+/// A PIIX3's IDE function with a disk on a bus.
+final class IDEFunction {
+    let memory = GuestMemory()
+    let ports: AddressSpace
+    let disk = numberedDisk(sectors: 512)
+    let function: PIIXIDEController
+
+    private final class NoMessages: MessageInterruptSink {
+        func deliver(address: UInt64, data: UInt32) {}
+    }
+
+    /// - Parameter isSlow: threads do the disk's requests, and nobody hears of their ends before he asks.
+    init(isSlow: Bool = false) throws {
+        try memory.addRegion(name: "ram", start: 0, count: 0x10_0000)
+        let lock = Lock()
+        ports = AddressSpace(machineLock: lock)
+        let bus = PCIBus(name: "pci.0", ports: ports, memory: AddressSpace(machineLock: lock), messages: NoMessages())
+        function = PIIXIDEController(memory: memory, ports: ports, interrupts: [.unconnected(), .unconnected()])
+        try bus.add(function)
+        let pool = isSlow ? try WorkerPool(name: "disk", count: 2) : nil
+        let medium = DriveMedium(disk, memory: memory, pool: pool) { work in if !isSlow { work() } }
+        function.channels[0].attach(ATADrive(disk: medium, identity: DriveIdentity(model: "disk", number: 1)), at: 0)
+        function.reset()
+        function.writeConfig(offset: 0x20, size: 4, value: 0xC000)
+        function.writeConfig(offset: 4, size: 2, value: 5)
+    }
+
+    func command(_ code: UInt64, sector: UInt64, count: UInt64) {
+        for (port, value) in [(0x1F6, 0xE0), (0x1F2, count), (0x1F3, sector), (0x1F4, 0), (0x1F5, 0), (0x1F7, code)]
+            as [(UInt64, UInt64)]
+        {
+            ports.write(port, size: 1, value: value)
+        }
+    }
+
+    /// The regions of a transfer, addresses and counts, in a table at 0x1000.
+    func table(_ regions: [(UInt32, UInt32)]) throws {
+        for (index, region) in regions.enumerated() {
+            try memory.store(region.0, at: 0x1000 + UInt64(index * 8))
+            try memory.store(region.1, at: 0x1004 + UInt64(index * 8))
+        }
+        ports.write(0xC004, size: 4, value: 0x1000)
     }
 }

@@ -7,6 +7,7 @@ import LibvirtRPC
 import LocalSockets
 import ManagementModel
 import RPCTestKit
+import StorageTestKit
 import Testing
 import XDRCoding
 
@@ -220,7 +221,7 @@ private func descriptorLimit() -> Int {
 
     @Test func rubbishOfAllKindsLeavesOthersServed() throws {
         let small = try SmallServer()
-        var numbers = SeededNumbers(7)
+        var numbers = SeededGenerator(seed: 7)
         let call = FrameHeader(program: WireProgram.remote.rawValue, procedure: 11, type: .call, serial: 9)
         let frame = call.frame { String(repeating: "<a/>", count: 50).encode(to: &$0) }
         for _ in 0..<300 {

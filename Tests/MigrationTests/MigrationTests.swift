@@ -204,11 +204,10 @@ private final class FakeMachine: MigratableMachine, @unchecked Sendable {
         #expect(source.isRunning && source.hasDisks && !source.hasMoved)
     }
 
-    @Test func cancelledBeforeTheSwitch() throws {
-        let path = temporaryPath("cancelled")
-        defer { removeFile(path) }
-        let source = try FakeMachine(), target = try FakeMachine()
-        let received = try receive(target, from: "unix:\(path)")
+    /// A move that has not begun and waits before the switch, what tells of the wait, and what tells of the end.
+    private func pausingMove(
+        of source: FakeMachine, to path: String
+    ) throws -> (OutgoingMigration, Waiter<Bool>, Waiter<MigrationReport>) {
         var parameters = MigrationParameters()
         parameters.pausesBeforeSwitch = true
         let paused = Waiter<Bool>(), done = Waiter<MigrationReport>()
@@ -218,6 +217,15 @@ private final class FakeMachine: MigratableMachine, @unchecked Sendable {
             if report.status == .preSwitchover { paused.give(true) }
             if report.status.isFinal { done.give(report) }
         }
+        return (move, paused, done)
+    }
+
+    @Test func cancelledBeforeTheSwitch() throws {
+        let path = temporaryPath("cancelled")
+        defer { removeFile(path) }
+        let source = try FakeMachine(), target = try FakeMachine()
+        let received = try receive(target, from: "unix:\(path)")
+        let (move, paused, done) = try pausingMove(of: source, to: path)
         source.onLoop { #expect(throws: Never.self) { try move.begin() } }
         #expect(paused.take() && !source.isRunning)
         move.cancel()
@@ -231,15 +239,7 @@ private final class FakeMachine: MigratableMachine, @unchecked Sendable {
         defer { removeFile(path) }
         let source = try FakeMachine(), target = try FakeMachine()
         let received = try receive(target, from: "unix:\(path)")
-        var parameters = MigrationParameters()
-        parameters.pausesBeforeSwitch = true
-        let paused = Waiter<Bool>(), done = Waiter<MigrationReport>()
-        let move = OutgoingMigration(
-            source, to: try MigrationChannel.opener("unix:\(path)"), parameters: parameters
-        ) { report in
-            if report.status == .preSwitchover { paused.give(true) }
-            if report.status.isFinal { done.give(report) }
-        }
+        let (move, paused, done) = try pausingMove(of: source, to: path)
         source.onLoop {
             #expect(throws: UserError.self) { try move.switchOver() }
             #expect(throws: Never.self) { try move.begin() }

@@ -83,8 +83,8 @@ extension MachineDriver {
                 throw ManagementError(.invalidArg, "an IOThread is already using iothread_id '\(number)'")
             }
             definition.setThreads((numbers + [number]).sorted())
-        } live: { monitor in
-            try monitor.execute("object-add", ["qom-type": "iothread", "id": .string(Self.threadName(number))])
+        } live: {
+            try $0.monitor.execute("object-add", ["qom-type": "iothread", "id": .string(Self.threadName(number))])
         }
     }
 
@@ -102,14 +102,15 @@ extension MachineDriver {
                 throw ManagementError(.operationInvalid, "cannot remove IOThread '\(number)' since it is being used")
             }
             definition.setThreads(numbers.filter { $0 != number })
-        } live: { monitor in
-            try monitor.execute("object-del", ["id": .string(Self.threadName(number))])
+        } live: {
+            try $0.monitor.execute("object-del", ["id": .string(Self.threadName(number))])
         }
     }
 
+    /// Changes the definition, and the machine where it runs.
     private func changeThreads(
         _ uuid: UniqueID, _ scope: ProcessorScope, _ change: (inout DomainDefinition) throws -> Void,
-        live act: (MonitorClient) throws -> Void
+        live act: (LiveMachine) throws -> Void
     ) throws {
         let machine = try machine(uuid)
         try machine.job.withLock {
@@ -123,7 +124,7 @@ extension MachineDriver {
             if live {
                 var running = try machine.requireLive().definition
                 try change(&running)
-                try onMonitorOf(machine) { try act($0.monitor) }
+                try onMonitorOf(machine) { try act($0) }
                 machine.change { _, live in live?.definition = running }
                 saveStatus(machine)
             }
@@ -136,33 +137,21 @@ extension MachineDriver {
         guard map.contains(where: { $0 != 0 }) else {
             throw ManagementError(.invalidArg, "Empty cpu list for pinning", from: .none)
         }
-        let machine = try machine(uuid)
-        try machine.job.withLock {
-            let (live, configuration) = try resolve(machine, scope)
-            func change(_ definition: inout DomainDefinition) throws {
-                guard definition.threadNumbers.contains(number) else {
-                    throw ManagementError(.invalidArg, "iothread \(number) not found")
-                }
-                var tune = definition.root[child: "cputune"] ?? XMLElement("cputune")
-                tune.elements.removeAll { $0.name == "iothreadpin" && $0["iothread"] == "\(number)" }
-                tune.append(XMLElement("iothreadpin", ["iothread": "\(number)", "cpuset": ProcessorSet.text(map)]))
-                definition.root[child: "cputune"] = tune
-                definition.order()
+        try changeThreads(uuid, scope) { definition in
+            guard definition.threadNumbers.contains(number) else {
+                throw ManagementError(.invalidArg, "iothread \(number) not found")
             }
-            var kept: DomainDefinition?
-            if configuration {
-                var definition = try definition(of: machine)
-                try change(&definition)
-                kept = definition
+            var tune = definition.root[child: "cputune"] ?? XMLElement("cputune")
+            tune.elements.removeAll { $0.name == "iothreadpin" && $0["iothread"] == "\(number)" }
+            tune.append(XMLElement("iothreadpin", ["iothread": "\(number)", "cpuset": ProcessorSet.text(map)]))
+            definition.root[child: "cputune"] = tune
+            definition.order()
+        } live: { running in
+            guard let thread = try ioThreads(running).first(where: { $0.number == number })?.thread else {
+                throw ManagementError(
+                    .operationUnsupported, "the emulator does not say which thread IOThread \(number) is")
             }
-            if live {
-                var running = try machine.requireLive().definition
-                try change(&running)
-                try bindThread(machine, number, map)
-                machine.change { _, live in live?.definition = running }
-                saveStatus(machine)
-            }
-            if let kept { try keep(kept, of: machine) }
+            try setAffinity(thread, map)
         }
     }
 
@@ -175,14 +164,6 @@ extension MachineDriver {
             else { return nil }
             return (number, thread)
         }
-    }
-
-    private func bindThread(_ machine: Machine, _ number: UInt32, _ map: [UInt8]) throws {
-        let threads = try onMonitorOf(machine) { try ioThreads($0) }
-        guard let thread = threads.first(where: { $0.number == number })?.thread else {
-            throw ManagementError(.operationUnsupported, "the emulator does not say which thread IOThread \(number) is")
-        }
-        try setAffinity(thread, map)
     }
 
     /// How fast a thread polls, while the machine runs.

@@ -177,10 +177,11 @@ extension DomainBuilder {
             if loader["type"] == nil, !loader.text.trimmed.isEmpty { loader["type"] = "rom" }
             system[child: "loader"] = loader
         }
-        if let nvram = system[child: "nvram"], nvram["template"] != nil, nvram.text.trimmed.isEmpty,
-            nvram.elements.isEmpty
-        {
-            var named = nvram
+        let store = system[child: "nvram"]
+        let isSplit = system[child: "loader"]?["type"] == "pflash" && system[child: "loader"]?["readonly"] == "yes"
+        let hasTemplate = store?["template"] != nil && store?.elements.isEmpty ?? true
+        if isSplit && store?.text.isEmpty ?? true || hasTemplate && store?.text.trimmed.isEmpty ?? true {
+            var named = store ?? XMLElement("nvram")
             named.text = context.variableStores + "/" + (root[child: "name"]?.text ?? "") + "_VARS.fd"
             system[child: "nvram"] = named
         }

@@ -208,13 +208,6 @@ extension DomainBuilder {
                 .configUnsupported, "per-device boot elements cannot be used together with os/boot elements",
                 from: .domain)
         }
-        if system[child: "loader"]?["type"] == "pflash", system[child: "loader"]?["readonly"] == "yes",
-            system[child: "nvram"]?.text.isEmpty ?? true
-        {
-            var store = system[child: "nvram"] ?? XMLElement("nvram")
-            store.text = context.variableStores + "/" + (root[child: "name"]?.text ?? "") + "_VARS.fd"
-            system[child: "nvram"] = store
-        }
         if let menu = system[child: "bootmenu"], menu["enable"] != "yes" { system[child: "bootmenu"]?["timeout"] = nil }
         root[child: "os"] = system
         var devices = root[child: "devices"] ?? XMLElement("devices")

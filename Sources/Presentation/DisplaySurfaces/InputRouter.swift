@@ -16,6 +16,18 @@ public enum PointerButton: String, CaseIterable, Sendable {
     case side, extra
     case wheelLeft = "wheel-left"
     case wheelRight = "wheel-right"
+
+    /// The button's bit in the reports of mice, PS/2 and USB alike (HID 1.11, appendix B.2); nil for a wheel's step.
+    public var mouseBit: UInt8? {
+        switch self {
+        case .left: 1
+        case .right: 2
+        case .middle: 4
+        case .side: 8
+        case .extra: 16
+        case .wheelUp, .wheelDown, .wheelLeft, .wheelRight: nil
+        }
+    }
 }
 
 /// A pointing device of the guest. Called with the machine lock held.

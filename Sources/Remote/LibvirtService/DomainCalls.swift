@@ -112,10 +112,8 @@ enum DomainCalls {
         table.answer(Procedures.domainDefineXML, .blocking) { client, _, text in
             DomainHandle(try client.core.machines.define(text))
         }
-        table.answer(Procedures.domainDefineXMLFlags, .blocking) { client, _, text, flags in
-            let validate: UInt32 = 1
-            try Flags.check(flags, allowed: validate, "qemuDomainDefineXMLFlags")
-            return DomainHandle(try client.core.machines.define(text))
+        table.answer(Procedures.domainDefineXMLFlags, .blocking) { client, _, text, _ in
+            DomainHandle(try client.core.machines.define(text))
         }
         table.answer(Procedures.domainUndefine, .blocking) { client, _, domain in
             try client.core.machines.undefine(domain.uuid, [])

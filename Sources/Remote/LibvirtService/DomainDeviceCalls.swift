@@ -30,12 +30,10 @@ enum DomainDeviceCalls {
             try client.core.machines.detachDevice(client.checked(domain), text, ProcessorScope(flags))
         }
         table.answer(Procedures.domainDetachDeviceAlias, .blocking) { client, _, domain, alias, flags in
-            try Flags.check(flags, allowed: 3, "qemuDomainDetachDeviceAlias")
             try client.core.machines.detachDevice(client.checked(domain), alias: alias, ProcessorScope(flags))
         }
         table.answer(Procedures.domainUpdateDeviceFlags, .blocking) { client, _, domain, text, flags in
             let force: UInt32 = 4
-            try Flags.check(flags, allowed: 7, "qemuDomainUpdateDeviceFlags")
             try client.core.machines.updateDevice(
                 client.checked(domain), text, ProcessorScope(flags & ~force), force: flags & force != 0)
         }

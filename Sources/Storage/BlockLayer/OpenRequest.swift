@@ -179,9 +179,7 @@ public struct OpenRequest: Sendable {
             return file
         }
         if let reference = options.take(role) {
-            guard let node = graph.node(named: reference) else {
-                throw BlockError(.notFound, "Cannot find device='\(reference)' nor node-name='\(reference)'")
-            }
+            let node = try existing(reference)
             guard !flags.isWritable || !node.isReadOnly else { throw BlockError(.readOnly, "Block node is read-only") }
             return node
         }
@@ -208,10 +206,7 @@ public struct OpenRequest: Sendable {
     /// - Parameter name: the name of the image when the options say nothing.
     public mutating func openAny(_ role: String, name: String? = nil) throws(BlockError) -> any BlockNode {
         if let reference = options.take(role) {
-            guard let node = graph.node(named: reference) else {
-                throw BlockError(.notFound, "Cannot find device='\(reference)' nor node-name='\(reference)'")
-            }
-            return node
+            return try existing(reference)
         }
         let below = options.takeSubtree(role)
         guard name != nil || !below.isEmpty else {
@@ -225,6 +220,14 @@ public struct OpenRequest: Sendable {
         try request.takeFlags()
         let node = try graph.openProtocol(&request)
         if let nodeName { try graph.register(node, as: nodeName) }
+        return node
+    }
+
+    /// The node that an option names.
+    private func existing(_ name: String) throws(BlockError) -> any BlockNode {
+        guard let node = graph.node(named: name) else {
+            throw BlockError(.notFound, "Cannot find device='\(name)' nor node-name='\(name)'")
+        }
         return node
     }
 
@@ -252,10 +255,7 @@ public struct OpenRequest: Sendable {
                 graph.warn("warning: Use of \"backing\": \"\" is deprecated; use \"backing\": null instead")
                 return nil
             }
-            guard let node = graph.node(named: reference.text) else {
-                throw BlockError(.notFound, "Cannot find device='\(reference.text)' nor node-name='\(reference.text)'")
-            }
-            return node
+            return try existing(reference.text)
         }
         if flags.withoutBacking { return nil }
         guard name?.isEmpty == false || !below.isEmpty else { return nil }

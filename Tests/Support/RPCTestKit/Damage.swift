@@ -1,16 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Numbers that come again with the same seed.
-package struct SeededNumbers: RandomNumberGenerator {
-    private var state: UInt64
-
-    package init(_ seed: UInt64) { state = seed &* 2 &+ 1 }
-
-    package mutating func next() -> UInt64 {
-        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-        return state ^ state >> 29
-    }
-}
+package import StorageTestKit
 
 /// Changes that turn something right into something that may be wrong.
 package enum Damage {
@@ -20,7 +10,7 @@ package enum Damage {
     ]
 
     /// Changes a few bytes: set, removed, put in, doubled, or a word that is a strange number.
-    package static func bytes(_ bytes: [UInt8], _ numbers: inout SeededNumbers) -> [UInt8] {
+    package static func bytes(_ bytes: [UInt8], _ numbers: inout SeededGenerator) -> [UInt8] {
         var bytes = bytes
         for _ in 0..<Int.random(in: 0...4, using: &numbers) where !bytes.isEmpty {
             let place = Int.random(in: 0..<bytes.count, using: &numbers)
@@ -41,7 +31,7 @@ package enum Damage {
     }
 
     /// Changes a document: parts of it doubled, removed, moved into each other, values replaced.
-    package static func text(_ text: String, _ numbers: inout SeededNumbers) -> String {
+    package static func text(_ text: String, _ numbers: inout SeededGenerator) -> String {
         var pieces = text.split(separator: "<", omittingEmptySubsequences: false).map(String.init)
         for _ in 0..<Int.random(in: 0...4, using: &numbers) where pieces.count > 1 {
             let place = Int.random(in: 1..<pieces.count, using: &numbers)
@@ -65,7 +55,7 @@ package enum Damage {
     ]
 
     /// The piece with one of its quoted values, or its text, replaced.
-    private static func value(in piece: String, _ numbers: inout SeededNumbers) -> String {
+    private static func value(in piece: String, _ numbers: inout SeededGenerator) -> String {
         var parts = piece.split(separator: "'", omittingEmptySubsequences: false).map(String.init)
         let value = values.randomElement(using: &numbers)!
         if parts.count > 2, Bool.random(using: &numbers) || !piece.contains(">") {

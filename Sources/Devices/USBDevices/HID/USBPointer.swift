@@ -47,23 +47,16 @@ public final class USBPointer: USBHumanInterface, PointerSink, @unchecked Sendab
     }
 
     public func send(_ button: PointerButton, isDown: Bool) {
-        let bit: UInt8
-        switch button {
-        case .left: bit = 1
-        case .right: bit = 2
-        case .middle: bit = 4
-        case .side: bit = 8
-        case .extra: bit = 16
-        case .wheelUp:
-            if isDown { wheel = min(wheel + 1, Self.longestStep) }
-            return
-        case .wheelDown:
-            if isDown { wheel = max(wheel - 1, -Self.longestStep) }
-            return
-        // One wheel.
-        case .wheelLeft, .wheelRight: return
+        if let bit = button.mouseBit {
+            buttons = isDown ? buttons | bit : buttons & ~bit
+        } else if isDown {
+            // One wheel.
+            switch button {
+            case .wheelUp: wheel = min(wheel + 1, Self.longestStep)
+            case .wheelDown: wheel = max(wheel - 1, -Self.longestStep)
+            default: break
+            }
         }
-        buttons = isDown ? buttons | bit : buttons & ~bit
     }
 
     public func synchronize() {

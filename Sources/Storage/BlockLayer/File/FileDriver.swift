@@ -39,15 +39,15 @@ public struct FileDriver: RemovingDriver, CreatingDriver {
         }
         let locking = try takeLocking(&request.options)
         try checkAIO(request.options.take("aio"), request.flags)
+        let warn = request.graph.warn
+        func open(_ flags: OpenFlags) throws(BlockError) -> FileNode {
+            try FileNode.open(path, flags: flags, isDevice: isDevice, locking: locking, warn: warn)
+        }
         var flags = request.flags
-        do {
-            return try FileNode.open(
-                path, flags: flags, isDevice: isDevice, locking: locking, warn: request.graph.warn)
-        } catch {
+        do { return try open(flags) } catch {
             guard flags.fallsBackToReading, flags.isWritable, error.kind == .accessDenied else { throw error }
             flags.isWritable = false
-            return try FileNode.open(
-                path, flags: flags, isDevice: isDevice, locking: locking, warn: request.graph.warn)
+            return try open(flags)
         }
     }
 

@@ -48,23 +48,16 @@ final class PS2MouseInput: PointerSink {
     func moveTo(x: Int, y: Int) {}
 
     func send(_ button: PointerButton, isDown: Bool) {
-        let bit: UInt8
-        switch button {
-        case .left: bit = 1
-        case .right: bit = 2
-        case .middle: bit = 4
-        case .side: bit = 8
-        case .extra: bit = 16
-        case .wheelUp:
-            if isDown { wheel += 1 }
-            return
-        case .wheelDown:
-            if isDown { wheel -= 1 }
-            return
-        // A PS/2 mouse has one wheel.
-        case .wheelLeft, .wheelRight: return
+        if let bit = button.mouseBit {
+            buttons = isDown ? buttons | bit : buttons & ~bit
+        } else if isDown {
+            // A PS/2 mouse has one wheel.
+            switch button {
+            case .wheelUp: wheel += 1
+            case .wheelDown: wheel -= 1
+            default: break
+            }
         }
-        buttons = isDown ? buttons | bit : buttons & ~bit
     }
 
     func synchronize() {
