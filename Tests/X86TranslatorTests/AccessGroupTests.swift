@@ -116,4 +116,26 @@ import X86Translator
         #expect(walk.cpu[general: 1] == 0)
         #expect(walk.statistics.demotions == 0)
     }
+
+    /// A cache that is taken from a site stays right for the other sites that share it.
+    @Test(arguments: [UInt64(0x10_0000), 0x30_0000]) func aCacheThatGoesLeavesNothingBehind(first: UInt64) throws {
+        // 1: add r13, [rsi]; xchg rsi, rdi; dec ecx; jnz 1b
+        var code: [UInt8] = [0x4C, 0x03, 0x2E, 0x48, 0x87, 0xFE, 0xFF, 0xC9, 0x75, 0xF6]
+        // As many sites as there are caches of a kind, of which the last is the first one's again: jmp 1f; 1: add r13, [r8].
+        for _ in 0..<SiteCache.ring { code += [0xEB, 0, 0x4D, 0x03, 0x28] }
+        let machines = [try TranslatedMachine(code), try TranslatedMachine(code, translates: false)]
+        for machine in machines {
+            for page in stride(from: UInt64(0x10_0000), to: 0x31_0000, by: 4096) {
+                try machine.memory.write([UInt8(truncatingIfNeeded: page >> 12)], at: page)
+            }
+            machine.cpu[general: 1] = 17_000
+            machine.cpu[general: 6] = first
+            machine.cpu[general: 7] = 0x40_0000 - first
+            // What the distance of the two pages was taken for.
+            machine.cpu[general: 8] = 0x20_1000
+            #expect(machine.run() == .halted)
+        }
+        #expect(machines[0].statistics.demotions == 1)
+        #expect(machines[0].cpu[general: 13] == machines[1].cpu[general: 13])
+    }
 }

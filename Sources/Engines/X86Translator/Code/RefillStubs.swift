@@ -79,17 +79,18 @@ struct RefillStubs {
         emitter.load(offset, spill(1))
     }
 
-    /// Counts a miss. The tag's field is free for it.
+    /// Counts a miss. The slot keeps what it holds until another page is recorded, since other sites share it.
     /// - Returns: the jump of one too many.
     private static func emitCount(_ emitter: inout Emitter) -> UnsafeMutablePointer<UInt8> {
         let pageBytes: Int32 = 4096
-        emitter.op(0x29, page, field(SiteCache.tag))
-        emitter.arithmetic(0, field(SiteCache.tag), pageBytes)
+        emitter.store(spill(2), offset)
+        emitter.load(offset, field(SiteCache.tag))
+        emitter.op(0x2B, offset, .register(page))
+        emitter.arithmetic(0, .register(offset), pageBytes)
         // The page before or behind: 0 or 8192.
-        emitter.op(0xF7, 0, field(SiteCache.tag))
+        emitter.op(0xF7, 0, .register(offset))
         emitter.long(~(2 * pageBytes))
         let isNeighbour = emitter.jump(if: Emitter.ifEqual)
-        emitter.store(spill(2), offset)
         emitter.load(offset, aboveReturn(StateLayout.epoch), wide: false)
         let word = Encoding(prefix: 0x66)
         emitter.instruction(word, 0x3B, reg: offset, field(SiteCache.epoch))
@@ -98,12 +99,12 @@ struct RefillStubs {
         emitter.instruction(word, 0xC7, reg: 0, field(SiteCache.misses))
         emitter.bytes(0, 0)
         emitter.linkHere(isSame)
-        emitter.load(offset, spill(2))
         emitter.instruction(word, 0xFF, reg: 0, field(SiteCache.misses))
         emitter.instruction(word, 0x81, reg: 7, field(SiteCache.misses))
         emitter.bytes(UInt8(maximumMisses & 0xFF), UInt8(maximumMisses >> 8))
         let isTooMuch = emitter.jump(if: Emitter.ifAbove)
         emitter.linkHere(isNeighbour)
+        emitter.load(offset, spill(2))
         return isTooMuch
     }
 
