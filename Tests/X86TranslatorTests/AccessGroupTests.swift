@@ -138,4 +138,23 @@ import X86Translator
         #expect(machines[0].statistics.demotions == 1)
         #expect(machines[0].cpu[general: 13] == machines[1].cpu[general: 13])
     }
+
+    /// PUSH of memory that the TLB does not know yet: the interpreter runs it, and what follows finds the stack.
+    @Test func pushOfUnknownMemory() throws {
+        // mov [rbp], rax; mov [rbp + 8], rax; jmp 1f; 1: push [rbx]; push rax; pop rdx; pop rcx
+        let machine = try TranslatedMachine([
+            0x48, 0x89, 0x45, 0, 0x48, 0x89, 0x45, 8, 0xEB, 0, 0xFF, 0x33, 0x50, 0x5A, 0x59,
+        ])
+        let value: UInt64 = 0x1122_3344_5566_7788
+        try machine.memory.store(value, at: 0x10_0000)
+        machine.cpu[general: 0] = 0x55
+        machine.cpu[general: 3] = 0x10_0000
+        machine.cpu[general: 5] = 0x12_0000
+        #expect(machine.run() == .halted)
+        #expect(machine.cpu[general: 2] == 0x55)
+        #expect(machine.cpu[general: 1] == value)
+        #expect(machine.cpu[general: 4] == TranslatedMachine.stackTop)
+        #expect(try machine.memory.load(UInt64.self, at: TranslatedMachine.stackTop - 8) == value)
+        #expect(try machine.memory.load(UInt64.self, at: 0x12_0000 - 8) == 0)
+    }
 }

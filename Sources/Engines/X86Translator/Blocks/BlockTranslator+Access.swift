@@ -88,6 +88,13 @@ extension BlockTranslator {
         return access
     }
 
+    /// Reaches the group of an access, if it has one, before another access of the same instruction is made that the
+    /// interpreter may have to make instead.
+    mutating func reachGroup(_ index: Int, _ role: AccessRole) {
+        guard let plan = groups?[index, role], let group = groups?.groups[plan.group], !group.isReached else { return }
+        reachGroup(index, role, plan)
+    }
+
     private static func groupPlace(_ group: Int) -> Place {
         .state(StateLayout.groups + Int32(group) * 8)
     }

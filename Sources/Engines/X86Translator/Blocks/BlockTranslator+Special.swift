@@ -58,6 +58,8 @@ extension BlockTranslator {
         let item = body[index]
         guard !Self.isOutOfReach(item) else { return emitByInterpreter(index) }
         prepareClobber(item)
+        // The interpreter comes back behind the instruction, where the stack's group counts as reached.
+        reachGroup(index, .stack)
         let source = reach(index, .operand, bytes: Self.word, isWrite: false)
         emitter.load(Host.scratch0, source.place)
         emitter.store(.state(StateLayout.stash), Host.scratch0)
