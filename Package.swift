@@ -101,7 +101,7 @@ let modules: [Target] = [
     module("MachineSpec", in: "Contract", ["Diagnostics", "CommandLineKit", "JSONCoding"]),
     module("ControlProtocol", in: "Contract", ["JSONCoding"]),
     // Machine
-    module("GuestMemory", in: "Machine", ["HostSystem"]),
+    module("GuestMemory", in: "Machine", ["CAtomic", "HostSystem"]),
     module("MachineModel", in: "Machine", ["HostSystem", "Diagnostics"]),
     module("StateCoding", in: "Machine", ["ByteCoding", "Compression"]),
     module("CPUInterface", in: "Machine", ["GuestMemory", "MachineModel"]),

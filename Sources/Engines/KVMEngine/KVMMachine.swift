@@ -167,9 +167,7 @@ public final class KVMMachine: @unchecked Sendable {
             while rest != 0 {
                 let page = word * 64 + rest.trailingZeroBitCount
                 rest &= rest &- 1
-                // Inside the region, which has a flag byte for each page. A device's thread may be about to set the
-                // same bit, and no other is used with this engine.
-                if page < pages { unsafe region.pageFlags[page] |= GuestMemory.PageFlags.dirty.rawValue }
+                if page < pages { region.setDirty(page: page) }
             }
         }
     }
@@ -187,8 +185,7 @@ extension KVMMachine: MemoryMapObserver {
         _ = unsafe roost_ioctl_pointer(file, ROOST_KVM_SET_USER_MEMORY_REGION, &map)
         if logsWrites, !region.isReadOnly {
             for page in 0..<Int(region.count / GuestMemory.pageSize) {
-                // As in `collectDirtyPages`.
-                unsafe region.pageFlags[page] |= GuestMemory.PageFlags.dirty.rawValue
+                region.setDirty(page: page)
             }
         }
         guard region.isMapped else { return }

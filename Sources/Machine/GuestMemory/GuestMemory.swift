@@ -223,20 +223,4 @@ public final class GuestMemory: @unchecked Sendable {
         guard UInt64(count) <= region.count &- offset else { return nil }
         return unsafe region.base + Int(offset)
     }
-
-    /// Notes that bytes were changed by a device or the loader: sets the dirty flag, and drops decoded code.
-    public func markWritten(at address: UInt64, count: Int) {
-        guard count > 0, let region = region(at: address) else { return }
-        let first = (address - region.start) / Self.pageSize
-        let last = min((address - region.start + UInt64(count) - 1), region.count - 1) / Self.pageSize
-        for page in first...last {
-            // page lies inside the region, so the flag byte exists. A lost race only sets a flag that is set anyway.
-            let flags = unsafe region.pageFlags + Int(page)
-            let old = unsafe flags.pointee
-            if old & PageFlags.code.rawValue != 0 {
-                codePageObserver?.codePageWritten(region.start / Self.pageSize + page)
-            }
-            if old & PageFlags.dirty.rawValue == 0 { unsafe flags.pointee |= PageFlags.dirty.rawValue }
-        }
-    }
 }

@@ -43,9 +43,7 @@ public struct PageSet: Sendable {
                 while page < end {
                     // The page lies in the region, which has a flag byte for each. A device's thread that finds the
                     // flag set has written before it looked, so that its bytes go with the page, which is read later.
-                    let flags = unsafe region.pageFlags + page
-                    if unsafe flags.pointee & dirty != 0 {
-                        unsafe flags.pointee &= ~dirty
+                    if unsafe region.pageFlags[page] & dirty != 0, region.takeDirty(page: page) {
                         insert(page, region: index)
                     }
                     page += 1

@@ -206,6 +206,21 @@ extension SoftCPU {
         for page in changes.dropped { blocks.drop(page: page) }
     }
 
+    /// Answers the marks that other processors have set, before translations go that tell whether this one wrote to the
+    /// marked pages unnoticed. Also in the middle of a block.
+    func answerMarks() {
+        // What was written comes before the look, as a decoder's mark comes before its reads.
+        roost_fence()
+        guard roost_atomic_load32(attentionWord) & Attention.codeChanged != 0 else { return }
+        let (marked, overflowed) = codeChangeLock.withLock {
+            let marked = postedCodeChanges.marked
+            postedCodeChanges.marked = []
+            return (marked, postedCodeChanges.overflowed)
+        }
+        if overflowed { codePages.everythingRewritten(by: self) }
+        for page in marked where dropWriteTranslation(ofPage: page) { codePages.rewritten(page: page, by: self) }
+    }
+
     /// Takes a guest-physical page out of the write TLBs of all access classes. The TLBs do not know physical pages, so
     /// all entries that lead to the page's host memory go.
     /// - Returns: whether there were any, so that the page may have been written without notice.

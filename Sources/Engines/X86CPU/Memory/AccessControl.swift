@@ -64,6 +64,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
 
     /// Drops all translations of all contexts, global ones too.
     func flushAllTranslations() {
+        cpu.answerMarks()
         let mmu = pointee.mmu
         for index in 0..<mmu.pointee.contextCount {
             mmu.pointee.contexts[index].flush(keepingGlobal: false)
@@ -74,6 +75,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
 
     /// Drops what is not global in all contexts.
     func flushNonGlobalTranslations() {
+        cpu.answerMarks()
         let mmu = pointee.mmu
         for index in 0..<mmu.pointee.contextCount {
             mmu.pointee.contexts[index].flush(keepingGlobal: true)
@@ -84,6 +86,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
 
     /// INVLPG.
     func flushTranslation(page linear: UInt64) {
+        cpu.answerMarks()
         let mmu = pointee.mmu
         var mayBeLarge = false
         for index in 0..<mmu.pointee.contextCount where mmu.pointee.contexts[index].isInUse {
@@ -114,6 +117,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     /// INVPCID for one context, which may not be kept here.
     /// - Parameter linear: one page of it; nil for all but global ones.
     func flushTranslations(ofContext identifier: UInt16, page linear: UInt64?) {
+        cpu.answerMarks()
         let mmu = pointee.mmu
         for index in 0..<mmu.pointee.contextCount
         where mmu.pointee.contexts[index].isInUse
@@ -132,6 +136,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     /// To be called after CR3 was loaded: switches to the context of its PCID.
     /// - Parameter keepsTranslations: bit 63 of the value written, with CR4.PCIDE.
     func switchContext(keepsTranslations: Bool) {
+        cpu.answerMarks()
         let mmu = pointee.mmu
         let identifier =
             pointee.cr4 & ControlRegister4.pcid != 0 ? UInt16(truncatingIfNeeded: pointee.cr3 & 0xFFF) : 0

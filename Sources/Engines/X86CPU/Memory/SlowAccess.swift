@@ -108,6 +108,8 @@ extension UnsafeMutablePointer where Pointee == CPUState {
             TLBTable.read + access.rawValue, address, page: host, isGlobal: translation.isGlobal)
         context.pointee.noteLarge(address, shift: translation.shift)
         guard translation.isWritableNow, !page.isReadOnly else { return }
+        // Another page's entry may give way, which tells that the page was written.
+        if pointee.attention & Attention.codeChanged != 0 { cpu.answerMarks() }
         // Before the entry is made: a decoder that sets the code flag later has its mark processed after it.
         let flags = roost_atomic_or8(page.flags, GuestMemory.PageFlags.dirty.rawValue)
         if flags & GuestMemory.PageFlags.code.rawValue == 0 {

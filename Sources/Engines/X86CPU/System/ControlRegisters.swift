@@ -305,6 +305,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     func setProtectionKeys(_ value: UInt32) {
         guard value != pointee.pkru else { return }
         pointee.pkru = value
+        cpu.answerMarks()
         let mmu = pointee.mmu
         for index in 0..<mmu.pointee.contextCount { mmu.pointee.contexts[index].flushData() }
         dropSites()

@@ -27,6 +27,14 @@ static inline void roost_store32(void *place, uint32_t value) {
     __atomic_store_n((uint32_t *)place, value, __ATOMIC_RELAXED);
 }
 
+/// Change bits of a byte in one step, and give back what it was; other bits may be changed by others at the same time.
+static inline uint8_t roost_fetch_or8(void *place, uint8_t bits) {
+    return __atomic_fetch_or((uint8_t *)place, bits, __ATOMIC_SEQ_CST);
+}
+static inline uint8_t roost_fetch_and8(void *place, uint8_t bits) {
+    return __atomic_fetch_and((uint8_t *)place, bits, __ATOMIC_SEQ_CST);
+}
+
 /// Orders every earlier access before every later one, stores before loads included.
 static inline void roost_full_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
