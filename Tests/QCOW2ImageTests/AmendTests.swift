@@ -59,6 +59,22 @@ private func amendOptions(_ text: String) throws -> CreateOptions {
         try node.close()
     }
 
+    /// An image that somebody uses is not made anew, and above all not removed.
+    @Test func anImageInUseSurvivesCreation() throws {
+        let images = Images()
+        let path = try images.create("used.qcow2", size: 1 << 20)
+        let node = try images.open(path)
+        let bytes = [UInt8](repeating: 6, count: 4096)
+        try node.write(bytes, at: 0)
+        try node.flush()
+        #expect(throws: BlockError.self) { _ = try images.create("used.qcow2", size: 2 << 20) }
+        try node.close()
+        let again = try images.open(path)
+        #expect(again.length == 1 << 20)
+        #expect(try again.readBytes(at: 0, count: 4096) == bytes)
+        try again.close()
+    }
+
     @Test func aFailedCreationLeavesNothing() throws {
         let images = Images()
         let path = images.folder.file("new.qcow2")

@@ -19,6 +19,17 @@ import Testing
         #expect(places.host(of: 1 << 50, version: 1) == nil)
     }
 
+    @Test func whatIsReadMayNotBeWritten() {
+        var places = RecentPlaces()
+        #expect(places.host(of: -1, version: 0, isWrite: true) == nil)
+        places.remember(5, at: 65536, version: 1)
+        #expect(places.host(of: 5, version: 1, isWrite: true) == nil)
+        places.remember(5, at: 65536, version: 1, isWritable: true)
+        #expect(places.host(of: 5, version: 1, isWrite: true) == 65536)
+        #expect(places.host(of: 5, version: 1) == 65536)
+        #expect(places.host(of: 5, version: 2, isWrite: true) == nil)
+    }
+
     /// Against a dictionary that forgets nothing: what is told is right, if not everything is told.
     @Test func whatIsToldIsRight() {
         var places = RecentPlaces()
@@ -37,6 +48,26 @@ import Testing
             places.remember(cluster, at: host, version: version)
             #expect(places.host(of: cluster, version: version) == host)
         }
+    }
+
+    /// A cluster that was written in place is written elsewhere once a snapshot has it too.
+    @Test func writesInPlaceEndWithASnapshot() throws {
+        let images = Images()
+        let path = try images.create("w.qcow2", size: 4 << 20)
+        let node = try images.open(path)
+        func put(_ byte: UInt8, at offset: Int64) throws {
+            try node.write([UInt8](repeating: byte, count: 4096), at: offset)
+        }
+        for offset in stride(from: Int64(0), to: 65536, by: 4096) { try put(1, at: offset) }
+        try node.createSnapshot(SnapshotInformation(identifier: "", name: "s", dateSeconds: 0))
+        #expect(try node.readBytes(at: 4096, count: 1) == [1])
+        for offset in stride(from: Int64(0), to: 65536, by: 4096) { try put(2, at: offset) }
+        let view = try node.openSnapshot(identifier: "1")
+        #expect(try view.readBytes(at: 0, count: 65536) == [UInt8](repeating: 1, count: 65536))
+        try view.close()
+        #expect(try node.readBytes(at: 0, count: 65536) == [UInt8](repeating: 2, count: 65536))
+        try node.close()
+        try expectClean(images, path, "after writes before and behind a snapshot")
     }
 
     /// A cluster that moves, goes or comes back is read from where it is now.

@@ -52,9 +52,15 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
     var l1: [UInt64] { didSet { l1Version &+= 1 } }
     /// How often L1 was changed.
     private(set) var l1Version: UInt64 = 0
-    /// Where clusters were that were read before; unused where a place alone does not say how to read it.
+    /// Where clusters were that were used before; unused where a place alone does not say how to read it.
     var recent = RecentPlaces()
     let remembersPlaces: Bool
+    /// Another number whenever a cluster may lie elsewhere, or may not be written in place any more.
+    var placesVersion: UInt64 { l2.version &+ l1Version &+ reserved.version }
+    /// `data`, where ranges of it can be given to the kernel.
+    let directData: (any DirectlyMappedNode)?
+    /// Requests that the kernel works on.
+    var directRequests: [DirectRequest] = []
     var changedL1: Set<Int> = []
     var snapshotList: [Snapshot] = []
     /// The bytes that the snapshot table takes up on disk.
@@ -85,6 +91,7 @@ public final class QCOW2Node: BlockNode, @unchecked Sendable {
         file = parts.file
         events = parts.file as? any EventNode
         data = parts.data
+        directData = parts.data as? any DirectlyMappedNode
         header = parts.header
         headerLength = parts.header.length
         geometry = Geometry(parts.header)

@@ -24,6 +24,8 @@ struct ReservedClusters {
     }
 
     private var words: [Int64: UInt64] = [:]
+    /// Another number whenever more clusters are reserved.
+    private(set) var version: UInt64 = 0
     /// Clusters that two tables claim, or that a table claims past the end of the file: nothing may be written there.
     private(set) var disputed: Set<Int64> = []
 
@@ -43,7 +45,10 @@ struct ReservedClusters {
         return nil
     }
 
-    mutating func insert(cluster: Int64) { words[cluster >> 6, default: 0] |= 1 << UInt64(cluster & 63) }
+    mutating func insert(cluster: Int64) {
+        version &+= 1
+        words[cluster >> 6, default: 0] |= 1 << UInt64(cluster & 63)
+    }
 
     mutating func insert(cluster: Int64, count: Int64) {
         for index in cluster..<cluster + count { insert(cluster: index) }
@@ -51,6 +56,7 @@ struct ReservedClusters {
 
     /// Notes a table of one cluster, which must not be noted twice.
     mutating func claim(cluster: Int64, fileClusters: Int64) {
+        version &+= 1
         let bit: UInt64 = 1 << UInt64(cluster & 63)
         if words[cluster >> 6, default: 0] & bit != 0 || cluster >= fileClusters {
             disputed.insert(cluster)
@@ -65,7 +71,10 @@ struct ReservedClusters {
         words[cluster >> 6] = rest == 0 ? nil : rest
     }
 
-    mutating func removeAll() { self = ReservedClusters() }
+    mutating func removeAll() {
+        words = [:]
+        disputed = []
+    }
 }
 
 extension QCOW2Node {

@@ -182,9 +182,9 @@ public final class FileNode: HostStorageNode, ResizableNode, IdentifiedNode, Loc
 
     /// Any range that lies in the file and is aligned.
     public func beginDirect(at offset: Int64, count: Int, isWrite: Bool) -> DirectMapping? {
-        guard offset >= 0, offset <= length, Int64(count) <= length - offset, !(isWrite && isReadOnly) else {
-            return nil
-        }
+        guard offset >= 0, offset <= length, Int64(count) <= length - offset,
+            !isWrite || (!isReadOnly && !flags.cache.isWriteThrough)
+        else { return nil }
         let mask = Int64(limits.requestAlignment - 1)
         guard (offset | Int64(count)) & mask == 0 else { return nil }
         if isWrite { extents.forget() }

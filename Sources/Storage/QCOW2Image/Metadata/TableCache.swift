@@ -63,6 +63,9 @@ final class TableCache {
         return (try find(start, isScan), position)
     }
 
+    /// Whether the slice with a file offset is in memory.
+    func holds(_ offset: Int64) -> Bool { index[offset & ~Int64(sliceSize - 1)] != nil }
+
     private func find(_ start: Int64, _ isScan: Bool) throws(BlockError) -> Int {
         if let slot = index[start] {
             if !slots[slot].isRecent { slots[slot].isRecent = true }

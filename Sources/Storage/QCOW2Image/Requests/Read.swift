@@ -6,28 +6,36 @@ internal import HostSystem
 extension QCOW2Node {
     /// Reads guest bytes.
     public func read(_ region: ByteRegion, at offset: Int64) throws(BlockError) {
-        try readExtents(region, at: offset, isState: false)
+        if region.count == 0 { return }
+        lock.lock()
+        if let host = recentPlace(offset, Int64(region.count), isWrite: false) {
+            let token = freeList.beginRead()
+            lock.unlock()
+            defer { freeList.endRead(token) }
+            return try data.read(region, at: host)
+        }
+        try readExtents(region, at: offset, isState: false, isLocked: true)
     }
 
     /// Reads extent by extent.
-    /// - Parameter isState: machine state behind the disk, which no backing file holds.
-    func readExtents(_ region: ByteRegion, at offset: Int64, isState: Bool) throws(BlockError) {
+    /// - Parameters:
+    ///   - isState: machine state behind the disk, which no backing file holds.
+    ///   - isLocked: the caller has taken the lock, which is given back.
+    func readExtents(
+        _ region: ByteRegion, at offset: Int64, isState: Bool, isLocked: Bool = false
+    ) throws(BlockError) {
         var done = 0
         while done < region.count {
             let position = offset &+ Int64(done)
-            lock.lock()
+            if done > 0 || !isLocked { lock.lock() }
             let extent: Extent
             let token: Int
             let backing: (any BlockNode)?
             do {
                 let rest = Int64(region.count - done)
                 if !isState { try checkRequest(position, rest) }
-                if let known = recentExtent(position, rest) {
-                    extent = known
-                } else {
-                    extent = try lookup(position, limit: rest)
-                    if extent.kind == .normal, remembersPlaces { remember(extent, at: position) }
-                }
+                extent = try lookup(position, limit: rest)
+                if extent.kind == .normal { remember(extent, at: position) }
                 token = freeList.beginRead()
                 backing = isState ? nil : backingNode
                 lock.unlock()
@@ -43,27 +51,29 @@ extension QCOW2Node {
         }
     }
 
-    /// A range inside one cluster that was read before. Called with the lock held.
+    /// The place of a range of the disk inside one cluster that is remembered. Called with the lock held.
     @inline(__always)
-    private func recentExtent(_ offset: Int64, _ count: Int64) -> Extent? {
+    func recentPlace(_ offset: Int64, _ count: Int64, isWrite: Bool) -> Int64? {
         let within = offset & geometry.clusterMask
-        guard remembersPlaces, within + count <= Int64(geometry.clusterSize),
-            let host = recent.host(of: offset >> Int64(geometry.clusterBits), version: l2.version &+ l1Version)
+        guard remembersPlaces, !isBroken, offset >= 0, within + count <= Int64(geometry.clusterSize),
+            offset <= header.size - count,
+            let host = recent.host(
+                of: offset >> Int64(geometry.clusterBits), version: placesVersion, isWrite: isWrite)
         else { return nil }
-        return Extent(kind: .normal, host: host + within, count: count)
+        return host + within
     }
 
-    /// Called with the lock held.
-    @inline(__always)
-    private func remember(_ extent: Extent, at offset: Int64) {
-        let within = offset & geometry.clusterMask
-        let cluster = offset >> Int64(geometry.clusterBits)
-        let version = l2.version &+ l1Version
-        recent.remember(cluster, at: extent.host - within, version: version)
+    /// Notes where the first cluster of an extent lies. Called with the lock held.
+    func remember(_ extent: Extent, at offset: Int64, isWritable: Bool = false) {
+        guard remembersPlaces else { return }
+        recent.remember(
+            offset >> Int64(geometry.clusterBits), at: extent.host - (offset & geometry.clusterMask),
+            version: placesVersion, isWritable: isWritable)
     }
 
     /// Reads into several regions; with one call below where the range lies in one piece.
     public func read(_ regions: [ByteRegion], at offset: Int64) throws(BlockError) {
+        if regions.count == 1 { return try read(regions[0], at: offset) }
         let total = regions.reduce(0) { $0 &+ Int64($1.count) }
         lock.lock()
         var direct: Int64?

@@ -35,11 +35,19 @@ struct AllocatingWrite {
 extension QCOW2Node {
     /// Writes guest bytes.
     public func write(_ region: ByteRegion, at offset: Int64, flags: WriteFlags) throws(BlockError) {
-        try write([region], at: offset, flags: flags)
+        try checkWritable()
+        if let (host, ticket) = beginRecentWrite(offset, Int64(region.count)) {
+            defer { end(ticket) }
+            try data.write(region, at: host, flags: [])
+        } else {
+            try writeExtents([region], at: offset, isState: false)
+        }
+        if flags.contains(.forceUnitAccess) || self.flags.cache.isWriteThrough { try flush() }
     }
 
     /// Writes guest bytes from several regions.
     public func write(_ regions: [ByteRegion], at offset: Int64, flags: WriteFlags) throws(BlockError) {
+        if regions.count == 1 { return try write(regions[0], at: offset, flags: flags) }
         try checkWritable()
         try writeExtents(regions, at: offset, isState: false)
         if flags.contains(.forceUnitAccess) || self.flags.cache.isWriteThrough { try flush() }
@@ -73,10 +81,25 @@ extension QCOW2Node {
     }
 
     private func end(_ ticket: UInt64) {
-        lock.withLock {
-            isUnflushed = true
-            tracker.end(ticket)
-        }
+        lock.lock()
+        isUnflushed = true
+        tracker.end(ticket)
+        lock.unlock()
+    }
+
+    /// Begins a write inside one cluster that was written in place before; nil when it has to be planned.
+    private func beginRecentWrite(_ offset: Int64, _ count: Int64) -> (host: Int64, ticket: UInt64)? {
+        lock.lock()
+        defer { lock.unlock() }
+        guard count > 0, let host = recentPlace(offset, count, isWrite: true) else { return nil }
+        return beginInPlace(offset, count).map { (host, $0) }
+    }
+
+    /// Notes a write in place as under way, where nothing keeps it from going on at once. Called with the lock held.
+    func beginInPlace(_ offset: Int64, _ count: Int64) -> UInt64? {
+        guard bitmapList.isEmpty, !l2.isPressed, !refcounts.cache.isPressed else { return nil }
+        let range = geometry.clusterStart(offset)..<geometry.roundUp(offset + count)
+        return tracker.conflicts(range, isExclusive: false) ? nil : tracker.begin(range, isExclusive: false)
     }
 
     /// Decides how the write goes on at a position, and notes it as under way.
@@ -115,7 +138,7 @@ extension QCOW2Node {
     }
 
     /// The run from `offset` on that can be written in place, nil when its first cluster cannot.
-    private func inPlaceExtent(_ offset: Int64, _ limit: Int64) throws(BlockError) -> Extent? {
+    func inPlaceExtent(_ offset: Int64, _ limit: Int64) throws(BlockError) -> Extent? {
         guard let table = try l2TableOffset(geometry.l1Index(offset)),
             l1[geometry.l1Index(offset)] & L2Entry.copied != 0
         else { return nil }
@@ -139,6 +162,9 @@ extension QCOW2Node {
         extent.count = min(extent.count, covered)
         try refuseMetadata(extent.host, extent.count)
         try refuseUncounted(extent.host, extent.count)
+        // The rest of the first cluster is as good, unless the file ends there.
+        let end = extent.host - (offset & geometry.clusterMask) + Int64(geometry.clusterSize)
+        if geometry.hasDataFile || end <= file.length { remember(extent, at: offset, isWritable: true) }
         return extent
     }
 
