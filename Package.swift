@@ -362,7 +362,8 @@ let benchmarks: [Target] = [
         ],
         path: "Benchmarks/virtio-benchmark", swiftSettings: strict),
     .executableTarget(
-        name: "block-benchmark", dependencies: ["BlockLayer", "DiskImages", "StorageTestKit", "HostSystem"],
+        name: "block-benchmark",
+        dependencies: ["BlockLayer", "DiskImages", "RawImage", "StorageTestKit", "HostSystem"],
         path: "Benchmarks/block-benchmark", swiftSettings: strict),
     .executableTarget(
         name: "vnc-benchmark",
