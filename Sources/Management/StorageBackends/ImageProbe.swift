@@ -4,19 +4,21 @@ internal import Glibc
 internal import HostSystem
 
 /// What the first bytes of an image say: enough to list a folder of images without opening each as a disk.
-struct ImageProbe: Equatable {
+package struct ImageProbe: Equatable {
     /// `raw`, `qcow2`, `vmdk`...
-    var format = "raw"
+    package var format = "raw"
     /// Bytes that a guest sees; nil when the first bytes do not say.
-    var capacity: UInt64?
-    var backingFile: String?
+    package var capacity: UInt64?
+    /// The name of the image below, as the header has it.
+    package var backingFile: String?
     /// `1.1` for version 3 of qcow2.
-    var compatibility: String?
-    var isEncrypted = false
+    package var compatibility: String?
+    /// Whether its content needs a key.
+    package var isEncrypted = false
     /// Bytes in front of what is encrypted, of a LUKS image.
-    var payloadOffset: UInt64 = 0
+    package var payloadOffset: UInt64 = 0
     /// Bytes of a cluster, of qcow2.
-    var clusterSize: UInt64?
+    package var clusterSize: UInt64?
 
     private static let headerCount = 4096
 
@@ -35,7 +37,7 @@ struct ImageProbe: Equatable {
     }
 
     /// Looks at the first bytes of a file.
-    init(header: [UInt8]) {
+    package init(header: [UInt8]) {
         func big(_ offset: Int, _ count: Int) -> UInt64 {
             guard offset >= 0, offset + count <= header.count else { return 0 }
             return header[offset..<(offset + count)].reduce(0) { $0 << 8 | UInt64($1) }

@@ -4,16 +4,21 @@ internal import ManagementModel
 internal import XMLTree
 
 /// What a volume's document asks for.
-struct VolumeRequest {
-    let name: String
+package struct VolumeRequest {
+    /// The name of the file.
+    package let name: String
     /// Bytes.
-    let capacity: UInt64
-    let allocation: UInt64
-    let format: String
-    /// `0.10`, or `1.1`.
-    let compatibility: String
-    let mode: UInt32
-    let backing: (path: String, format: String)?
+    package let capacity: UInt64
+    /// Bytes that are to be taken from the host's disk at once.
+    package let allocation: UInt64
+    /// As libvirt names it.
+    package let format: String
+    /// `0.10`, or `1.1`: digits and dots, for it becomes part of an option.
+    package let compatibility: String
+    /// Permissions of the file.
+    package let mode: UInt32
+    /// The image below, and its format.
+    package let backing: (path: String, format: String)?
     /// Where the passphrase is kept; nil for a volume that is not encrypted.
     let encryption: SecretReference?
 
@@ -23,7 +28,8 @@ struct VolumeRequest {
         case usage(String)
     }
 
-    init(parsing text: String) throws {
+    /// Reads a volume's document.
+    package init(parsing text: String) throws {
         let root: XMLElement
         do throws(XMLSyntaxError) { root = try XMLParser.parse(text) } catch {
             throw ManagementError(
@@ -56,6 +62,10 @@ struct VolumeRequest {
         }
         format = wanted
         compatibility = target?[child: "compat"]?.text ?? (target?[child: "features"] != nil ? "1.1" : "0.10")
+        // More than a number would be further options of the image tool.
+        guard compatibility.allSatisfy({ "0123456789.".contains($0) }) else {
+            throw ManagementError(.xmlError, "forbidden characters in 'compat' attribute", from: .storage)
+        }
         encryption = try target?[child: "encryption"].map { try Self.secret($0, format: wanted) }
         mode = target?.at("permissions", "mode").flatMap { UInt32($0.text, radix: 8) } ?? 0o600
     }
@@ -81,8 +91,9 @@ struct VolumeRequest {
     private static func bytes(_ element: XMLElement) throws -> UInt64 {
         let powers = [
             "": 0, "b": 0, "bytes": 0, "k": 1, "kib": 1, "m": 2, "mib": 2, "g": 3, "gib": 3, "t": 4, "tib": 4,
+            "p": 5, "pib": 5, "e": 6, "eib": 6,
         ]
-        let decimal = ["kb": 1, "mb": 2, "gb": 3, "tb": 4]
+        let decimal = ["kb": 1, "mb": 2, "gb": 3, "tb": 4, "pb": 5, "eb": 6]
         let text = element.text.filter { !$0.isWhitespace }
         let unit = (element["unit"] ?? "").lowercased()
         guard let number = UInt64(text) else {
