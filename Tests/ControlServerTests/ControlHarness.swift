@@ -4,6 +4,7 @@ import CPUInterface
 import CharacterStreams
 import ControlProtocol
 import ControlServer
+import Diagnostics
 import GuestMemory
 import HostIO
 import HostSystem
@@ -127,6 +128,9 @@ final class SmallMachine: BlockReporting, PCIReporting, NetworkReporting, Balloo
     var links: [String: Bool] = ["net0": true]
     var balloonActualBytes: UInt64?
     var nonMaskableInterrupts = 0
+    var migrationSettings = MigrationSettings()
+    var startsOnceFilled = true
+    var announced: [AnnouncementSettings] = []
     private(set) var server: ControlServer!
 
     init(processors count: Int = 1) throws {
@@ -166,4 +170,18 @@ final class SmallMachine: BlockReporting, PCIReporting, NetworkReporting, Balloo
 
     /// Handles what was posted to the event loop.
     func pump() { loop.runOnce(timeoutMilliseconds: 0) }
+}
+
+/// Moves are only asked for.
+extension SmallMachine: MigrationControlling, SelfAnnouncing {
+    func beginMigration(to uri: String, descriptors: (String) -> Int32?) throws(UserError) {
+        throw UserError("Parameter 'uri' expects a valid migration protocol")
+    }
+    func cancelMigration() {}
+    func continueMigration() throws(UserError) { throw UserError("Migration not in expected state: none") }
+    func beginIncoming(from uri: String, descriptors: (String) -> Int32?) throws(UserError) {
+        throw UserError("'-incoming' was not specified on the command line")
+    }
+    var migrationState: MigrationState? { nil }
+    func announce(_ settings: AnnouncementSettings) { announced.append(settings) }
 }

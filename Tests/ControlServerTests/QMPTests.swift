@@ -226,12 +226,87 @@ private final class Client {
                 "{'execute':'migrate-set-capabilities','arguments':{'capabilities':[{'capability':'events','state':true}]}}"
             ) == [#"{"return": {}}"#])
         let capabilities = try #require(try client.value("query-migrate-capabilities").array)
-        #expect(capabilities.contains(["state": false, "capability": "events"]))
+        #expect(capabilities.contains(["state": true, "capability": "events"]))
         #expect(capabilities.contains { $0["capability"] == "multifd" })
         #expect(
             client.lines(
                 "{'execute':'migrate-set-capabilities','arguments':{'capabilities':[{'capability':'xbzrle','state':true}]}}"
             ).joined().contains("migration capability 'xbzrle' is not supported"))
+    }
+
+    /// What QEMU 7.2 says to parameters and capabilities of moves that cannot be.
+    @Test(arguments: [
+        ("'downtime-limit':'x'", "Parameter 'downtime-limit' expects uint64"),
+        (
+            "'downtime-limit':3000000",
+            "Parameter 'downtime_limit' expects an integer in the range of 0 to (2000 * 1000) ms"
+        ),
+        ("'multifd-channels':0", "Parameter 'multifd_channels' expects a value between 1 and 255"),
+        ("'multifd-channels':300", "Parameter 'multifd-channels' expects uint8_t"),
+        ("'compress-level':10", "Parameter 'compress_level' expects a value between 0 and 9"),
+        ("'cpu-throttle-initial':0", "Parameter 'cpu_throttle_initial' expects an integer in the range of 1 to 99"),
+        (
+            "'max-cpu-throttle':10",
+            "Parameter 'max_cpu_throttle' expects an integer in the range of cpu_throttle_initial to 99"
+        ),
+        (
+            "'xbzrle-cache-size':1000",
+            "Parameter 'xbzrle_cache_size' expects a power of two no less than the target page size"
+        ),
+        ("'announce-initial':100001", "Parameter 'announce_initial' expects a value between 0 and 100000"),
+        ("'multifd-compression':'bad'", "Parameter 'multifd-compression' does not accept value 'bad'"),
+        ("'multifd-compression':'zlib'", "multifd-compression=zlib is not supported"),
+    ])
+    func parametersOfMovesThatCannotBe(argument: String, text: String) throws {
+        let client = try Client()
+        let answer = client.lines("{'execute':'migrate-set-parameters','arguments':{\(argument)}}").joined()
+        #expect(answer.contains(text), "\(answer)")
+    }
+
+    @Test(arguments: [
+        ("migrate", "{'uri':'x','resume':true}", "Cannot resume if there is no paused migration"),
+        ("migrate", "{'uri':'x','blk':true}", "migrate with 'blk' is not supported"),
+        ("migrate", "{'uri':'x'}", "Parameter 'uri' expects a valid migration protocol"),
+        ("migrate-continue", "{'state':'bad'}", "Parameter 'state' does not accept value 'bad'"),
+        ("migrate-continue", "{'state':'pre-switchover'}", "Migration not in expected state: none"),
+        ("migrate-incoming", "{'uri':'tcp:1:2'}", "'-incoming' was not specified on the command line"),
+        ("migrate-recover", "{'uri':'x'}", "Migrate recover can only be run when postcopy is paused."),
+        ("migrate-pause", "{}", "migrate-pause is currently only supported during postcopy-active state"),
+        (
+            "migrate-start-postcopy", "{}",
+            "Enable postcopy with migrate_set_capability before the start of migration"
+        ),
+    ])
+    func movesThatCannotBe(command: String, arguments: String, text: String) throws {
+        let client = try Client()
+        let answer = client.lines("{'execute':'\(command)','arguments':\(arguments)}").joined()
+        #expect(answer.contains(text), "\(answer)")
+    }
+
+    @Test func cardsAreAnnounced() throws {
+        let client = try Client()
+        let answer = client.lines(
+            "{'execute':'announce-self','arguments':{'initial':1,'max':2,'rounds':3,'step':4,'interfaces':['n'],'id':'i'}}"
+        )
+        #expect(answer == [#"{"return": {}}"#])
+        let settings = try #require(client.machine.announced.first)
+        #expect(settings.initial == 1 && settings.maximum == 2 && settings.rounds == 3 && settings.step == 4)
+        #expect(settings.cards == ["n"] && settings.identifier == "i")
+        #expect(
+            client.lines("{'execute':'announce-self','arguments':{'initial':1}}").joined()
+                .contains("Parameter 'max' is missing"))
+    }
+
+    @Test func parametersOfMovesThatCanBe() throws {
+        let client = try Client()
+        for argument in ["'max-bandwidth':-1", "'block-bitmap-mapping':[]", "'tls-creds':''", "'announce-step':10000"] {
+            let answer = client.lines("{'execute':'migrate-set-parameters','arguments':{\(argument)}}")
+            #expect(answer == [#"{"return": {}}"#])
+        }
+        #expect(try client.value("query-migrate-parameters")["announce-step"] == 10000)
+        let answer = client.lines(
+            "{'execute':'migrate-set-capabilities','arguments':{'capabilities':[{'state':true}]}}")
+        #expect(answer.joined().contains("Parameter 'capabilities[0].capability' is missing"))
     }
 
     @Test func actionsChangeThePolicy() throws {

@@ -204,6 +204,28 @@ private final class FakeMachine: MigratableMachine, @unchecked Sendable {
         #expect(source.isRunning && source.hasDisks && !source.hasMoved)
     }
 
+    /// Who watches hears of each reading of the log, and of the other side's coming.
+    @Test func roundsAndArrivalsAreTold() throws {
+        let path = temporaryPath("told")
+        defer { removeFile(path) }
+        let source = try FakeMachine(), target = try FakeMachine()
+        target.isRunning = false
+        let arrived = Waiter<Bool>(), filled = Waiter<UserError?>(), done = Waiter<MigrationReport>()
+        let incoming = IncomingMigration(
+            target, from: try MigrationChannel.entrance("unix:\(path)"), began: { arrived.give(true) },
+            ended: { filled.give($0) })
+        target.onLoop { #expect(throws: Never.self) { try incoming.begin() } }
+        let seen = Passes()
+        let move = OutgoingMigration(
+            source, to: try MigrationChannel.opener("unix:\(path)"), parameters: MigrationParameters(),
+            passed: { seen.numbers.append($0) }
+        ) { report in if report.status.isFinal { done.give(report) } }
+        source.onLoop { #expect(throws: Never.self) { try move.begin() } }
+        let report = done.take()
+        #expect(arrived.take() && filled.take() == nil && report.status == .completed)
+        #expect(seen.numbers == Array(1...report.rounds) && report.rounds >= 2)
+    }
+
     /// A move that has not begun and waits before the switch, what tells of the wait, and what tells of the end.
     private func pausingMove(
         of source: FakeMachine, to path: String
@@ -366,6 +388,11 @@ private final class FakeMachine: MigratableMachine, @unchecked Sendable {
 private func removeFile(_ path: String) {
     // The call reads the path alone.
     _ = unsafe unlink(path)
+}
+
+/// Numbers in the order in which a loop's thread tells them; looked at when it is over.
+private final class Passes: @unchecked Sendable {
+    var numbers: [UInt64] = []
 }
 
 /// Hands a value from one thread to another.

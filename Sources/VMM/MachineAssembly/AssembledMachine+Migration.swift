@@ -38,7 +38,11 @@ extension AssembledMachine: MigrationControlling {
         }
         let move = OutgoingMigration(
             self, to: try MigrationChannel.opener(uri, descriptors: descriptors),
-            parameters: MigrationParameters(migrationSettings)
+            parameters: MigrationParameters(migrationSettings),
+            passed: { [self] number in
+                guard migrationSettings.has("events") else { return }
+                control?.emit("MIGRATION_PASS", data: ["pass": JSONValue(number)])
+            }
         ) { [self] report in
             if let problem = report.problem { messages.error("migration to '\(uri)' failed: \(problem)") }
             tellMigration(report.status.rawValue)
@@ -53,7 +57,12 @@ extension AssembledMachine: MigrationControlling {
         control?.emit("MIGRATION", data: ["status": .string(status)])
     }
 
-    func cancelMigration() { outgoing?.cancel() }
+    func cancelMigration() {
+        guard let outgoing else { return }
+        let before = outgoing.report.status
+        outgoing.cancel()
+        if before != .cancelling, outgoing.report.status == .cancelling { tellMigration("cancelling") }
+    }
 
     func continueMigration() throws(UserError) {
         guard let outgoing else { throw UserError("Migration not in expected state: none") }
@@ -99,6 +108,7 @@ extension AssembledMachine: MigrationControlling {
     func awaitState() {
         guard let uri = spec.lifecycle.incoming else { return }
         isIncoming = true
+        startsOnceFilled = !spec.lifecycle.startsPaused
         runner.settle(.inMigrate)
         guard uri != "defer" else { return }
         do throws(UserError) { try receive(from: uri) { _ in nil } } catch { refuse(error) }
@@ -113,8 +123,13 @@ extension AssembledMachine: MigrationControlling {
     }
 
     private func receive(from uri: String, descriptors: (String) -> Int32?) throws(UserError) {
-        let move = IncomingMigration(self, from: try MigrationChannel.entrance(uri, descriptors: descriptors)) {
-            [self] problem in
+        let move = IncomingMigration(
+            self, from: try MigrationChannel.entrance(uri, descriptors: descriptors),
+            began: { [self] in
+                incomingStatus = "active"
+                tellMigration("active")
+            }
+        ) { [self] problem in
             if let problem { return refuse(problem) }
             incomingStatus = "completed"
             tellMigration("completed")
@@ -153,6 +168,8 @@ extension AssembledMachine: MigrationControlling {
     }
 
     func takeDisks() throws(UserError) {
+        // `cont` takes them then.
+        if isIncoming, !startsOnceFilled, migrationSettings.has("late-block-activate") { return }
         do throws(BlockError) { try storage.devices.activate() } catch {
             throw UserError("cannot open the disks: \(error)")
         }

@@ -64,7 +64,7 @@ extension AssembledMachine: MigratableMachine {
 
     func goOn() {
         runner.settle(.paused)
-        if !spec.lifecycle.startsPaused || !isIncoming { runner.resume() }
+        if !isIncoming || startsOnceFilled { runner.resume() }
         isIncoming = false
     }
 

@@ -93,6 +93,7 @@ final class AssembledMachine: @unchecked Sendable {
     var outgoing: OutgoingMigration?
     var incoming: IncomingMigration?
     var incomingStatus: String?
+    var startsOnceFilled = true
     var settingsForMoves = MigrationSettings()
     /// Announcements of network cards that are under way, by the name of their series.
     var announcements: [String: AnnouncementSeries] = [:]

@@ -10,16 +10,19 @@ internal import StateCoding
 public final class IncomingMigration: @unchecked Sendable {
     private let machine: any MigratableMachine
     private let entrance: MigrationChannel.Entrance
+    private let began: @Sendable () -> Void
     private let ended: @Sendable (UserError?) -> Void
     private var thread: HostThread?
 
     /// - Parameters:
     ///   - entrance: where the other side comes; waited for on a thread.
+    ///   - began: on the loop's thread: the other side has come.
     ///   - ended: on the loop's thread: the machine is filled, or why not.
     public init(
         _ machine: any MigratableMachine, from entrance: MigrationChannel.Entrance,
-        ended: @escaping @Sendable (UserError?) -> Void
+        began: @escaping @Sendable () -> Void = {}, ended: @escaping @Sendable (UserError?) -> Void
     ) {
+        self.began = began
         self.machine = machine
         self.entrance = entrance
         self.ended = ended
@@ -35,6 +38,7 @@ public final class IncomingMigration: @unchecked Sendable {
                 do throws(UserError) {
                     let way = try entrance.next()
                     channel = way
+                    machine.onLoop(began)
                     let records = try receive(way, header: here)
                     machine.onLoop { [self] in finish(records, way) }
                 } catch {

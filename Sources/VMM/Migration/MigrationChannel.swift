@@ -50,7 +50,7 @@ public final class MigrationChannel: @unchecked Sendable {
             return .descriptor(number)
         case "tcp":
             guard let last = rest.lastIndex(of: ":"), let port = UInt16(rest[rest.index(after: last)...]) else {
-                throw UserError("migration address '\(uri)'", because: "no port", remedy: "write tcp:HOST:PORT")
+                throw UserError("error parsing address '\(rest)'")
             }
             var host = String(rest[..<last])
             if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
@@ -60,7 +60,7 @@ public final class MigrationChannel: @unchecked Sendable {
     }
 
     private static func unknown(_ uri: String) -> UserError {
-        UserError("unknown migration protocol: \(uri)", remedy: "write tcp:, unix:, exec:, fd: or file:")
+        UserError("Parameter 'uri' expects a valid migration protocol")
     }
 
     /// A way to somewhere, which `open` goes; a descriptor of somebody else's is duplicated at once.

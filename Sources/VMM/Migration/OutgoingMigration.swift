@@ -13,43 +13,46 @@ internal import StateCoding
 ///                 |                                         |
 ///                 +------ failed or cancelled: the guest goes on ------+
 public final class OutgoingMigration: @unchecked Sendable {
-    private let machine: any MigratableMachine
+    let machine: any MigratableMachine
     private let opener: MigrationChannel.Opener
     private let changed: @Sendable (MigrationReport) -> Void
-    private let lock = Lock()
+    let passed: @Sendable (UInt64) -> Void
+    let lock = Lock()
     // Guarded by `lock`.
     private var parameters: MigrationParameters
-    private var current = MigrationReport()
-    private var isCancelled = false
-    private var channel: MigrationChannel?
+    var current = MigrationReport()
+    var isCancelled = false
+    var channel: MigrationChannel?
     private var others: [MigrationChannel] = []
     // Used by one thread at a time: the loop's while the guest stands still, else the move's own.
-    private var pages: PageSet
-    private var sender: MemorySender?
+    var pages: PageSet
+    var sender: MemorySender?
     private var throttle = 0, slowRounds = 0
     private var thread: HostThread?
     private var start = monotonicNanoseconds()
-    private var stopped: UInt64 = 0
-    private var wasRunning = false
-    private var hasReleasedDisks = false
+    var stopped: UInt64 = 0
+    var wasRunning = false
+    var hasReleasedDisks = false
 
-    private static let million: UInt64 = 1_000_000
+    static let million: UInt64 = 1_000_000
     private static let second: UInt64 = 1_000_000_000
     private static let sleepUnit: UInt64 = 5_000_000
     /// Bytes that are not worth another round.
     private static let smallRest: UInt64 = 128 << 10
-    /// How often and how long apart the disks are asked for back after a failure: a process that dies lets go soon.
-    private static let attempts = 50, pause: UInt32 = 100_000
 
-    /// - Parameter changed: on the loop's thread, each time that the status changes; the last time when it is over.
+    /// - Parameters:
+    ///   - passed: on the loop's thread, each time that the log of written pages was read, with how often that was.
+    ///   - changed: on the loop's thread, each time that the status changes; the last time when it is over.
     public init(
         _ machine: any MigratableMachine, to opener: MigrationChannel.Opener, parameters: MigrationParameters,
+        passed: @escaping @Sendable (UInt64) -> Void = { _ in },
         changed: @escaping @Sendable (MigrationReport) -> Void
     ) {
         self.machine = machine
         self.opener = opener
         self.parameters = parameters
         self.changed = changed
+        self.passed = passed
         pages = PageSet(machine.memory, isFull: true)
         current.total = machine.memory.regions.reduce(0) { $0 + $1.count }
     }
@@ -147,9 +150,13 @@ public final class OutgoingMigration: @unchecked Sendable {
         let report = lock.withLock {
             if !isCancelled { current.status = .active }
             current.setupTime = elapsed
+            current.rounds = 1
             return current
         }
-        machine.onLoop { [self] in changed(report) }
+        machine.onLoop { [self] in
+            passed(1)
+            changed(report)
+        }
     }
 
     private func sendRounds() throws(UserError) {
@@ -194,8 +201,7 @@ public final class OutgoingMigration: @unchecked Sendable {
         guard let sender, let channel = lock.withLock({ channel }) else { return }
         try sender.endRound(asksForAnswer: channel.isConversation)
         guard channel.isConversation else { return }
-        let answer = try channel.read(count: 1)[0]
-        if answer != MigrationAnswer.received { throw try refusal(from: channel) }
+        try channel.readRoundsAnswer()
     }
 
     /// A guest that keeps writing faster than it is sent gets less of its processors.
@@ -223,7 +229,11 @@ public final class OutgoingMigration: @unchecked Sendable {
             return .success(taken)
         }
         pages = try collected.get()
-        lock.withLock { current.rounds += 1 }
+        let number = lock.withLock { () -> UInt64 in
+            current.rounds += 1
+            return current.rounds
+        }
+        machine.onLoop { [self] in passed(number) }
     }
 
     /// Runs on the loop's thread and waits for it.
@@ -235,7 +245,7 @@ public final class OutgoingMigration: @unchecked Sendable {
         return gate.wait()
     }
 
-    private func sendPages(paced: Bool) throws(UserError) {
+    func sendPages(paced: Bool) throws(UserError) {
         guard let sender else { return }
         let begun = monotonicNanoseconds(), before = sender.transferred
         while let run = pages.takeRun(limit: MemoryFrames.runLimit) {
@@ -281,7 +291,7 @@ public final class OutgoingMigration: @unchecked Sendable {
             do throws(UserError) { try sendRest() } catch { problem = error }
         }
         if throttle > 0 { machine.setThrottle(0) }
-        if let reason = problem, !reason.description.hasPrefix(Self.refused), let refusal = refusal() {
+        if let reason = problem, !reason.description.hasPrefix(MigrationAnswer.refusalWords), let refusal = refusal() {
             problem = refusal
         }
         sender?.end(isGood: problem == nil)
@@ -311,135 +321,5 @@ public final class OutgoingMigration: @unchecked Sendable {
             machine.goOn()
         }
         changed(report)
-    }
-
-    private var isCancelledNow: Bool { lock.withLock { isCancelled } }
-
-    /// What the other side said before it went away, where it said anything.
-    private func refusal() -> UserError? {
-        guard let channel = lock.withLock({ channel }), channel.isConversation, !isCancelledNow else { return nil }
-        do throws(UserError) {
-            try channel.setImpatient()
-            try readAnswer(channel)
-            return nil
-        } catch { return error.description.hasPrefix(Self.refused) ? error : nil }
-    }
-
-    private static let refused = "the other side refuses"
-
-    private func takeDisksBack(_ problem: inout UserError?) {
-        guard hasReleasedDisks else { return }
-        var last: UserError?
-        for attempt in 0..<Self.attempts {
-            if attempt > 0 { usleep(Self.pause) }
-            do throws(UserError) {
-                try machine.takeDisks()
-                hasReleasedDisks = false
-                return
-            } catch { last = error }
-        }
-        // It must not go on without its disks; a person can repair it and say `cont`.
-        if let last {
-            problem = UserError(
-                "\(problem?.description ?? ""); and the disks cannot be opened again, so that the machine stays stopped",
-                because: last.description)
-        }
-    }
-
-    private func sendRest() throws(UserError) {
-        guard !isCancelledNow, let channel = lock.withLock({ channel }) else { throw UserError("cancelled") }
-        if stopped == 0 { stopped = monotonicNanoseconds() }
-        var stages = PauseStages("source")
-        let before = sender?.transferred ?? 0
-        if machine.isRunning { machine.stopForMove() }
-        lock.withLock { current.status = .device }
-        stages.pass("stop")
-        // Devices first: what they still have in flight ends in memory.
-        let records = try savedSections(isRunning: wasRunning)
-        stages.pass("sections")
-        try machine.collectDirty(into: &pages)
-        stages.pass("collect")
-        let count = pages.count
-        try sendPages(paced: false)
-        try sender?.endRound(asksForAnswer: false)
-        stages.pass("\(count) pages")
-        // In one piece: the other side has less to wait for.
-        var bytes: [UInt8] = []
-        for record in records { bytes += record.frame.encoded }
-        try channel.write(bytes)
-        stages.pass("\(bytes.count) bytes of \(records.count) sections")
-        hasReleasedDisks = true
-        try machine.releaseDisks()
-        stages.pass("disks")
-        try channel.write(StateFrame(kind: .end, payload: []).encoded)
-        if channel.isConversation { try readAnswer(channel) }
-        try channel.finish()
-        stages.pass("answer")
-        let sent = (sender?.transferred ?? 0) &- before
-        lock.withLock {
-            current.downtime = (monotonicNanoseconds() &- stopped) / Self.million
-            current.downtimeBytes = sent
-            current.transferred = sender?.transferred ?? 0
-        }
-    }
-
-    private func savedSections(isRunning: Bool) throws(UserError) -> [StateRecord] {
-        do throws(StateError) {
-            return try machine.saveSections()
-                + [try StateRecord(name: RunningState.name, RunningState(isRunning: isRunning))]
-        } catch { throw UserError(error.description) }
-    }
-
-    /// Until the other side has said that the guest runs there, it may have to go on here; a side that is gone has said
-    /// nothing.
-    private func readAnswer(_ channel: MigrationChannel) throws(UserError) {
-        var kind = MigrationAnswer.received
-        // An answer to a round may come before, where the round's sender has not waited for it.
-        while kind == MigrationAnswer.received { kind = try channel.read(count: 1)[0] }
-        guard kind != MigrationAnswer.accepted else { return }
-        throw try refusal(from: channel)
-    }
-
-    /// The sentence behind a refusal's first byte.
-    private func refusal(from channel: MigrationChannel) throws(UserError) -> UserError {
-        let length = try channel.read(count: 2)
-        let text = try channel.read(count: Int(length[0]) | Int(length[1]) << 8)
-        return UserError("\(Self.refused): \(String(decoding: text, as: UTF8.self))")
-    }
-}
-
-/// What the receiving side says: at the end of each round and in the end.
-enum MigrationAnswer {
-    /// Everything up to a round's end is in its place.
-    static let received: UInt8 = 0x41
-    static let accepted: UInt8 = 0x52
-    static let refused: UInt8 = 0x45
-
-    static func refusal(_ text: String) -> [UInt8] {
-        let bytes = Array(text.utf8.prefix(4096))
-        return [refused, UInt8(bytes.count & 0xFF), UInt8(bytes.count >> 8)] + bytes
-    }
-}
-
-/// Carries a result from one thread to another that waits for it.
-private final class LoopGate<Value>: @unchecked Sendable {
-    // Guards `value`.
-    private let lock = Lock()
-    private var value: Value?
-
-    func open(_ value: Value) {
-        lock.withLock {
-            self.value = value
-            lock.broadcast()
-        }
-    }
-
-    func wait() -> Value {
-        lock.withLock {
-            while true {
-                if let value { return value }
-                lock.wait()
-            }
-        }
     }
 }

@@ -21,7 +21,7 @@ enum HumanCommandTable {
     private static let lifeCycle = [
         HumanCommand("stop|s", "", "stop emulation") { (call) throws(HumanFailure) in
             try call.finish()
-            call.machine.runner.pause(.paused)
+            RunControl.stop(call.machine)
         },
         HumanCommand("cont|c", "", "resume emulation") { (call) throws(HumanFailure) in
             try call.finish()

@@ -138,7 +138,7 @@ extension QMPCommandTable {
         try refuseReplacing(arguments)
         let device = arguments.string("device")
         guard let backend = disks.backend(of: device) else {
-            throw BlockError(.notFound, "Device '\(device)' not found")
+            throw BlockError(.notFound, "Cannot find device='\(device)' nor node-name='\(device)'")
         }
         let options = try options(arguments)
         var scope = BlockDevices.MirrorScope(rawValue: arguments.string("sync")) ?? .full

@@ -34,7 +34,7 @@ extension QMPCommandTable {
             ["base-memory": JSONValue(context.machine.facts.memoryBytes), "plugged-memory": 0]
         },
         QMPCommandDefinition("stop") { context, _ in
-            context.machine.runner.pause(.paused)
+            RunControl.stop(context.machine)
             return [:]
         },
         QMPCommandDefinition("cont") { (context, _) throws(QMPError) in
@@ -150,14 +150,23 @@ extension QMPCommandTable {
 
 /// Rules about stopping and going on that both monitors share.
 enum RunControl {
-    /// Lets the machine go on.
+    /// Stops the machine; one that waits for its state will not start when it has it.
+    static func stop(_ machine: any ControlledMachine) {
+        if machine.runner.state == .inMigrate { (machine as? any MigrationControlling)?.startsOnceFilled = false }
+        machine.runner.pause(.paused)
+    }
+
+    /// Lets the machine go on; one that waits for its state starts when it has it.
     /// - Returns: why it cannot.
     static func resume(_ machine: any ControlledMachine) -> String? {
         switch machine.runner.state {
         case .internalError, .shutdown: return "Resetting the Virtual Machine is required"
         case .guestPanicked: return "Resetting the Virtual Machine is required"
         case .running: return nil
-        case .inMigrate: return "the machine waits for its state"
+        case .inMigrate:
+            guard let waiting = machine as? any MigrationControlling else { return "the machine waits for its state" }
+            waiting.startsOnceFilled = true
+            return nil
         case .saveVM, .restoreVM: return "the machine is being saved or loaded"
         case .prelaunch, .paused, .debug, .ioError, .finishMigrate, .postMigrate:
             // A machine that was sent away has given its disks to the other side.

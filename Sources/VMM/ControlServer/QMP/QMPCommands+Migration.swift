@@ -31,7 +31,10 @@ extension QMPCommandTable {
                 QMPParameter("resume", .boolean, optional: true),
             ]
         ) { (context, arguments) throws(QMPError) in
-            for name in ["blk", "inc", "resume"] where arguments.bool(name) == true {
+            guard arguments.bool("resume") != true else {
+                throw QMPError("Cannot resume if there is no paused migration")
+            }
+            for name in ["blk", "inc"] where arguments.bool(name) == true {
                 throw QMPError("migrate with '\(name)' is not supported")
             }
             let named = context.server.namedDescriptors
@@ -44,7 +47,7 @@ extension QMPCommandTable {
             try machine(context).cancelMigration()
             return [:]
         },
-        QMPCommandDefinition("migrate-continue", [QMPParameter("state", .string)]) {
+        QMPCommandDefinition("migrate-continue", [QMPParameter("state", .string, words: statuses)]) {
             (context, arguments) throws(QMPError) in
             let source = try machine(context)
             guard arguments.string("state") == "pre-switchover" else {
@@ -60,6 +63,16 @@ extension QMPCommandTable {
                 try target.beginIncoming(from: arguments.string("uri")) { named[$0]?.number }
             }
         },
+        // Memory never follows a machine that runs already, so that there is nothing of these to go on with.
+        QMPCommandDefinition("migrate-recover", [QMPParameter("uri", .string)]) { (_, _) throws(QMPError) in
+            throw QMPError("Migrate recover can only be run when postcopy is paused.")
+        },
+        QMPCommandDefinition("migrate-pause") { (_, _) throws(QMPError) in
+            throw QMPError("migrate-pause is currently only supported during postcopy-active state")
+        },
+        QMPCommandDefinition("migrate-start-postcopy") { (_, _) throws(QMPError) in
+            throw QMPError("Enable postcopy with migrate_set_capability before the start of migration")
+        },
         QMPCommandDefinition("query-migrate") { context, _ in
             guard let state = (context.machine as? any MigrationControlling)?.migrationState else { return [:] }
             return MigrationAnswers.report(state)
@@ -74,6 +87,13 @@ extension QMPCommandTable {
             let target = try machine(context)
             var settings = target.migrationSettings
             for member in arguments.object.members {
+                if member.name == "block-bitmap-mapping" {
+                    // Nothing maps nothing.
+                    guard member.value.array?.isEmpty == true else {
+                        throw QMPError("bitmaps of disks are not sent; leave block-bitmap-mapping out")
+                    }
+                    continue
+                }
                 if let problem = settings.set(member.name, member.value) { throw QMPError(problem) }
             }
             target.migrationSettings = settings
@@ -89,11 +109,14 @@ extension QMPCommandTable {
         QMPCommandDefinition("migrate-set-capabilities", [QMPParameter("capabilities", .array)]) {
             (context, arguments) throws(QMPError) in
             var settings = settings(context)
-            for entry in arguments["capabilities"]?.array ?? [] {
-                guard let isOn = entry["state"]?.bool else {
-                    throw QMPError("Parameter 'capabilities[0].state' is missing")
+            for (place, entry) in (arguments["capabilities"]?.array ?? []).enumerated() {
+                guard let name = entry["capability"]?.string else {
+                    throw QMPError("Parameter 'capabilities[\(place)].capability' is missing")
                 }
-                if let problem = settings.set(capability: entry["capability"]?.string ?? "", isOn) {
+                guard let isOn = entry["state"]?.bool else {
+                    throw QMPError("Parameter 'capabilities[\(place)].state' is missing")
+                }
+                if let problem = settings.set(capability: name, isOn) {
                     throw QMPError(problem)
                 }
             }
@@ -107,13 +130,19 @@ extension QMPCommandTable {
         },
     ]
 
-    private static let parameters = MigrationSettings.table.map { parameter in
-        switch parameter.kind {
-        case .number: QMPParameter(parameter.name, .integer, optional: true)
-        case .flag: QMPParameter(parameter.name, .boolean, optional: true)
-        case .text, .word: QMPParameter(parameter.name, .any, optional: true)
-        }
-    }
+    /// QMP's `MigrationStatus`.
+    private static let statuses = [
+        "none", "setup", "cancelling", "cancelled", "active", "postcopy-active", "postcopy-paused", "postcopy-recover",
+        "completed", "failed", "colo", "pre-switchover", "device", "wait-unplug",
+    ]
+
+    private static let parameters =
+        MigrationSettings.table.map { parameter in
+            switch parameter.kind {
+            case .flag: QMPParameter(parameter.name, .boolean, optional: true)
+            case .number, .text, .word: QMPParameter(parameter.name, .any, optional: true)
+            }
+        } + [QMPParameter("block-bitmap-mapping", .array, optional: true)]
 }
 
 /// `query-migrate`.

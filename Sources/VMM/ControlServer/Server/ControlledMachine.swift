@@ -149,6 +149,8 @@ public protocol MigrationControlling: ControlledMachine {
     var migrationState: MigrationState? { get }
     /// What is set for moves; a change holds for one that is under way, where it can.
     var migrationSettings: MigrationSettings { get set }
+    /// A machine that waits for its state runs when it has it, as the other side did: no with `-S` and after `stop`.
+    var startsOnceFilled: Bool { get set }
 }
 
 /// How a move stands, in QMP's terms.

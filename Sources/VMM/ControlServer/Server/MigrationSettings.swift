@@ -11,8 +11,8 @@ public struct MigrationSettings: Sendable {
             case number(ClosedRange<Int64>, String)
             case flag
             case text
-            /// One word that is possible.
-            case word(String)
+            /// The only word that is possible, and others that QEMU knows.
+            case word(String, known: [String]?)
         }
         let name: String
         let kind: Kind
@@ -28,6 +28,13 @@ public struct MigrationSettings: Sendable {
             standard: .integer(value))
     }
 
+    /// A level or a number of threads.
+    private static func small(_ name: String, _ value: Int64, in range: ClosedRange<Int64>) -> Parameter {
+        Parameter(
+            name: name, kind: .number(range, "a value between \(range.lowerBound) and \(range.upperBound)"),
+            standard: .integer(value))
+    }
+
     private static func size(
         _ name: String, _ value: Int64, _ words: String, unit: String = "", in range: ClosedRange<Int64> = 0...Int64.max
     ) -> Parameter {
@@ -40,15 +47,15 @@ public struct MigrationSettings: Sendable {
         size("announce-max", 550, "a value between 0 and 100000", unit: " ms", in: 0...100_000),
         size("announce-rounds", 5, "a value between 0 and 1000", in: 0...1000),
         size("announce-step", 100, "a value between 0 and 10000", unit: " ms", in: 0...10_000),
-        percent("compress-level", 1, in: 0...9), percent("compress-threads", 8, in: 1...255),
+        small("compress-level", 1, in: 0...9), small("compress-threads", 8, in: 1...255),
         Parameter(name: "compress-wait-thread", kind: .flag, standard: true),
-        percent("decompress-threads", 2, in: 1...255),
+        small("decompress-threads", 2, in: 1...255),
         percent("throttle-trigger-threshold", 50, in: 1...100), percent("cpu-throttle-initial", 20, in: 1...99),
         percent("cpu-throttle-increment", 10, in: 1...99),
         Parameter(name: "cpu-throttle-tailslow", kind: .flag, standard: false),
         percent("max-cpu-throttle", 99, in: 1...99),
-        Parameter(name: "tls-creds", kind: .word(""), standard: ""),
-        Parameter(name: "tls-hostname", kind: .word(""), standard: ""),
+        Parameter(name: "tls-creds", kind: .word("", known: nil), standard: ""),
+        Parameter(name: "tls-hostname", kind: .word("", known: nil), standard: ""),
         size(
             "max-bandwidth", 128 << 20, "an integer in the range of 0 to 9223372036854775807 bytes/second",
             unit: " bytes/second"),
@@ -58,12 +65,12 @@ public struct MigrationSettings: Sendable {
             unit: " ms"),
         size("x-checkpoint-delay", 20000, "a positive integer", unit: " ms"),
         Parameter(name: "block-incremental", kind: .flag, standard: false),
-        percent("multifd-channels", 2, in: 1...255),
-        Parameter(name: "multifd-compression", kind: .word("none"), standard: "none"),
-        percent("multifd-zlib-level", 1, in: 0...9), percent("multifd-zstd-level", 1, in: 0...20),
+        small("multifd-channels", 2, in: 1...255),
+        Parameter(name: "multifd-compression", kind: .word("none", known: ["zlib", "zstd"]), standard: "none"),
+        percent("multifd-zlib-level", 1, in: 0...255), percent("multifd-zstd-level", 1, in: 0...255),
         size("xbzrle-cache-size", 64 << 20, "a power of two no less than the target page size", unit: " bytes"),
         size("max-postcopy-bandwidth", 0, "an integer in the range of 0 to 9223372036854775807 bytes/second"),
-        Parameter(name: "tls-authz", kind: .word(""), standard: ""),
+        Parameter(name: "tls-authz", kind: .word("", known: nil), standard: ""),
     ]
 
     /// All capabilities in QEMU's order, with what this program can do.
@@ -99,20 +106,51 @@ public struct MigrationSettings: Sendable {
         }
         let underscored = String(name.map { $0 == "-" ? "_" : $0 })
         switch parameter.kind {
-        case .number(let range, let words):
-            guard let number = value.integer, range.contains(number) else {
-                return "Parameter '\(underscored)' expects \(words)"
-            }
+        case .number(let range, let words): return setNumber(name, value, range, words)
         case .flag: guard value.bool != nil else { return "Parameter '\(underscored)' expects 'on' or 'off'" }
         case .text: guard value.string != nil else { return "Parameter '\(underscored)' expects a string" }
-        case .word(let word):
+        case .word(let word, let known):
             guard value.string == word || value == .null else {
-                return "\(name)=\(value.string ?? value.printed()) is not supported"
+                let given = value.string ?? value.printed()
+                if let known, !known.contains(given) {
+                    return "Parameter '\(name)' does not accept value '\(given)'"
+                }
+                return "\(name)=\(given) is not supported"
             }
             values[name] = .string(word)
             return nil
         }
         values[name] = value
+        return nil
+    }
+
+    private static let smallestCache: Int64 = 4096, largestByte: Int64 = 255
+
+    private mutating func setNumber(
+        _ name: String, _ value: JSONValue, _ range: ClosedRange<Int64>, _ words: String
+    ) -> String? {
+        let underscored = String(name.map { $0 == "-" ? "_" : $0 })
+        // Numbers that do not fit are the largest ones, as those below zero are by tradition.
+        let isWhole: Bool
+        switch value {
+        case .integer, .unsigned: isWhole = true
+        default: isWhole = false
+        }
+        guard isWhole else { return "Parameter '\(name)' expects uint64" }
+        let number = value.integer.map { $0 < 0 ? Int64.max : $0 } ?? .max
+        if range.upperBound <= Self.largestByte, number > Self.largestByte {
+            return "Parameter '\(name)' expects uint8_t"
+        }
+        var isPossible = range.contains(number), expected = words
+        switch name {
+        case "xbzrle-cache-size": isPossible = number >= Self.smallestCache && number & (number - 1) == 0
+        case "max-cpu-throttle":
+            isPossible = isPossible && number >= Int64(clamping: self.number("cpu-throttle-initial"))
+            expected = "an integer in the range of cpu_throttle_initial to 99"
+        default: break
+        }
+        guard isPossible else { return "Parameter '\(underscored)' expects \(expected)" }
+        values[name] = .integer(number)
         return nil
     }
 
