@@ -59,17 +59,50 @@ public struct NBDServedExport: Sendable {
     }
 }
 
-/// Serves one export to clients, each on a thread of its own.
+/// How the connections of a server are encrypted.
+struct NBDSecurity: Sendable {
+    /// Clients in clear are refused; nil for connections in clear.
+    var credentials: TLSCredentials?
+    /// The distinguished name that a client's certificate must have; nil for any.
+    var authorizedName: String?
+}
+
+/// What a server offers at a time; exports come and go while it serves.
+public final class NBDExportTable: @unchecked Sendable {
+    private let lock = Lock()
+    // Guarded by `lock`.
+    private var exports: [NBDServedExport]
+
+    /// A table of these exports.
+    public init(_ exports: [NBDServedExport] = []) { self.exports = exports }
+
+    /// All exports, in the order in which they came.
+    public var all: [NBDServedExport] { lock.withLock { exports } }
+
+    /// The one that a client means.
+    public func find(_ name: String) -> NBDServedExport? { lock.withLock { exports.first { $0.name == name } } }
+
+    /// Offers one more, whose name nobody has.
+    public func add(_ export: NBDServedExport) { lock.withLock { exports.append(export) } }
+
+    /// Offers it to nobody any more; who uses it goes on.
+    public func remove(_ name: String) { lock.withLock { exports.removeAll { $0.name == name } } }
+}
+
+/// Serves exports to clients, each on a thread of its own.
 ///
 /// `lock` guards the list of clients and the counts.
 public final class NBDServer: @unchecked Sendable {
-    private let export: NBDServedExport
+    /// What is offered.
+    public let exports: NBDExportTable
+    private let security: NBDSecurity
     private let listener: FileDescriptor
     private let socketPath: String?
     private let mostClients: Int
     private let report: @Sendable (String) -> Void
     private let lock = Lock()
     private var clients: [ObjectIdentifier: NBDConnection] = [:]
+    private var used: [ObjectIdentifier: String] = [:]
     private var isStopped = false
     private var served = 0
 
@@ -84,7 +117,21 @@ public final class NBDServer: @unchecked Sendable {
         _ export: NBDServedExport, on address: NBDAddress, mostClients: Int = 1,
         report: @escaping @Sendable (String) -> Void = { _ in }
     ) throws(BlockError) {
-        self.export = export
+        exports = NBDExportTable([export])
+        security = NBDSecurity(credentials: export.credentials, authorizedName: export.authorizedName)
+        self.report = report
+        self.mostClients = mostClients
+        if case .unix(let path) = address { socketPath = path } else { socketPath = nil }
+        listener = try NBDConnection.listen(address)
+    }
+
+    /// Begins to listen for a table of exports; the encryption is the same for all.
+    public init(
+        _ exports: NBDExportTable, on address: NBDAddress, mostClients: Int = 0, credentials: TLSCredentials? = nil,
+        authorizedName: String? = nil, report: @escaping @Sendable (String) -> Void = { _ in }
+    ) throws(BlockError) {
+        self.exports = exports
+        security = NBDSecurity(credentials: credentials, authorizedName: authorizedName)
         self.report = report
         self.mostClients = mostClients
         if case .unix(let path) = address { socketPath = path } else { socketPath = nil }
@@ -96,7 +143,8 @@ public final class NBDServer: @unchecked Sendable {
         _ export: NBDServedExport, inherited descriptor: consuming FileDescriptor, mostClients: Int = 1,
         report: @escaping @Sendable (String) -> Void = { _ in }
     ) {
-        self.export = export
+        exports = NBDExportTable([export])
+        security = NBDSecurity(credentials: export.credentials, authorizedName: export.authorizedName)
         self.report = report
         self.mostClients = mostClients
         socketPath = nil
@@ -128,6 +176,17 @@ public final class NBDServer: @unchecked Sendable {
         }
     }
 
+    /// How many clients use an export. Callable on any thread.
+    public func userCount(of name: String) -> Int { lock.withLock { used.values.count { $0 == name } } }
+
+    /// Cuts off who uses an export, and waits until nobody does. Callable on any thread but a client's.
+    public func disconnect(from name: String) {
+        lock.withLock {
+            for (key, chosen) in used where chosen == name { clients[key]?.disconnect() }
+            while used.values.contains(name) { lock.wait() }
+        }
+    }
+
     private func waitForRoom() {
         guard mostClients > 0 else { return }
         lock.withLock {
@@ -147,11 +206,12 @@ public final class NBDServer: @unchecked Sendable {
     private func serve(_ connection: NBDConnection, isPersistent: Bool) {
         let key = ObjectIdentifier(connection)
         lock.withLock { clients[key] = connection }
-        let export = export
+        let exports = exports, security = security
         let report = report
         let end: @Sendable (Bool) -> Void = { [self] wasServed in
             lock.withLock {
                 clients[key] = nil
+                used[key] = nil
                 if wasServed { served += 1 }
                 // A client that only listed the exports does not count.
                 if !isPersistent, clients.isEmpty, served > 0 { isStopped = true }
@@ -160,7 +220,8 @@ public final class NBDServer: @unchecked Sendable {
         }
         do {
             _ = try HostThread(name: "nbd-client") {
-                let session = NBDSession(connection, export, report)
+                let session = NBDSession(connection, exports, security, report)
+                session.chose = { [self] name in lock.withLock { used[key] = name } }
                 end(session.run())
                 connection.shutdown()
             }

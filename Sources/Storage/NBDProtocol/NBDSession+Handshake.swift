@@ -37,7 +37,7 @@ extension NBDSession {
 
     /// - Returns: true to begin with requests, false to end, nil to go on.
     private func answer(_ number: UInt32, _ content: [UInt8]) throws(BlockError) -> Bool? {
-        if export.credentials != nil, !isEncrypted { return try answerBeforeTLS(number, content) }
+        if security.credentials != nil, !isEncrypted { return try answerBeforeTLS(number, content) }
         switch NBD.Option(rawValue: number) {
         case .exportName:
             guard matches(String(decoding: content, as: UTF8.self)) else { return false }
@@ -81,13 +81,13 @@ extension NBDSession {
 
     private func startTLS(_ number: UInt32, _ content: [UInt8]) throws(BlockError) {
         guard content.isEmpty else { return try reply(number, NBD.OptionReply.invalid) }
-        guard let credentials = export.credentials else {
+        guard let credentials = security.credentials else {
             return try reply(number, NBD.OptionReply.policy, Array("TLS not configured".utf8))
         }
         guard !isEncrypted else { return try reply(number, NBD.OptionReply.invalid, Array("TLS already enabled".utf8)) }
         try reply(number, NBD.OptionReply.ack)
         let name = try connection.encrypt(credentials, hostname: nil)
-        if let wanted = export.authorizedName, wanted != name {
+        if let wanted = security.authorizedName, wanted != name {
             throw BlockError(.accessDenied, "TLS x509 authz check for \(name ?? "no certificate") is denied")
         }
         isEncrypted = true
@@ -101,7 +101,16 @@ extension NBDSession {
         return nil
     }
 
-    private func matches(_ name: String) -> Bool { name == export.name }
+    /// Looks for an export and speaks of it from now on; what was agreed on for another one does not count.
+    private func matches(_ name: String) -> Bool {
+        guard let found = exports.find(name) else { return false }
+        if found.name != export.name || found.node !== export.node {
+            chosen = []
+            contexts = found.contexts
+        }
+        export = found
+        return true
+    }
 
     func reply(_ option: UInt32, _ type: UInt32, _ content: [UInt8] = []) throws(BlockError) {
         let region = AlignedBuffer(count: 20 + content.count).region
@@ -125,9 +134,12 @@ extension NBDSession {
 
     private func list(_ option: UInt32, _ content: [UInt8]) throws(BlockError) {
         guard content.isEmpty else { return try reply(option, NBD.OptionReply.invalid) }
-        let name = Array(export.name.utf8)
-        try reply(
-            option, NBD.OptionReply.server, NBD.number32(name.count) + name + Array((export.description ?? "").utf8))
+        for export in exports.all {
+            let name = Array(export.name.utf8)
+            try reply(
+                option, NBD.OptionReply.server,
+                NBD.number32(name.count) + name + Array((export.description ?? "").utf8))
+        }
         try reply(option, NBD.OptionReply.ack)
     }
 

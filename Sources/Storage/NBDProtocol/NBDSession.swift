@@ -6,21 +6,29 @@ internal import HostSystem
 /// The server's side of one connection: the handshake, and then one request after the other.
 final class NBDSession {
     let connection: NBDConnection
-    let export: NBDServedExport
+    let exports: NBDExportTable
+    let security: NBDSecurity
+    /// What the client has chosen or asked about last; an empty disk before.
+    var export = NBDServedExport(node: MemoryNode(), isReadOnly: true)
+    /// Told of the export that the client uses.
+    var chose: (String) -> Void = { _ in }
     var hasStructuredReplies = false
     /// The contexts that the client chose, by their place among the export's.
     var chosen: [Int] = []
-    let contexts: [NBDContext]
+    var contexts: [NBDContext] = []
     let report: (String) -> Void
     var isEncrypted = false
     var noZeroes = false
     private var buffer = AlignedBuffer(count: 1 << 20).region
 
-    init(_ connection: NBDConnection, _ export: NBDServedExport, _ report: @escaping (String) -> Void) {
-        contexts = export.contexts
+    init(
+        _ connection: NBDConnection, _ exports: NBDExportTable, _ security: NBDSecurity,
+        _ report: @escaping (String) -> Void
+    ) {
         self.report = report
         self.connection = connection
-        self.export = export
+        self.exports = exports
+        self.security = security
     }
 
     /// Serves until the client goes.
@@ -28,6 +36,7 @@ final class NBDSession {
     func run() -> Bool {
         do throws(BlockError) {
             guard try handshake() else { return false }
+            chose(export.name)
         } catch {
             report("option negotiation failed: \(error.message)")
             return false
