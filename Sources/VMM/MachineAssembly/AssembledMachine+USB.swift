@@ -28,6 +28,21 @@ extension AssembledMachine {
         } else if let model = UHCIController.Model(rawValue: spec.model) {
             let controller = UHCIController(model, busName: name, memory: guestMemory, clock: clock)
             try add(controller, device, board)
+            guard let master = spec.masterBus else {
+                usbControllers.append(controller)
+                return
+            }
+            guard let owner = usbControllers.first(where: { $0.busName == master }) as? EHCIController else {
+                throw UserError("USB bus '\(master)' not found")
+            }
+            guard owner.add(controller, firstPort: spec.firstPort + 1) else {
+                throw UserError(
+                    "firstport must be between 0 and \(owner.portCount - controller.portCount), where no other companion is"
+                )
+            }
+        } else if let model = EHCIController.Model(rawValue: spec.model) {
+            let controller = EHCIController(model, busName: name, memory: guestMemory, clock: clock)
+            try add(controller, device, board)
             usbControllers.append(controller)
         } else {
             throw UserError("'\(spec.model)' is no USB controller")
@@ -58,6 +73,11 @@ extension AssembledMachine {
         case .storage(let storage): made = try makeUSBStorage(storage, device, controller, port)
         }
         made.identifier = device.identifier
+        if let high = controller as? EHCIController, !high.takes(made, at: port) {
+            throw UserError(
+                "speed mismatch trying to attach usb device \"\(made.product)\" (full speed) to bus \"\(high.busName)\", port \"\(port)\" (high speed)"
+            )
+        }
         controller.attach(made, at: port)
     }
 

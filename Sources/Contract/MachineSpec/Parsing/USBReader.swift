@@ -5,7 +5,7 @@ internal import Diagnostics
 
 /// The USB devices that -device makes.
 enum USBFamily: Equatable, Sendable {
-    case controller, oldController, tablet, mouse, keyboard, storage
+    case controller, oldController, companion, tablet, mouse, keyboard, storage
 }
 
 /// Reads the properties of USB controllers and devices.
@@ -15,10 +15,16 @@ struct USBReader {
     private static let bus = "usb-bus"
 
     static let types: [DeviceType] = [
+        DeviceType(name: "ich9-usb-ehci1", bus: "PCI", category: "USB devices", family: .pc(.usb(.oldController))),
+        DeviceType(name: "ich9-usb-ehci2", bus: "PCI", category: "USB devices", family: .pc(.usb(.oldController))),
+        DeviceType(name: "ich9-usb-uhci1", bus: "PCI", category: "USB devices", family: .pc(.usb(.companion))),
+        DeviceType(name: "ich9-usb-uhci2", bus: "PCI", category: "USB devices", family: .pc(.usb(.companion))),
+        DeviceType(name: "ich9-usb-uhci3", bus: "PCI", category: "USB devices", family: .pc(.usb(.companion))),
         DeviceType(name: "nec-usb-xhci", bus: "PCI", category: "USB devices", family: .pc(.usb(.controller))),
         DeviceType(name: "piix3-usb-uhci", bus: "PCI", category: "USB devices", family: .pc(.usb(.oldController))),
         DeviceType(name: "piix4-usb-uhci", bus: "PCI", category: "USB devices", family: .pc(.usb(.oldController))),
         DeviceType(name: "qemu-xhci", bus: "PCI", category: "USB devices", family: .pc(.usb(.controller))),
+        DeviceType(name: "usb-ehci", bus: "PCI", category: "USB devices", family: .pc(.usb(.oldController))),
         DeviceType(name: "usb-kbd", bus: bus, category: "Input devices", family: .pc(.usb(.keyboard))),
         DeviceType(name: "usb-mouse", bus: bus, category: "Input devices", family: .pc(.usb(.mouse))),
         DeviceType(name: "usb-tablet", bus: bus, category: "Input devices", family: .pc(.usb(.tablet))),
@@ -32,6 +38,7 @@ struct USBReader {
         switch family {
         case .controller: [DeviceProperty("p2", "uint32", "4"), DeviceProperty("p3", "uint32", "4")]
         case .oldController: []
+        case .companion: [DeviceProperty("masterbus", "str"), DeviceProperty("firstport", "uint32", "0")]
         case .tablet, .mouse, .keyboard:
             [
                 DeviceProperty("port", "str"), DeviceProperty("serial", "str"),
@@ -53,13 +60,19 @@ struct USBReader {
 
     func read(_ list: inout OptionList, bus: String?) throws(UserError) -> PCDeviceSpec {
         if family == .oldController { return .usbController(USBControllerSpec(model: typeName)) }
+        if family == .companion {
+            var controller = USBControllerSpec(model: typeName)
+            controller.masterBus = list.take("masterbus")
+            controller.firstPort = try list.takeInteger("firstport", in: 0...14) ?? 0
+            return .usbController(controller)
+        }
         if family == .controller { return .usbController(try controller(&list)) }
         var device: USBDeviceSpec
         switch family {
         case .tablet: device = USBDeviceSpec(.tablet)
         case .mouse: device = USBDeviceSpec(.mouse)
         case .keyboard: device = USBDeviceSpec(.keyboard)
-        case .storage, .controller, .oldController: device = USBDeviceSpec(.storage(try storage(&list)))
+        case .storage, .controller, .oldController, .companion: device = USBDeviceSpec(.storage(try storage(&list)))
         }
         device.bus = bus
         if family != .storage {

@@ -8,6 +8,10 @@ public struct USBControllerSpec: Equatable, Sendable {
     public var usb2Ports = 4
     /// Ports of USB 3, 1...15.
     public var usb3Ports = 4
+    /// The bus of the EHCI controller that it is the companion of, and its first port there, from 0; nil for a controller
+    /// with a bus of its own.
+    public var masterBus: String?
+    public var firstPort = 0
     /// A controller of this model with QEMU's defaults.
     public init(model: String) { self.model = model }
 }

@@ -5,7 +5,8 @@ public import MachineModel
 public import PCIBus
 public import StateCoding
 
-/// A USB 1 host controller (UHCI Design Guide 1.1) with two ports: QEMU's piix3-usb-uhci and piix4-usb-uhci.
+/// A USB 1 host controller (UHCI Design Guide 1.1) with two ports: QEMU's piix3-usb-uhci, piix4-usb-uhci
+/// and the companions of ich9-usb-ehci1.
 ///
 /// While it runs, a timer makes a frame of each millisecond: the schedule in guest memory is walked once, and what is not
 /// ready is asked again in the next frame.
@@ -14,6 +15,20 @@ public final class UHCIController: PCIDevice, USBController, @unchecked Sendable
     public enum Model: String, Sendable, CaseIterable {
         case piix3 = "piix3-usb-uhci"
         case piix4 = "piix4-usb-uhci"
+        case ich9First = "ich9-usb-uhci1"
+        case ich9Second = "ich9-usb-uhci2"
+        case ich9Third = "ich9-usb-uhci3"
+
+        /// The function's number, its revision, and its interrupt pin from 1.
+        var identity: (device: UInt16, revision: UInt8, pin: UInt8) {
+            switch self {
+            case .piix3: (0x7020, 1, 4)
+            case .piix4: (0x7112, 1, 4)
+            case .ich9First: (0x2934, 3, 1)
+            case .ich9Second: (0x2935, 3, 2)
+            case .ich9Third: (0x2936, 3, 3)
+            }
+        }
     }
 
     /// What a saved machine keeps; the devices have sections of their own.
@@ -59,8 +74,8 @@ public final class UHCIController: PCIDevice, USBController, @unchecked Sendable
         super.init(
             name: model.rawValue,
             identity: PCIIdentity(
-                vendor: 0x8086, device: model == .piix3 ? 0x7020 : 0x7112, revision: 1, classCode: 0x0C_0300,
-                interruptPin: 4))
+                vendor: 0x8086, device: model.identity.device, revision: model.identity.revision,
+                classCode: 0x0C_0300, interruptPin: model.identity.pin))
         let release = 0x60, legacySupport = 0xC0
         config.set(release, UInt8(0x10))
         config.set(legacySupport, UInt16(0x2000))
