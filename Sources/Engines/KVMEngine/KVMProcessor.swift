@@ -115,10 +115,20 @@ public final class KVMProcessor: VirtualCPU, @unchecked Sendable {
 
     /// The registers that an IN or a device load produced are written when KVM_RUN is entered again; doing that with
     /// immediate_exit set leaves a state that can be looked at or saved.
+    ///
+    /// An access that the kernel splits (a string instruction, one that crosses a page) comes back for its next part, and
+    /// ends only when all of them are served; then KVM_RUN is interrupted.
     private func completePendingAccess() {
         unsafe exit.pointee.immediate_exit = 1
-        _ = roost_ioctl(file.number, ROOST_KVM_RUN, 0)
-        unsafe exit.pointee.immediate_exit = 0
+        defer { unsafe exit.pointee.immediate_exit = 0 }
+        while roost_ioctl(file.number, ROOST_KVM_RUN, 0) == 0 {
+            // The kernel filled the member of the union that the reason names.
+            switch Int32(bitPattern: unsafe exit.pointee.exit_reason) {
+            case KVM_EXIT_IO: servePort()
+            case KVM_EXIT_MMIO: serveDevice()
+            default: return
+            }
+        }
     }
 
     // MARK: exits

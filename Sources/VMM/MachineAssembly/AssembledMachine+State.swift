@@ -70,10 +70,12 @@ extension AssembledMachine: MigratableMachine {
 
     /// What is done for the first time takes much longer than later: here while nobody waits for it.
     func prepareForMove() {
-        let sections: [StateRecord]? = runner.whileParked { try? saveSections() }
-        guard let sections else { return }
-        // What is found wrong is found again when it matters.
-        _ = try? checkSections(sections)
+        // The check looks at the processors as well, which KVM answers only while they stand still. What is found wrong is
+        // found again when it matters.
+        runner.whileParked {
+            guard let sections = try? saveSections() else { return }
+            _ = try? checkSections(sections)
+        }
     }
 
     func saveSections() throws(StateError) -> [StateRecord] {
