@@ -38,6 +38,8 @@ test: test-dependencies build
 	Integration/usb
 	Integration/devices
 	MIGRATE_MOVES=1 Integration/migrate
+	Integration/backup
+	Integration/move-tls
 	Integration/cpu-programs/run
 	Integration/cross-images
 	Integration/image-words

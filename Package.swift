@@ -152,7 +152,7 @@ let modules: [Target] = [
             "NBDProtocol", "HTTPImage", "JSONCoding", "CommandLineKit", "HostSystem", "HostIO", "Cryptography",
             "Diagnostics", "TransportSecurity", "ByteCoding",
         ]),
-    module("BlockJobs", in: "Storage", ["BlockLayer", "HostSystem"]),
+    module("BlockJobs", in: "Storage", ["BlockLayer", "HostSystem", "NBDProtocol", "TransportSecurity"]),
     // Networking
     module("PacketPorts", in: "Networking", ["HostSystem", "HostIO", "Diagnostics", "CLinux"]),
     module(
@@ -215,13 +215,16 @@ let modules: [Target] = [
         ["CPUInterface", "MachineModel", "GuestMemory", "HostIO", "Diagnostics", "HostSystem"]),
     module(
         "Migration", in: "VMM",
-        ["StateCoding", "GuestMemory", "ByteCoding", "CharacterStreams", "Diagnostics", "HostSystem", "CLinux"]),
+        [
+            "StateCoding", "GuestMemory", "ByteCoding", "CharacterStreams", "Diagnostics", "HostSystem", "CLinux",
+            "TransportSecurity",
+        ]),
     module(
         "ControlServer", in: "VMM",
         [
             "ControlProtocol", "MachineRuntime", "MachineModel", "GuestMemory", "CharacterStreams", "JSONCoding",
             "CPUInterface", "Diagnostics", "HostIO", "HostSystem", "CommandLineKit", "MachineSpec", "DisplaySurfaces",
-            "VNCServer", "TransportSecurity", "BlockLayer", "BlockJobs", "ByteCoding",
+            "VNCServer", "TransportSecurity", "BlockLayer", "BlockJobs", "ByteCoding", "NBDProtocol",
         ]),
     module(
         "MachineAssembly", in: "VMM",
@@ -237,6 +240,7 @@ let modules: [Target] = [
             "UserNetwork",
             "PacketPorts", "CharacterStreams", "GuestMemory", "MachineModel", "CPUInterface", "HostIO", "HostSystem",
             "Diagnostics", "JSONCoding", "CommandLineKit", "ControlServer", "ControlProtocol", "BlockJobs",
+            "NBDProtocol", "ByteCoding",
         ]),
     // Management
     module("ManagementModel", in: "Management", []),
@@ -510,7 +514,9 @@ var testTargets: [Target] = [
             "RawImage", "PacketPorts",
             "CharacterStreams", "Diagnostics",
         ]),
-    tests("BlockJobs", ["BlockLayer", "DiskImages", "StorageTestKit", "HostSystem", "QCOW2Image", "RawImage"]),
+    tests(
+        "BlockJobs",
+        ["BlockLayer", "DiskImages", "StorageTestKit", "HostSystem", "NBDProtocol", "QCOW2Image", "RawImage"]),
     tests(
         "USBDevices",
         [

@@ -60,7 +60,7 @@ class Machine:
             raise Failure(f"{self.name} is gone: {self.errors.read_text()}")
         return json.loads(line)
 
-    def command(self, name, fails=False, **arguments):
+    def command(self, name, /, fails=False, **arguments):
         """The answer; with `fails` the error's text or None."""
         request = {"execute": name}
         if arguments:

@@ -85,8 +85,30 @@ public struct BlockDeviceReport: Equatable, Sendable {
         public var backingImages: [Medium] = []
         /// Snapshots inside the image.
         public var snapshots: [Snapshot] = []
+        /// What notes the guest's writes, the newest first.
+        public var dirtyBitmaps: [DirtyBitmap] = []
         /// Nothing known yet: the owner of the thing fills it in.
         public init() {}
+    }
+
+    /// A bitmap of what was written.
+    public struct DirtyBitmap: Equatable, Sendable {
+        /// What a person called it.
+        public var name: String
+        /// Bytes in marked pieces, and bytes of a piece.
+        public var count: Int64, granularity: Int64
+        /// Notes writes; a job has it; is kept in the image; cannot be used.
+        public var isRecording: Bool, isBusy: Bool, isPersistent: Bool, isInconsistent: Bool
+
+        /// Everything by name.
+        public init(
+            name: String, count: Int64, granularity: Int64, isRecording: Bool, isBusy: Bool, isPersistent: Bool,
+            isInconsistent: Bool
+        ) {
+            (self.name, self.count, self.granularity) = (name, count, granularity)
+            (self.isRecording, self.isBusy) = (isRecording, isBusy)
+            (self.isPersistent, self.isInconsistent) = (isPersistent, isInconsistent)
+        }
     }
 
     /// One snapshot inside an image.

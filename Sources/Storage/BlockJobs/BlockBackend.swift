@@ -3,6 +3,12 @@
 public import BlockLayer
 internal import HostSystem
 
+/// Sees a backend's writes before they happen.
+protocol WriteGuard: AnyObject, Sendable {
+    /// A write, zeroing or discarding of a range is about to happen. On the writer's thread, which may wait here.
+    func willWrite(at offset: Int64, count: Int64)
+}
+
 /// What a device of a running machine has as its disk: passes requests on to a node that can be exchanged underneath.
 ///
 ///     request --▶ begin (waits while the backend is held) --▶ node --▶ end (marks what was written)
@@ -11,6 +17,8 @@ internal import HostSystem
 /// A request that goes to the kernel directly never waits: while the backend is held it is turned down, and its user
 /// goes the other way on a thread that may wait. Who waits comes before the next holder, so that a job which holds the
 /// backend again and again does not stop the guest.
+///
+/// A guard (`WriteGuard`) sees each write before it happens, and makes it wait as long as it needs to.
 public final class BlockBackend: FilterNode, DirectlyMappedNode, HostStorageNode, @unchecked Sendable {
     /// What a holder keeps away.
     public enum Hold: Sendable {
@@ -25,6 +33,9 @@ public final class BlockBackend: FilterNode, DirectlyMappedNode, HostStorageNode
     private var node: any BlockNode
     private var direct: (any DirectlyMappedNode)?
     private var trackers: [WriteTracker] = []
+    /// Those of the trackers that are dirty bitmaps.
+    private var bitmaps: [WriteTracker] = []
+    private var guards: [any WriteGuard] = []
     private var readers = 0, writers = 0, waiting = 0
     private var held: Hold?
     private var readOnly: Bool
@@ -80,7 +91,7 @@ public final class BlockBackend: FilterNode, DirectlyMappedNode, HostStorageNode
     private func end(isWrite: Bool, at offset: Int64 = 0, count: Int64 = 0) {
         lock.withLock {
             // Before the holder may look.
-            for tracker in trackers { tracker.mark(at: offset, count: count) }
+            for tracker in trackers { tracker.note(at: offset, count: count) }
             if isWrite { writers -= 1 } else { readers -= 1 }
             if held != nil { lock.broadcast() }
         }
@@ -92,6 +103,7 @@ public final class BlockBackend: FilterNode, DirectlyMappedNode, HostStorageNode
         let node = begin(isWrite: true)
         // A write that failed may have changed a part.
         defer { end(isWrite: true, at: offset, count: count) }
+        for watcher in lock.withLock({ guards }) { watcher.willWrite(at: offset, count: count) }
         try body(node)
     }
 
@@ -154,7 +166,8 @@ public final class BlockBackend: FilterNode, DirectlyMappedNode, HostStorageNode
     /// Where a request goes in the host's file; nil also while the backend is held.
     public func beginDirect(at offset: Int64, count: Int, isWrite: Bool) -> DirectMapping? {
         let target: (any DirectlyMappedNode)? = lock.withLock {
-            guard let direct, !isKept(isWrite) else { return nil }
+            // A guard may have to wait, which whoever goes directly cannot.
+            guard let direct, !isKept(isWrite), !isWrite || guards.isEmpty else { return nil }
             if isWrite { writers += 1 } else { readers += 1 }
             return direct
         }
@@ -201,6 +214,22 @@ public final class BlockBackend: FilterNode, DirectlyMappedNode, HostStorageNode
 
     /// Notes writes in a tracker from now on; those under way are noted when they end.
     public func add(_ tracker: WriteTracker) { lock.withLock { trackers.append(tracker) } }
+
+    /// Shows each write to a guard before it happens, from now on. The caller holds writes, or does not mind those that
+    /// are under way.
+    func add(_ watcher: any WriteGuard) { lock.withLock { guards.append(watcher) } }
+
+    /// Shows it no more writes.
+    func remove(_ watcher: any WriteGuard) { lock.withLock { guards.removeAll { $0 === watcher } } }
+
+    /// Notes writes in exactly these trackers of dirty bitmaps, besides those of jobs.
+    func setBitmaps(_ new: [WriteTracker]) {
+        lock.withLock {
+            trackers.removeAll { tracker in bitmaps.contains { $0 === tracker } }
+            bitmaps = new
+            trackers += new
+        }
+    }
 
     /// Notes writes there no more.
     public func remove(_ tracker: WriteTracker) { lock.withLock { trackers.removeAll { $0 === tracker } } }

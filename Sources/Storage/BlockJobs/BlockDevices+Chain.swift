@@ -36,7 +36,8 @@ extension BlockDevices {
         return root.backend
     }
 
-    func checkFree(_ node: any BlockNode) throws(BlockError) {
+    /// Fails for a node that a job has.
+    public func checkFree(_ node: any BlockNode) throws(BlockError) {
         guard let (job, _) = claims.first(where: { $0.value.contains { $0 === node } }) else { return }
         throw BlockError(.locked, "Node '\(name(of: node))' is busy: block device is in use by block job: \(job)")
     }
@@ -89,22 +90,25 @@ extension BlockDevices {
 
     /// Puts overlays above their disks, all at the same moment, or none.
     public func take(_ snapshots: [PreparedSnapshot]) throws(BlockError) {
-        try holding(snapshots.map(\.backend)[...]) { () throws(BlockError) in
-            // What was written before belongs to the snapshot. The new image must be there after a loss of power as well,
-            // whether or not the guest writes to it.
-            for snapshot in snapshots {
-                try snapshot.node.flush()
-                try snapshot.overlay.flush()
-                // An image that has not changed since it was opened has nothing to write out; its file may have.
-                for child in snapshot.overlay.children where child.role != "backing" { try child.node.flush() }
-            }
-            for snapshot in snapshots {
-                try (snapshot.overlay as? any BackedNode)?.replaceBacking(snapshot.node)
-            }
-            for snapshot in snapshots {
-                snapshot.backend.exchange(for: snapshot.overlay)
-                lockForReading(snapshot)
-            }
+        try perform([], snapshots: snapshots, backups: [])
+    }
+
+    /// Puts overlays above their disks, which are held.
+    func exchange(_ snapshots: [PreparedSnapshot]) throws(BlockError) {
+        // What was written before belongs to the snapshot. The new image must be there after a loss of power as well,
+        // whether or not the guest writes to it.
+        for snapshot in snapshots {
+            try snapshot.node.flush()
+            try snapshot.overlay.flush()
+            // An image that has not changed since it was opened has nothing to write out; its file may have.
+            for child in snapshot.overlay.children where child.role != "backing" { try child.node.flush() }
+        }
+        for snapshot in snapshots {
+            try (snapshot.overlay as? any BackedNode)?.replaceBacking(snapshot.node)
+        }
+        for snapshot in snapshots {
+            show(snapshot.overlay, in: snapshot.backend)
+            lockForReading(snapshot)
         }
     }
 
@@ -121,7 +125,7 @@ extension BlockDevices {
         }
     }
 
-    private func holding(
+    func holding(
         _ backends: ArraySlice<BlockBackend>, _ body: () throws(BlockError) -> Void
     ) throws(BlockError) {
         guard let first = backends.first else { return try body() }

@@ -29,24 +29,42 @@ extension BlockDevices {
 
     /// Opens all images that were given away or never opened for writing. The guest stands still.
     public func activate() throws(BlockError) {
-        for index in roots.indices where roots[index].isInactive {
-            let root = roots[index]
-            try root.backend.hold(.all) { (top) throws(BlockError) in
-                var below: (any BlockNode)?
-                for image in top.chain.reversed() {
-                    var flags = root.flags
-                    if image !== top {
-                        flags.isWritable = false
-                        flags.isExclusive = false
-                    }
-                    let next = below
-                    below = try renewed(image, flags, above: next)
-                }
-                if let below { root.backend.exchange(for: below) }
-            }
-            roots[index].isInactive = false
-        }
+        for index in roots.indices where roots[index].isInactive { try activate(index) }
         inactiveNodes = []
+    }
+
+    /// Opens the images of a disk that shows this node, where that has not been done.
+    func activate(_ node: any BlockNode) throws(BlockError) {
+        guard let index = roots.firstIndex(where: { $0.backend.filtered === node }), roots[index].isInactive else {
+            return
+        }
+        try activate(index)
+    }
+
+    /// Whether a node stays as read-only as it is: one of a machine that waits for its state may be opened for writing.
+    public func isReadOnlyForGood(_ node: any BlockNode) -> Bool {
+        guard let root = roots.first(where: { $0.backend.filtered === node }), root.isInactive else {
+            return node.isReadOnly
+        }
+        return root.backend.isReadOnly
+    }
+
+    private func activate(_ index: Int) throws(BlockError) {
+        let root = roots[index]
+        try root.backend.hold(.all) { (top) throws(BlockError) in
+            var below: (any BlockNode)?
+            for image in top.chain.reversed() {
+                var flags = root.flags
+                if image !== top {
+                    flags.isWritable = false
+                    flags.isExclusive = false
+                }
+                let next = below
+                below = try renewed(image, flags, above: next)
+            }
+            if let below { show(below, in: root.backend) }
+        }
+        roots[index].isInactive = false
     }
 
     /// Opens an image anew that was closed, or that was opened for a look.

@@ -34,12 +34,7 @@ extension BlockDevices {
         }
     }
 
-    private func claim(_ nodes: [any BlockNode], for job: String) throws(BlockError) {
-        for node in nodes { try checkFree(node) }
-        claims[job] = nodes
-    }
-
-    private func start(
+    func start(
         _ kind: JobKind, _ options: JobOptions, claiming nodes: [any BlockNode], _ work: any JobWork
     ) throws(BlockError) {
         do throws(JobRefusal) {
@@ -51,7 +46,7 @@ extension BlockDevices {
         }
     }
 
-    private func checkJob(_ options: JobOptions, _ nodes: [any BlockNode]) throws(BlockError) {
+    func checkJob(_ options: JobOptions, _ nodes: [any BlockNode]) throws(BlockError) {
         do throws(JobRefusal) { try jobs.checkName(options.identifier) } catch {
             throw BlockError(.invalidArgument, error.description)
         }
@@ -104,7 +99,7 @@ extension BlockDevices {
         if topPlace == 0 {
             let work = MirrorWork(
                 backend, to: target, above: target, isWhole: true, isBlank: false,
-                exchange: { backend.exchange(for: target) },
+                exchange: { [self] in show(target, in: backend) },
                 done: { [self] done in
                     claims[options.identifier] = nil
                     if done { release(dropped) } else { restore(target, in: backend, wasReadOnly) }
@@ -159,7 +154,7 @@ extension BlockDevices {
     }
 
     /// Closes images that nobody reads from any more.
-    private func release(_ images: [any BlockNode]) {
+    func release(_ images: [any BlockNode]) {
         for image in images {
             do throws(BlockError) {
                 try (image as? any BackedNode)?.replaceBacking(nil)
@@ -210,6 +205,12 @@ extension BlockDevices {
 
     // MARK: mirror
 
+    /// Lets a backend show another node. The caller holds all requests.
+    func show(_ node: any BlockNode, in backend: BlockBackend) {
+        backend.exchange(for: node)
+        followBitmaps()
+    }
+
     /// What `drive-mirror` and `blockdev-mirror` copy.
     public enum MirrorScope: String, Sendable { case full, top, none }
 
@@ -238,7 +239,7 @@ extension BlockDevices {
         }
         let work = MirrorWork(
             backend, to: target, above: scope == .full ? nil : source.backingNode, isWhole: scope != .none,
-            isBlank: isBlank, exchange: { backend.exchange(for: target) },
+            isBlank: isBlank, exchange: { [self] in show(target, in: backend) },
             done: { [self] done in
                 claims[options.identifier] = nil
                 if done {
@@ -253,16 +254,18 @@ extension BlockDevices {
         try start(.mirror, options, claiming: [source, target], work)
     }
 
-    /// Makes or opens the target of `drive-mirror`.
+    /// Makes or opens the target of `drive-mirror` and `drive-backup`.
+    /// - Parameter format: nil for what the image looks like, or for a new one what the disk has.
     public func mirrorTarget(
-        _ file: String, format: String, exists: Bool, nodeName: String?, like device: String, scope: MirrorScope
+        _ file: String, format given: String?, exists: Bool, nodeName: String?, like device: String, scope: MirrorScope
     ) throws(BlockError) -> any BlockNode {
         guard let backend = backend(of: device), let index = rootIndex(of: backend) else {
             throw BlockError(.notFound, "Device '\(device)' not found")
         }
         if let nodeName { try checkNodeName(nodeName) }
         let source = backend.filtered
-        if !exists {
+        let format = given ?? (exists ? nil : source.driverName)
+        if !exists, let format {
             guard let driver = graph.driver(format) as? any CreatingDriver else {
                 throw BlockError(.notSupported, "Format driver '\(format)' does not support image creation")
             }
@@ -274,7 +277,7 @@ extension BlockDevices {
             }
             try driver.create(CreateRequest(filename: file, options: create, graph: graph))
         }
-        var options = BlockOptions([("driver", .string(format))])
+        var options = BlockOptions(format.map { [("driver", .string($0))] } ?? [])
         if scope != .full { options["backing"] = .null }
         if let nodeName { options["node-name"] = .string(nodeName) }
         var flags = roots[index].flags

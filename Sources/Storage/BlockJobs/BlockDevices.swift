@@ -25,12 +25,21 @@ public final class BlockDevices: @unchecked Sendable {
     public let graph: BlockGraph
     /// Jobs that copy.
     public let jobs: JobList
+    /// What others can use over the network.
+    public private(set) lazy var exports = BlockExports(self)
     /// Drives and nodes that devices use, in the order in which they came.
     public internal(set) var roots: [Root] = []
     /// Nodes that a person has added and can take away.
     var added: [String] = []
     /// Jobs' nodes, which nobody else may take away, by the job's name.
     var claims: [String: [any BlockNode]] = [:]
+    /// Dirty bitmaps that are not kept in images, and those that jobs have.
+    var transientBitmaps: [TransientBitmap] = []
+    var busyBitmaps: [(node: String, name: String)] = []
+    /// Backends have bitmaps to note writes in.
+    var hasFollowedBitmaps = false
+    /// Nodes that are served to others, by the export's name.
+    var exported: [String: any BlockNode] = [:]
     private var nextNumber = 100
 
     /// No disks yet.
@@ -161,6 +170,7 @@ public final class BlockDevices: @unchecked Sendable {
             root.isInactive = true
         }
         roots.append(root)
+        followBitmaps()
         return root.backend
     }
     /// Nodes of -blockdev that were opened for a look only.
@@ -196,21 +206,19 @@ public final class BlockDevices: @unchecked Sendable {
             throw BlockError(.invalidArgument, "Node \(name) is not owned by the monitor")
         }
         let others = graph.namedNodes.filter { $0.name != name && !$0.name.hasPrefix("#") }.map(\.node)
-        let isBelow = (roots.map(\.backend.filtered) + others + claims.values.joined()).contains { top in
+        let isBelow = (roots.map(\.backend.filtered) + others + claims.values.joined() + exported.values).contains {
+            top in
             tree(top).contains { $0 === node } && !(top !== node && tree(node).contains { $0 === top })
         }
         guard !isBelow else { throw BlockError(.locked, "Node \(name) is in use") }
         added.removeAll { $0 == name }
         openedWith[name] = nil
+        transientBitmaps.removeAll { $0.node == name }
         try discard(node)
     }
 
     func checkNodeName(_ name: String) throws(BlockError) {
-        let isPlain = name.utf8.allSatisfy { byte in
-            (0x61...0x7A).contains(byte | 0x20) || (0x30...0x39).contains(byte) || [0x2D, 0x2E, 0x5F].contains(byte)
-        }
-        let first = name.utf8.first.map { $0 | 0x20 } ?? 0
-        guard isPlain, (0x61...0x7A).contains(first), name.utf8.count < 32 else {
+        guard JobList.isName(name), name.utf8.count < 32 else {
             throw BlockError(.invalidArgument, "Invalid node-name: '\(name)'")
         }
         guard graph.node(named: name) == nil, !roots.contains(where: { $0.drive == name }) else {
@@ -231,9 +239,10 @@ public final class BlockDevices: @unchecked Sendable {
         try node.close()
     }
 
-    /// Ends jobs, flushes and closes everything.
+    /// Ends exports and jobs, flushes and closes everything.
     /// - Parameter report: told what could not be written.
     public func closeAll(_ report: (String, BlockError) -> Void) {
+        exports.end()
         jobs.endAll()
         for root in roots where !root.isInactive {
             do throws(BlockError) { try root.backend.close() } catch {

@@ -15,6 +15,9 @@ struct ChainCopy {
     let copiesHoles: Bool
     private let buffer = AlignedBuffer(count: Int(unit))
 
+    /// Memory of one unit; its user copies nothing at the same time.
+    var memory: ByteRegion { buffer.region }
+
     init(from source: any BlockNode, to target: any BlockNode, above base: (any BlockNode)?, copiesHoles: Bool = false)
     {
         self.copiesHoles = copiesHoles

@@ -5,7 +5,7 @@ internal import HostSystem
 
 /// What a job does; the raw values are QMP's `JobType`.
 public enum JobKind: String, Sendable {
-    case commit, stream, mirror
+    case commit, stream, mirror, backup, create
     case snapshotSave = "snapshot-save"
     case snapshotLoad = "snapshot-load"
     case snapshotDelete = "snapshot-delete"
@@ -13,8 +13,8 @@ public enum JobKind: String, Sendable {
     /// Whether the job also has its place in `query-block-jobs`.
     public var isBlockJob: Bool {
         switch self {
-        case .commit, .stream, .mirror: true
-        case .snapshotSave, .snapshotLoad, .snapshotDelete: false
+        case .commit, .stream, .mirror, .backup: true
+        case .create, .snapshotSave, .snapshotLoad, .snapshotDelete: false
         }
     }
 }
@@ -134,6 +134,20 @@ public final class Job: @unchecked Sendable {
                 guard monotonicNanoseconds() < due else { return }
                 _ = lock.wait(until: due)
             }
+        }
+    }
+
+    /// Adds to what is done, from another thread than the job's: neither waits nor fails.
+    public func note(_ bytes: Int64) { lock.withLock { offset += bytes } }
+
+    /// Waits until then, or until the job is given up.
+    /// - Throws: the job was cancelled.
+    public func rest(until deadline: UInt64) throws(BlockError) {
+        try lock.withLock { () throws(BlockError) in
+            while !isCancelled {
+                guard lock.wait(until: deadline) else { return }
+            }
+            throw BlockError(.cancelled, "Operation canceled")
         }
     }
 

@@ -45,7 +45,15 @@ public final class JobList: @unchecked Sendable {
     public var isBusy: Bool { jobs.contains { $0.status != .concluded } }
 
     /// Whether images are being copied.
-    public var isCopying: Bool { jobs.contains { $0.kind.isBlockJob && $0.status != .concluded } }
+    public var isCopying: Bool { isCopying(butReady: false) }
+
+    /// Whether images are being copied.
+    /// - Parameter butReady: jobs that only follow the guest's writes do not count.
+    public func isCopying(butReady: Bool) -> Bool {
+        jobs.contains { job in
+            job.kind.isBlockJob && job.status != .concluded && !(butReady && job.status == .ready)
+        }
+    }
 
     /// Starts a job.
     /// - Parameter inCall: the work is done now, on this thread; else on a thread of the job's own.
@@ -81,14 +89,20 @@ public final class JobList: @unchecked Sendable {
 
     /// Whether a job can have that name.
     public func checkName(_ name: String) throws(JobRefusal) {
-        let first = name.utf8.first.map { UInt8($0) | 0x20 } ?? 0
-        let isPlain = name.utf8.allSatisfy { byte in
-            (0x61...0x7A).contains(byte | 0x20) || (0x30...0x39).contains(byte) || [0x2D, 0x2E, 0x5F].contains(byte)
-        }
-        guard (0x61...0x7A).contains(first), isPlain else { throw JobRefusal("Invalid job ID '\(name)'") }
+        guard Self.isName(name) else { throw JobRefusal("Invalid job ID '\(name)'") }
         guard !jobs.contains(where: { $0.options.identifier == name }) else {
             throw JobRefusal("Job ID '\(name)' already in use")
         }
+    }
+
+    /// A letter, then letters, digits, `-`, `.` and `_`: what jobs, nodes and exports can be called.
+    static func isName(_ name: String) -> Bool {
+        let first = name.utf8.first.map { $0 | 0x20 } ?? 0
+        return (0x61...0x7A).contains(first)
+            && name.utf8.allSatisfy { byte in
+                (0x61...0x7A).contains(byte | 0x20) || (0x30...0x39).contains(byte)
+                    || [0x2D, 0x2E, 0x5F].contains(byte)
+            }
     }
 
     // MARK: wishes

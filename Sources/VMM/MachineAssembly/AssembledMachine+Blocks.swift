@@ -21,6 +21,16 @@ extension AssembledMachine: BlockControlling {
     }
 }
 
+extension AssembledMachine {
+    /// Who has stopped the machine finds its disks as the guest left them: nothing is under way, and all of it is written
+    /// out.
+    func settleDisks() {
+        for disk in disks { disk.device.hold() }
+        lock.withLock { for drive in drives { drive.medium.settle() } }
+        do throws(UserError) { try diskFlush()() } catch { messages.error(error.description) }
+    }
+}
+
 extension AssembledMachine: BlockReporting {
     /// Drives of -drive and nodes that devices use.
     func blockReports() -> [BlockDeviceReport] {
@@ -58,6 +68,12 @@ extension AssembledMachine: BlockReporting {
         medium.isReadOnly = node.isReadOnly
         let chain = node.chain
         medium.backingDepth = chain.count - 1
+        medium.dirtyBitmaps = storage.devices.bitmaps(of: node).map { report in
+            BlockDeviceReport.DirtyBitmap(
+                name: report.name, count: report.count, granularity: report.granularity,
+                isRecording: report.isRecording, isBusy: report.isBusy, isPersistent: report.isPersistent,
+                isInconsistent: report.isInconsistent)
+        }
         medium.backingImages = chain.dropFirst().map(Self.image)
         return medium
     }

@@ -9,6 +9,7 @@ internal import Diagnostics
 internal import Glibc
 internal import GuestMemory
 internal import HostSystem
+internal import JSONCoding
 internal import MachineModel
 internal import MachineRuntime
 internal import MachineSpec
@@ -20,6 +21,9 @@ extension AssembledMachine {
         let server = ControlServer(machine: self)
         control = server
         storage.devices.jobs.observer = { [unowned server] event in server.handle(event) }
+        storage.devices.exports.deleted = { [unowned server] name in
+            server.emit("BLOCK_EXPORT_DELETED", data: ["id": .string(name)])
+        }
         for monitor in spec.monitors {
             let stream = try characters.frontEnd(monitor.characterDevice)
             server.addMonitor(on: stream, mode: monitor.mode, isPretty: monitor.isPretty)

@@ -33,11 +33,13 @@ extension AssembledMachine: MigrationControlling {
         guard runner.state != .postMigrate else {
             throw UserError("Can't migrate the vm that was paused due to previous migration")
         }
-        guard !storage.devices.jobs.isCopying else {
+        // A mirror that is ready can be ended while the move waits before its last part.
+        guard !storage.devices.jobs.isCopying(butReady: true) else {
             throw UserError("a block job is under way; wait for its end, or cancel it")
         }
         let move = OutgoingMigration(
-            self, to: try MigrationChannel.opener(uri, descriptors: descriptors),
+            self,
+            to: try MigrationChannel.opener(uri, security: try moveSecurity(isServer: false), descriptors: descriptors),
             parameters: MigrationParameters(migrationSettings),
             passed: { [self] number in
                 guard migrationSettings.has("events") else { return }
@@ -50,6 +52,15 @@ extension AssembledMachine: MigrationControlling {
         outgoing = move
         tellMigration("setup")
         try move.begin()
+    }
+
+    /// What `tls-creds` and its companions ask for; nil for connections in clear.
+    private func moveSecurity(isServer: Bool) throws(UserError) -> MigrationSecurity? {
+        let name = migrationSettings.text("tls-creds")
+        guard !name.isEmpty else { return nil }
+        return MigrationSecurity(
+            try credentials(name, isServer: isServer), hostname: migrationSettings.text("tls-hostname"),
+            authorizedName: migrationSettings.text("tls-authz"))
     }
 
     private func tellMigration(_ status: String) {
@@ -80,7 +91,14 @@ extension AssembledMachine: MigrationControlling {
     var migrationState: MigrationState? {
         guard let report = outgoing?.report else {
             guard let incomingStatus else { return nil }
-            return MigrationState(status: incomingStatus)
+            var state = MigrationState(status: incomingStatus)
+            switch incomingPlace {
+            case .inet(let host, let port)?:
+                state.socketAddresses = [["port": .string(port), "host": .string(host), "type": "inet"]]
+            case .unix(let path)?: state.socketAddresses = [["path": .string(path), "type": "unix"]]
+            case nil: break
+            }
+            return state
         }
         var state = MigrationState(status: report.status.rawValue)
         state.problem = report.problem
@@ -123,8 +141,11 @@ extension AssembledMachine: MigrationControlling {
     }
 
     private func receive(from uri: String, descriptors: (String) -> Int32?) throws(UserError) {
+        let entrance = try MigrationChannel.entrance(
+            uri, security: try moveSecurity(isServer: true), descriptors: descriptors)
+        incomingPlace = entrance.place
         let move = IncomingMigration(
-            self, from: try MigrationChannel.entrance(uri, descriptors: descriptors),
+            self, from: entrance,
             began: { [self] in
                 incomingStatus = "active"
                 tellMigration("active")
@@ -162,6 +183,9 @@ extension AssembledMachine: MigrationControlling {
     }
 
     func releaseDisks() throws(UserError) {
+        guard !storage.devices.jobs.isCopying(butReady: false) else {
+            throw UserError("a block job is still under way; end it while the move waits (pause-before-switchover)")
+        }
         do throws(BlockError) { try storage.devices.deactivate() } catch {
             throw UserError("cannot hand the disks over: \(error)")
         }

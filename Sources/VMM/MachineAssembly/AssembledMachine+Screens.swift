@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import BlockLayer
 internal import CharacterStreams
+internal import CommandLineKit
 internal import ControlServer
 internal import Diagnostics
 internal import DisplaySurfaces
 internal import Glibc
 internal import HostSystem
+internal import JSONCoding
 internal import MachineRuntime
 internal import MachineSpec
 internal import TransportSecurity
@@ -14,6 +17,17 @@ internal import VNCServer
 /// What a machine without a display adapter shows.
 private final class DarkScreen: DisplaySource {
     func draw(into image: inout DisplayImage) { image.resize(width: 640, height: 480) }
+}
+
+extension AssembledMachine: CredentialKeeping {
+    func credentials(_ name: String, isServer: Bool) throws(UserError) -> TLSCredentials {
+        let found: TLSCredentials
+        do throws(BlockError) { found = try objects.credentials(name) } catch { throw UserError(error.description) }
+        guard (found.role == .server) == isServer else {
+            throw UserError("Expected TLS credentials for a \(isServer ? "server" : "client") endpoint")
+        }
+        return found
+    }
 }
 
 extension AssembledMachine: ScreenServing {
@@ -75,43 +89,39 @@ extension AssembledMachine: ScreenServing {
         server.reload(try credentials(name))
     }
 
-    // MARK: objects that servers use
-
     private func credentials(_ name: String) throws(UserError) -> TLSCredentials {
-        guard let object = spec.objects.first(where: { $0.identifier == name }),
-            case .certificates(let files) = object.kind
-        else { throw UserError("No TLS credentials with id '\(name)'") }
-        var password: String?
-        if let name = files.passwordSecret { password = String(decoding: try secret(name), as: UTF8.self) }
-        do throws(TLSError) {
-            return try TLSCredentials(
-                certificatesIn: files.directory, role: files.isServer ? .server : .client,
-                verifiesPeer: files.verifiesPeer, priority: files.priority, keyPassword: password,
-                checksDates: files.checksDates)
-        } catch { throw UserError("\(error)", place: "-object tls-creds-x509,id=\(name)") }
+        do throws(BlockError) { return try objects.credentials(name) } catch {
+            throw UserError(error.description, place: "-object tls-creds-x509,id=\(name)")
+        }
     }
 
     /// The bytes of a secret object.
     func secret(_ name: String) throws(UserError) -> [UInt8] {
-        guard let object = spec.objects.first(where: { $0.identifier == name }),
-            case .secret(let secret) = object.kind
-        else { throw UserError("No secret with id '\(name)'") }
-        guard secret.key == nil, !secret.isBase64 else {
-            throw UserError(
-                "secret '\(name)' cannot be used here", because: "only secrets in the clear are read",
-                remedy: "use format=raw without keyid")
+        do throws(BlockError) { return try objects.secret(name) } catch { throw UserError(error.description) }
+    }
+}
+
+extension AssembledMachine: ObjectKeeping {
+    func addObject(_ options: JSONObject) throws(UserError) {
+        let object = try MachineArguments.object(try OptionList(options))
+        switch object.kind {
+        case .secret, .certificates, .hostRandom, .builtinRandom: break
+        case .memory, .memoryFile, .memoryDescriptor, .ioThread:
+            throw UserError("objects of this type are made at the start only", remedy: "use -object")
         }
-        switch secret.source {
-        case .data(let text): return Array(text.utf8)
-        case .file(let path):
-            let limit = 4096
-            var bytes = [UInt8](repeating: 0, count: limit)
-            do throws(Errno) {
-                let file = try FileDescriptor.open(path)
-                // At most `limit` bytes of the array are written.
-                let count = try retrying { unsafe Glibc.read(file.number, &bytes, limit) }
-                return Array(bytes.prefix(count))
-            } catch { throw UserError("Unable to read \(path)", because: error) }
+        try objects.add(object)
+        spec.objects.append(object)
+    }
+
+    func removeObject(_ name: String) throws(UserError) {
+        guard let object = spec.objects.first(where: { $0.identifier == name }) else {
+            throw UserError("object '\(name)' not found")
         }
+        switch object.kind {
+        case .secret, .certificates: break
+        default: throw UserError("object '\(name)' is in use, can not be deleted")
+        }
+        objects.remove(name)
+        spec.objects.removeAll { $0.identifier == name }
     }
 }

@@ -48,6 +48,8 @@ final class AssembledMachine: @unchecked Sendable {
     var engine: (any BoardEngine)?
     var acceleratorName = ""
     var characters = CharacterParts()
+    /// Secrets and certificates.
+    let objects: MachineObjects
     var storage: StorageParts
     var networks: NetworkParts
     var pciDevices: [PCIDevice] = []
@@ -93,6 +95,8 @@ final class AssembledMachine: @unchecked Sendable {
     var outgoing: OutgoingMigration?
     var incoming: IncomingMigration?
     var incomingStatus: String?
+    /// Where the state is waited for.
+    var incomingPlace: MigrationChannel.Entrance.Place?
     var startsOnceFilled = true
     var settingsForMoves = MigrationSettings()
     /// Announcements of network cards that are under way, by the name of their series.
@@ -125,7 +129,8 @@ final class AssembledMachine: @unchecked Sendable {
         space = AddressSpace(machineLock: lock)
         executor = MachineExecutor(lock: lock) { [loop] work in loop.post(work) }
         firmwareFiles = FirmwareFiles(extra: spec.process.dataDirectories)
-        storage = StorageParts(messages: messages, loop: loop)
+        objects = MachineObjects(spec.objects)
+        storage = StorageParts(messages: messages, loop: loop, objects: objects)
         networks = NetworkParts(loop: loop)
         try addDescriptorSets()
         try characters.open(spec, loop: loop, messages: messages, runner: runner)
@@ -181,8 +186,12 @@ final class AssembledMachine: @unchecked Sendable {
         runner.policy.panicAction = spec.lifecycle.panic.rawValue
         runner.report = { [messages] text in messages.error(text) }
         runner.observe { [unowned self] event in
+            switch event {
+            case .stopped: settleDisks()
             // Requests that an error policy kept are tried again.
-            if event == .resumed { for disk in disks { disk.device.resumeStopped() } }
+            case .resumed: for disk in disks { disk.device.resumeStopped() }
+            default: break
+            }
         }
         switch spec.clock.base {
         case .utc, .localTime:

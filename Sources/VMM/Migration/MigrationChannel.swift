@@ -5,6 +5,7 @@ internal import CLinux
 public import Diagnostics
 internal import Glibc
 internal import HostSystem
+internal import TransportSecurity
 
 /// The way of a saved machine: a socket, a pipe or a file. Used by one thread at a time.
 public final class MigrationChannel: @unchecked Sendable {
@@ -15,6 +16,8 @@ public final class MigrationChannel: @unchecked Sendable {
     private var child: pid_t = 0
     /// The other side can answer.
     public let isConversation: Bool
+    /// nil for a connection in clear.
+    private var encryption: TLSSession?
     /// Bytes written so far.
     public private(set) var transferred: UInt64 = 0
 
@@ -26,6 +29,14 @@ public final class MigrationChannel: @unchecked Sendable {
         isConversation = unsafe getsockopt(number, SOL_SOCKET, SO_TYPE, &kind, &length) == 0
         self.file = consume file
         self.child = child
+    }
+
+    /// Goes over to an encrypted connection, before anything else is said.
+    fileprivate func encrypt(_ security: MigrationSecurity, host: String?) throws(UserError) {
+        guard isConversation else {
+            throw UserError("TLS needs a socket", remedy: "use tcp: or unix:, or take tls-creds away")
+        }
+        encryption = try security.session(on: number, host: host)
     }
 
     // MARK: opening
@@ -67,7 +78,7 @@ public final class MigrationChannel: @unchecked Sendable {
     /// - Parameter descriptors: file descriptors by the names that `getfd` gave them.
     /// - Throws: no such kind of address, or no such descriptor.
     public static func opener(
-        _ uri: String, descriptors: (String) -> Int32? = { _ in nil }
+        _ uri: String, security: MigrationSecurity? = nil, descriptors: (String) -> Int32? = { _ in nil }
     ) throws(UserError) -> Opener {
         var address = try parse(uri, descriptors: descriptors)
         if case .descriptor(let number) = address {
@@ -76,18 +87,28 @@ public final class MigrationChannel: @unchecked Sendable {
                     .success(try retrying { roost_fcntl(number, F_DUPFD_CLOEXEC, 0) })
                 })
         }
-        return Opener(uri: uri, address: address)
+        return Opener(uri: uri, address: address, security: security)
     }
 
     /// See `opener`.
     public struct Opener: Sendable {
         let uri: String
         fileprivate let address: Address
+        let security: MigrationSecurity?
         /// Whether there can be more than one channel.
         public var allowsSeveral: Bool { if case .socket = address { true } else { false } }
 
         /// Goes the way; it may take its time. Only a socket's can be gone again.
         public func open() throws(UserError) -> MigrationChannel {
+            let channel = try openInClear()
+            guard let security else { return channel }
+            var host: String?
+            if case .socket(.tcp(let name, _, _, _)) = address { host = name }
+            try channel.encrypt(security, host: host)
+            return channel
+        }
+
+        private func openInClear() throws(UserError) -> MigrationChannel {
             try explaining(uri) { () throws(Errno) in
                 switch address {
                 case .command(let line): return .success(try spawn(line, childReads: true))
@@ -112,21 +133,60 @@ public final class MigrationChannel: @unchecked Sendable {
     public final class Entrance: @unchecked Sendable {
         private let uri: String
         private let address: Address
+        private let security: MigrationSecurity?
         // Used by the thread of the main channel alone.
         private var listener: FileDescriptor?
+        /// Where a socket is listened on; nil for what is no socket.
+        public let place: Place?
 
-        fileprivate init(uri: String, address: Address, listener: consuming FileDescriptor?) {
+        /// Where a socket is.
+        public enum Place: Sendable, Equatable {
+            case inet(host: String, port: String)
+            case unix(path: String)
+        }
+
+        fileprivate init(
+            uri: String, address: Address, security: MigrationSecurity?, listener: consuming FileDescriptor?
+        ) {
             self.uri = uri
             self.address = address
+            self.security = security
+            // The address is of the listener, which is kept.
+            let number = listener?.number
+            let name = number.flatMap { StreamSocket.name(of: $0, peer: false) }
+            if case .socket(.unix(let path, _)) = address {
+                place = .unix(path: path)
+            } else if let name, let colon = name.lastIndex(of: ":") {
+                let host = name[..<colon].drop { $0 == "[" }
+                place = .inet(
+                    host: String(host.hasSuffix("]") ? host.dropLast() : host),
+                    port: String(name[name.index(after: colon)...]))
+            } else {
+                place = nil
+            }
             self.listener = listener
         }
 
         /// The next channel; a socket waits for its client.
         public func next() throws(UserError) -> MigrationChannel {
-            guard let number = listener?.number else { return try openOnly() }
-            return try explaining(uri) { () throws(Errno) in
-                guard let client = StreamSocket.accept(number) else { throw Errno.current }
-                return .success(MigrationChannel(client))
+            guard let number = listener?.number else {
+                let channel = try openOnly()
+                if let security { try channel.encrypt(security, host: nil) }
+                return channel
+            }
+            while true {
+                let channel = try explaining(uri) { () throws(Errno) in
+                    guard let client = StreamSocket.accept(number) else { throw Errno.current }
+                    return .success(MigrationChannel(client))
+                }
+                guard let security else { return channel }
+                do throws(UserError) {
+                    try channel.encrypt(security, host: nil)
+                    return channel
+                } catch {
+                    // Whoever that was, the other side may still come.
+                    Console.shared.warning("a client of '\(uri)' was turned away: \(error)")
+                }
             }
         }
 
@@ -147,17 +207,19 @@ public final class MigrationChannel: @unchecked Sendable {
 
     /// The way in, for the other side to come.
     public static func entrance(
-        _ uri: String, descriptors: (String) -> Int32? = { _ in nil }
+        _ uri: String, security: MigrationSecurity? = nil, descriptors: (String) -> Int32? = { _ in nil }
     ) throws(UserError) -> Entrance {
         let address = try parse(uri, descriptors: descriptors)
-        guard case .socket(let place) = address else { return Entrance(uri: uri, address: address, listener: nil) }
+        guard case .socket(let place) = address else {
+            return Entrance(uri: uri, address: address, security: security, listener: nil)
+        }
         return try explaining(uri) { () throws(Errno) in
             let listener: FileDescriptor
             do throws(StreamSocketError) { listener = try StreamSocket.listen(place) } catch {
                 return .failure(UserError(error.description))
             }
             try listener.setNonBlocking(false)
-            return .success(Entrance(uri: uri, address: address, listener: listener))
+            return .success(Entrance(uri: uri, address: address, security: security, listener: listener))
         }
     }
 
@@ -203,6 +265,12 @@ public final class MigrationChannel: @unchecked Sendable {
     public func write(_ bytes: [UInt8]) throws(UserError) {
         var done = 0
         while done < bytes.count {
+            if let encryption {
+                let count = try Self.send(bytes[done...], by: encryption)
+                done += count
+                transferred += UInt64(count)
+                continue
+            }
             // `done` is below the count. A side that is gone is an error and no signal; for pipes the process ignores it.
             let count = unsafe bytes.withUnsafeBytes {
                 isConversation
@@ -224,6 +292,12 @@ public final class MigrationChannel: @unchecked Sendable {
         var bytes = [UInt8](repeating: 0, count: count)
         var done = 0
         while done < count {
+            if let encryption {
+                let got = try Self.receive(into: &bytes, from: done, by: encryption)
+                guard got > 0 else { throw UserError("the saved state ends too early") }
+                done += got
+                continue
+            }
             // As above.
             let got = unsafe bytes.withUnsafeMutableBytes {
                 unsafe Glibc.read(number, $0.baseAddress! + done, $0.count - done)

@@ -57,6 +57,9 @@ public enum MachineArguments {
         try CharacterReader.read(options)
     }
 
+    /// One -object, for `object-add` while a machine runs.
+    public static func object(_ options: OptionList) throws(UserError) -> ObjectSpec { try ObjectReader.read(options) }
+
     /// One -netdev, for `netdev_add` while a machine runs.
     public static func network(_ options: OptionList) throws(UserError) -> NetworkSpec {
         var list = options

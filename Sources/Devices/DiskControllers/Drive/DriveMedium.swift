@@ -95,7 +95,7 @@ public final class DriveMedium: @unchecked Sendable {
 
     /// Finishes everything that is under way, here and now; who asked for it is told before this returns.
     /// - Returns: false where requests wait for the machine to go on after an error.
-    func settle() -> Bool {
+    @discardableResult package func settle() -> Bool {
         // What is told of an end may ask for more.
         while lock.withLock({ running > 0 || !finished.isEmpty }) {
             waitForWorkers()

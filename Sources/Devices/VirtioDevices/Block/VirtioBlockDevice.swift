@@ -30,6 +30,8 @@ public final class VirtioBlockDevice: VirtioThreadedDevice, VirtioDrainingDevice
     private var context: VirtioActivation?
     private var hasWriteCache: Bool
     private var isQuiescing = false
+    /// The machine stands still: the driver's requests stay in their queues.
+    private var isHeld = false
     private var kicks: [QueueKick] = []
 
     /// Bytes of a sector, the unit of offsets and lengths whatever the disk's blocks are.
@@ -175,8 +177,24 @@ public final class VirtioBlockDevice: VirtioThreadedDevice, VirtioDrainingDevice
         set { lock.withLock { hasWriteCache = newValue.hasWriteCache } }
     }
 
-    /// Makes the requests again for which the machine was stopped. Callable on any thread.
-    public func resumeStopped() { io.resumeStopped() }
+    /// Takes no more requests, and waits for those that were taken: the machine has been stopped, and the disk does not
+    /// change any more. What waits after an error goes on waiting.
+    public func hold() {
+        lock.withLock { isHeld = true }
+        let waiter = DrainWaiter()
+        io.drain { waiter.done(hasStopped: $0) }
+        _ = waiter.wait()
+    }
+
+    /// The machine goes on: takes requests again, those first for which it was stopped. Callable on any thread.
+    public func resumeStopped() {
+        let wasHeld = lock.withLock {
+            defer { isHeld = false }
+            return isHeld
+        }
+        io.resumeStopped()
+        if wasHeld { for kick in kicks { kick.post() } }
+    }
 
     /// The host's number of the I/O thread, for `query-iothreads`; 0 until it runs.
     public var hostThreadIdentifier: Int { io.hostIdentifier }
@@ -194,7 +212,7 @@ public final class VirtioBlockDevice: VirtioThreadedDevice, VirtioDrainingDevice
 
     /// Takes and starts all requests of a queue.
     private func serve(_ number: Int) {
-        let (current, isForced) = lock.withLock { (context, !hasWriteCache) }
+        let (current, isForced) = lock.withLock { (isHeld ? nil : context, !hasWriteCache) }
         guard let current else { return }
         let queue = current.queues[number]
         repeat {

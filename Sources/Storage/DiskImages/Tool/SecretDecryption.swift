@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import BlockLayer
+public import BlockLayer
 internal import Cryptography
 internal import HostSystem
 
 /// Secrets that are themselves encrypted on the command line: AES-256 in CBC mode under another secret (`keyid=`), with the
 /// first vector in `iv=`, and the last block filled up as PKCS #7 says.
-enum SecretDecryption {
+public enum SecretDecryption {
     private static let keyLength = 32
     private static let blockLength = 16
 
+    /// The secret in clear.
     /// - Parameters:
     ///   - bytes: whole blocks.
     ///   - key: 32 bytes.
     ///   - vector: 16 bytes.
-    static func decrypt(_ bytes: [UInt8], key: [UInt8], vector: [UInt8]) throws(BlockError) -> [UInt8] {
+    public static func decrypt(_ bytes: [UInt8], key: [UInt8], vector: [UInt8]) throws(BlockError) -> [UInt8] {
         guard key.count == keyLength else {
             throw BlockError(.invalidArgument, "Key should be \(keyLength) bytes in length")
         }

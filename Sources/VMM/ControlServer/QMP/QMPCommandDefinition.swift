@@ -100,7 +100,8 @@ enum QMPCommandTable {
         + blockCommands
         + characterCommands + objectCommands
         + deviceCommands + descriptorCommands + probingCommands + migrationCommands + jobCommands
-        + blockChangeCommands + blockJobCommands + snapshotCommands
+        + blockChangeCommands + blockJobCommands + bitmapCommands + backupCommands + exportCommands
+        + creationCommands + dumpCommands + snapshotCommands
         + hotPlugCommands
 
     static let byName: [String: QMPCommandDefinition] = Dictionary(
@@ -126,7 +127,9 @@ enum QMPCommandTable {
         ("MIGRATION", [("status", "str")]), ("MIGRATION_PASS", [("pass", "int")]),
         ("JOB_STATUS_CHANGE", [("id", "str"), ("status", "str")]),
         ("BLOCK_JOB_READY", blockJobMembers), ("BLOCK_JOB_PENDING", [("type", "str"), ("id", "str")]),
-        ("BLOCK_JOB_COMPLETED", blockJobMembers + [("error", "str")]), ("BLOCK_JOB_CANCELLED", blockJobMembers),
+        ("DUMP_COMPLETED", [("result", "object"), ("error", "str")]), ("BLOCK_EXPORT_DELETED", [("id", "str")]),
+        ("BLOCK_JOB_COMPLETED", blockJobMembers + [("error", "str")]),
+        ("BLOCK_JOB_CANCELLED", blockJobMembers),
     ]
 
     private static let blockJobMembers = [

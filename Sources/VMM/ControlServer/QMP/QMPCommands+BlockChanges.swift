@@ -75,7 +75,16 @@ extension QMPCommandTable {
             "transaction",
             [QMPParameter("actions", .array), QMPParameter("properties", .object, optional: true)]
         ) { (context, arguments) throws(QMPError) in
-            try BlockChanges.transact(try JobAnswers.disks(context), arguments["actions"]?.array ?? [])
+            let mode = arguments["properties"]?["completion-mode"]?.string ?? "individual"
+            guard ["individual", "grouped"].contains(mode) else {
+                throw QMPError("Parameter 'completion-mode' does not accept value '\(mode)'")
+            }
+            let actions = arguments["actions"]?.array ?? []
+            let jobs = actions.count { $0["type"]?.string?.hasSuffix("-backup") == true }
+            guard mode == "individual" || jobs < 2 else {
+                throw QMPError("completion-mode=grouped is not supported for several backups; each ends by itself")
+            }
+            try BlockChanges.transact(try JobAnswers.disks(context), actions)
             return [:]
         },
     ]
@@ -90,12 +99,14 @@ extension QMPCommandTable {
     private static let internalSnapshot = [QMPParameter("device", .string), QMPParameter("name", .string)]
 
     /// Commands that can stand in a transaction, with their parameters.
-    static let transactionActions = [
-        "blockdev-snapshot-sync": snapshotSync, "blockdev-snapshot": snapshot,
-        "blockdev-snapshot-internal-sync": internalSnapshot, "abort": [],
-    ]
+    static let transactionActions =
+        [
+            "blockdev-snapshot-sync": snapshotSync, "blockdev-snapshot": snapshot,
+            "blockdev-snapshot-internal-sync": internalSnapshot, "abort": [],
+        ].merging(bitmapActions) { first, _ in first }.merging(backupActions) { first, _ in first }
 
-    private static func action(_ name: String, _ parameters: [QMPParameter]) -> QMPCommandDefinition {
+    /// A command that can also stand in a transaction.
+    static func action(_ name: String, _ parameters: [QMPParameter]) -> QMPCommandDefinition {
         QMPCommandDefinition(name, parameters) { (context, arguments) throws(QMPError) in
             try BlockChanges.transact(
                 try JobAnswers.disks(context), [["type": .string(name), "data": .object(arguments.object)]])
@@ -112,6 +123,7 @@ enum BlockChanges {
         let disks = machine.blockDevices
         let node = try disks.node(device: device, name: name)
         guard size >= 0 else { throw BlockError(.invalidArgument, "Parameter 'size' expects a >0 size") }
+        try disks.checkFree(node)
         guard let resizable = node as? any ResizableNode else {
             throw BlockError(.notSupported, "Image format driver does not support resize")
         }
@@ -125,52 +137,73 @@ enum BlockChanges {
         try backend.hold(.all) { (_) throws(BlockError) in
             try resizable.resizeOverBacking(to: rounded / sector * sector)
         }
+        disks.lengthChanged(of: node)
         machine.lengthChanged(of: backend)
+    }
+
+    /// What a transaction is going to do.
+    private struct Plan {
+        var snapshots: [BlockDevices.PreparedSnapshot] = []
+        var inside: [(store: any SnapshotStore, information: SnapshotInformation)] = []
+        var bitmaps: [BitmapChange] = []
+        var backups: [BlockDevices.PreparedBackup] = []
     }
 
     /// Prepares all actions, then does all; with one that cannot be, none is done.
     static func transact(_ disks: BlockDevices, _ actions: [JSONValue]) throws(QMPError) {
-        var prepared: [BlockDevices.PreparedSnapshot] = []
-        var inside: [(store: any SnapshotStore, information: SnapshotInformation)] = []
+        var plan = Plan()
         do throws(QMPError) {
-            for action in actions {
-                let type = action["type"]?.string ?? ""
-                guard let parameters = QMPCommandTable.transactionActions[type] else {
-                    throw QMPError("Parameter 'type' does not accept value '\(type)'")
-                }
-                let arguments = try QMPArguments(action["data"]?.object ?? [:], checkedBy: parameters)
-                do throws(BlockError) {
-                    switch type {
-                    case "blockdev-snapshot-sync": prepared.append(try prepareSync(disks, arguments))
-                    case "blockdev-snapshot":
-                        prepared.append(
-                            try disks.prepare(
-                                overlay: arguments.string("overlay"), over: try disks.node(arguments.string("node"))))
-                    case "abort": throw BlockError(.cancelled, "Transaction aborted using Abort action")
-                    default: inside.append(try prepareInternal(disks, arguments))
-                    }
-                } catch { throw JobAnswers.failure(error) }
-            }
+            for action in actions { try prepare(disks, action, &plan) }
         } catch {
-            disks.drop(prepared)
+            drop(disks, plan)
             throw error
         }
         do throws(BlockError) {
             var made: [(store: any SnapshotStore, name: String)] = []
             do throws(BlockError) {
-                for entry in inside {
+                for entry in plan.inside {
                     try entry.store.createSnapshot(entry.information)
                     made.append((entry.store, entry.information.name))
                 }
-                try disks.take(prepared)
+                try disks.perform(plan.bitmaps, snapshots: plan.snapshots, backups: plan.backups)
             } catch {
                 for entry in made {
                     if let found = entry.store.snapshots.last(where: { $0.name == entry.name }) {
                         try? entry.store.deleteSnapshot(identifier: found.identifier)
                     }
                 }
-                disks.drop(prepared)
+                disks.drop(plan.snapshots)
                 throw error
+            }
+        } catch { throw JobAnswers.failure(error) }
+    }
+
+    private static func drop(_ disks: BlockDevices, _ plan: Plan) {
+        disks.drop(plan.snapshots)
+        for backup in plan.backups { disks.drop(backup) }
+    }
+
+    private static func prepare(
+        _ disks: BlockDevices, _ action: JSONValue, _ plan: inout Plan
+    ) throws(QMPError) {
+        let type = action["type"]?.string ?? ""
+        guard let parameters = QMPCommandTable.transactionActions[type] else {
+            throw QMPError("Parameter 'type' does not accept value '\(type)'")
+        }
+        let arguments = try QMPArguments(action["data"]?.object ?? [:], checkedBy: parameters)
+        do throws(BlockError) {
+            switch type {
+            case "blockdev-snapshot-sync": plan.snapshots.append(try prepareSync(disks, arguments))
+            case "blockdev-snapshot":
+                plan.snapshots.append(
+                    try disks.prepare(
+                        overlay: arguments.string("overlay"), over: try disks.node(arguments.string("node"))))
+            case "blockdev-backup", "drive-backup":
+                plan.backups.append(
+                    try QMPCommandTable.prepareBackup(disks, arguments, opens: type == "drive-backup"))
+            case "blockdev-snapshot-internal-sync": plan.inside.append(try prepareInternal(disks, arguments))
+            case "abort": throw BlockError(.cancelled, "Transaction aborted using Abort action")
+            default: plan.bitmaps.append(try QMPCommandTable.bitmapChange(type, arguments))
             }
         } catch { throw JobAnswers.failure(error) }
     }

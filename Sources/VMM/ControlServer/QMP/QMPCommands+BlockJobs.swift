@@ -6,14 +6,14 @@ internal import ControlProtocol
 internal import JSONCoding
 
 extension QMPCommandTable {
-    private static let common = [
+    static let common = [
         QMPParameter("job-id", .string, optional: true), QMPParameter("speed", .integer, optional: true),
         QMPParameter("auto-finalize", .boolean, optional: true),
         QMPParameter("auto-dismiss", .boolean, optional: true),
     ]
-    private static let errors = ["report", "ignore", "enospc", "stop", "auto"]
+    static let errors = ["report", "ignore", "enospc", "stop", "auto"]
 
-    private static func options(_ arguments: QMPArguments) throws(BlockError) -> JobOptions {
+    static func options(_ arguments: QMPArguments) throws(BlockError) -> JobOptions {
         var options = JobOptions(arguments["job-id"]?.string ?? arguments.string("device"))
         options.speed = arguments.integer("speed") ?? 0
         guard options.speed >= 0 else {
@@ -146,7 +146,7 @@ extension QMPCommandTable {
         if scope == .top, backend.backingNode == nil { scope = .full }
         let exists = arguments["mode"]?.string == "existing"
         let target = try disks.mirrorTarget(
-            arguments.string("target"), format: arguments["format"]?.string ?? backend.driverName, exists: exists,
+            arguments.string("target"), format: arguments["format"]?.string, exists: exists,
             nodeName: arguments["node-name"]?.string, like: device, scope: scope)
         try disks.mirror(device, to: target, scope: scope, isBlank: !exists, ownsTarget: true, options: options)
     }

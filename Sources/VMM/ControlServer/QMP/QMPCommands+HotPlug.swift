@@ -33,6 +33,18 @@ extension QMPCommandTable {
             }
         },
         QMPCommandDefinition(
+            "object-add", [QMPParameter("qom-type", .string), QMPParameter("id", .string)], takesOthers: true
+        ) { (context, arguments) throws(QMPError) in
+            try HotPlugActions.keep(context.machine) { (machine) throws(UserError) in
+                try machine.addObject(arguments.object)
+            }
+        },
+        QMPCommandDefinition("object-del", [QMPParameter("id", .string)]) { (context, arguments) throws(QMPError) in
+            try HotPlugActions.keep(context.machine) { (machine) throws(UserError) in
+                try machine.removeObject(arguments.string("id"))
+            }
+        },
+        QMPCommandDefinition(
             "netdev_add", [QMPParameter("type", .string), QMPParameter("id", .string)], takesOthers: true
         ) { (context, arguments) throws(QMPError) in
             try HotPlugActions.perform(context.machine) { (machine) throws(UserError) in
@@ -66,6 +78,14 @@ enum HotPlugActions {
             error.place = ""
             throw QMPError(error.description)
         }
+        return [:]
+    }
+
+    static func keep(
+        _ machine: any ControlledMachine, _ body: (any ObjectKeeping) throws(UserError) -> Void
+    ) throws(QMPError) -> JSONValue {
+        guard let machine = machine as? any ObjectKeeping else { throw QMPError("this machine keeps no objects") }
+        do throws(UserError) { try body(machine) } catch { throw QMPError(error.description) }
         return [:]
     }
 

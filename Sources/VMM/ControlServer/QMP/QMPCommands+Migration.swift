@@ -150,6 +150,7 @@ enum MigrationAnswers {
     static func report(_ state: MigrationState) -> JSONValue {
         var object: JSONObject = ["status": .string(state.status)]
         if let problem = state.problem { object["error-desc"] = .string(problem) }
+        if !state.socketAddresses.isEmpty { object["socket-address"] = .array(state.socketAddresses) }
         guard let memory = state.memory, ["failed", "cancelled", "setup"].contains(state.status) == false else {
             return .object(object)
         }

@@ -187,6 +187,9 @@ enum BlockAnswers {
             "file": .string(medium.file),
         ]
         if let backing = medium.backingFile { object["backing_file"] = .string(backing) }
+        if !medium.dirtyBitmaps.isEmpty {
+            object["dirty-bitmaps"] = .array(medium.dirtyBitmaps.map(BitmapAnswers.bitmap))
+        }
         return .object(object)
     }
 

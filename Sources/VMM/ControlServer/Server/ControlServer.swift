@@ -18,6 +18,8 @@ public final class ControlServer {
     private(set) var debugger: DebuggerStub?
     /// Descriptors that clients sent, by name (`getfd`).
     var namedDescriptors: [String: FileDescriptorBox] = [:]
+    /// Bytes of the last core file; nil before the first.
+    var lastDump: UInt64?
     /// Descriptors in sets (`add-fd`).
     var descriptorSets: DescriptorSets { DescriptorSets.shared }
     /// `migrate-set-capabilities`: "events".

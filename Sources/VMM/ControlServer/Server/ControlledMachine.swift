@@ -11,6 +11,7 @@ public import JSONCoding
 public import MachineModel
 public import MachineRuntime
 public import MachineSpec
+public import TransportSecurity
 public import VNCServer
 
 /// The machine as monitors and the debugger see it. Everything is called on the event loop's thread, without the
@@ -113,6 +114,21 @@ public protocol ScreenServing: ControlledMachine {
     func reloadCertificates(of server: VNCServer) throws(UserError)
 }
 
+/// A machine that is given secrets and the like while it runs.
+public protocol ObjectKeeping: ControlledMachine {
+    /// Adds an object, described as -object does.
+    func addObject(_ options: JSONObject) throws(UserError)
+    /// Forgets an object.
+    func removeObject(_ name: String) throws(UserError)
+}
+
+/// A machine that knows what encrypted connections are made with.
+public protocol CredentialKeeping: ControlledMachine {
+    /// The certificates of an object, by its identifier.
+    /// - Parameter isServer: the side that they must be for.
+    func credentials(_ name: String, isServer: Bool) throws(UserError) -> TLSCredentials
+}
+
 /// A machine whose devices come and go while it runs.
 public protocol HotPlugging: ControlledMachine {
     func hasDevice(_ name: String) -> Bool
@@ -165,6 +181,8 @@ public struct MigrationState: Sendable {
     public var totalTime: UInt64 = 0, downtime: UInt64 = 0, setupTime: UInt64 = 0
     /// Per cent that is taken from the processors.
     public var throttle = 0
+    /// Where the side that is filled listens, as QMP's `SocketAddress`.
+    public var socketAddresses: [JSONValue] = []
 
     /// Counters of guest memory.
     public struct Memory: Sendable {

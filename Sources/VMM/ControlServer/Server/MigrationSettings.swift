@@ -54,8 +54,8 @@ public struct MigrationSettings: Sendable {
         percent("cpu-throttle-increment", 10, in: 1...99),
         Parameter(name: "cpu-throttle-tailslow", kind: .flag, standard: false),
         percent("max-cpu-throttle", 99, in: 1...99),
-        Parameter(name: "tls-creds", kind: .word("", known: nil), standard: ""),
-        Parameter(name: "tls-hostname", kind: .word("", known: nil), standard: ""),
+        Parameter(name: "tls-creds", kind: .text, standard: ""),
+        Parameter(name: "tls-hostname", kind: .text, standard: ""),
         size(
             "max-bandwidth", 128 << 20, "an integer in the range of 0 to 9223372036854775807 bytes/second",
             unit: " bytes/second"),
@@ -70,7 +70,7 @@ public struct MigrationSettings: Sendable {
         percent("multifd-zlib-level", 1, in: 0...255), percent("multifd-zstd-level", 1, in: 0...255),
         size("xbzrle-cache-size", 64 << 20, "a power of two no less than the target page size", unit: " bytes"),
         size("max-postcopy-bandwidth", 0, "an integer in the range of 0 to 9223372036854775807 bytes/second"),
-        Parameter(name: "tls-authz", kind: .word("", known: nil), standard: ""),
+        Parameter(name: "tls-authz", kind: .text, standard: ""),
     ]
 
     /// All capabilities in QEMU's order, with what this program can do.
@@ -91,6 +91,8 @@ public struct MigrationSettings: Sendable {
 
     /// A parameter's number.
     public func number(_ name: String) -> UInt64 { UInt64(clamping: value(name).integer ?? 0) }
+    /// A parameter's text.
+    public func text(_ name: String) -> String { value(name).string ?? "" }
     /// Whether a capability is on.
     public func has(_ capability: String) -> Bool { capabilities.contains(capability) }
 
@@ -108,7 +110,13 @@ public struct MigrationSettings: Sendable {
         switch parameter.kind {
         case .number(let range, let words): return setNumber(name, value, range, words)
         case .flag: guard value.bool != nil else { return "Parameter '\(underscored)' expects 'on' or 'off'" }
-        case .text: guard value.string != nil else { return "Parameter '\(underscored)' expects a string" }
+        case .text:
+            // Nothing is the empty text.
+            guard let text = value == .null ? "" : value.string else {
+                return "Parameter '\(underscored)' expects a string"
+            }
+            values[name] = .string(text)
+            return nil
         case .word(let word, let known):
             guard value.string == word || value == .null else {
                 let given = value.string ?? value.printed()

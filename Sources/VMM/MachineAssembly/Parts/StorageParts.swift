@@ -15,9 +15,10 @@ struct StorageParts {
     /// Media that were taken out, until nobody uses them.
     private var retired: [BlockBackend] = []
 
-    init(messages: Console, loop: EventLoop) {
+    init(messages: Console, loop: EventLoop, objects: MachineObjects) {
         let jobs = JobList { [loop] work in loop.post(work) }
-        devices = BlockDevices(graph: DiskImages.graph(warn: { messages.info($0) }), jobs: jobs)
+        devices = BlockDevices(
+            graph: DiskImages.graph(secrets: objects, credentials: objects, warn: { messages.info($0) }), jobs: jobs)
     }
 
     /// Opens all of the description. A machine that waits for its state opens its disks for a look only: another
