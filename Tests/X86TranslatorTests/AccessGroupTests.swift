@@ -12,6 +12,7 @@ import X86Translator
     private struct Program {
         var random: OracleRandom
         var bytes: [UInt8] = []
+        var usesFPU = false
 
         mutating func pick(_ count: Int) -> Int { Int(random.next() % UInt64(count)) }
         private mutating func register() -> UInt8 { [0, 1, 2, 6, 7, 8, 9, 12, 13][pick(9)] }
@@ -35,7 +36,7 @@ import X86Translator
         }
 
         mutating func add() {
-            switch pick(16) {
+            switch pick(18) {
             case 0...2: memory(nil, [0x8B], register(), isWide: pick(2) == 0)
             case 3...5: memory(nil, [0x89], register(), isWide: pick(2) == 0)
             case 6: memory(nil, [[0x01, 0x13, 0x11, 0x3B, 0x2B][pick(5)]], register(), isWide: pick(2) == 0)
@@ -46,6 +47,15 @@ import X86Translator
             case 11: bytes += [0x58 | UInt8([0, 1, 2, 6, 7][pick(5)])]
             case 12: adjust()
             case 13: bytes += [0x48, 0x83, 0xD0 | UInt8(pick(3)), UInt8(pick(100))]
+            case 15 where usesFPU:
+                // FLD, another access, FSTP.
+                memory(nil, [0xDD], 0, isWide: false)
+                memory(nil, [0x8B], register(), isWide: true)
+                memory(nil, [0xDD], 3, isWide: false)
+            case 16:
+                // PUSH of memory, POP.
+                memory(nil, [0xFF], 6, isWide: false)
+                bytes += [0x58]
             case 14: bytes += [[0x72, 0x75, 0x78, 0x7F][pick(4)], 0]
             default: bytes += [0x48, 0x8B, 0x05, UInt8(pick(100)), 0, 0, 0]
             }
@@ -67,6 +77,11 @@ import X86Translator
 
     @Test(arguments: 0..<60) func agreeWithTheInterpreter(seed: Int) throws {
         var program = Program(random: OracleRandom(seed: UInt64(seed) &* 7919))
+        if seed % 2 == 1 {
+            program.usesFPU = true
+            // FNINIT.
+            program.bytes = [0xDB, 0xE3]
+        }
         for _ in 0..<10 + program.pick(50) { program.add() }
         let back = -(program.bytes.count + 9)
         // dec r15; jnz
@@ -137,6 +152,26 @@ import X86Translator
         }
         #expect(machines[0].statistics.demotions == 1)
         #expect(machines[0].cpu[general: 13] == machines[1].cpu[general: 13])
+    }
+
+    /// Caches that miss often but seldom enough to be kept still lead to the right page.
+    @Test func cachesThatMissAreKept() throws {
+        // 1: imul rsi, rsi, 1103515245; inc rsi; mov edi, esi; shr edi, 12; and edi, 0x1FF000; add edi, 0x100000;
+        // add r13, [rdi]; add [rdi], esi; cpuid; dec r12; jnz 1b
+        let code: [UInt8] = [
+            0x48, 0x69, 0xF6, 0x6D, 0x4E, 0xC6, 0x41, 0x48, 0xFF, 0xC6, 0x89, 0xF7, 0xC1, 0xEF, 0x0C, 0x81, 0xE7, 0,
+            0xF0, 0x1F, 0, 0x81, 0xC7, 0, 0, 0x10, 0, 0x4C, 0x03, 0x2F, 0x01, 0x37, 0x0F, 0xA2, 0x49, 0xFF, 0xCC, 0x75,
+            0xD9,
+        ]
+        let machines = [try TranslatedMachine(code), try TranslatedMachine(code, translates: false)]
+        for machine in machines {
+            machine.cpu[general: 12] = 30_000
+            #expect(machine.run() == .halted)
+        }
+        #expect(machines[0].cpu[general: 13] == machines[1].cpu[general: 13])
+        #expect(
+            try machines[0].memory.read(at: 0x10_0000, count: 0x20_0000)
+                == machines[1].memory.read(at: 0x10_0000, count: 0x20_0000))
     }
 
     /// PUSH of memory that the TLB does not know yet: the interpreter runs it, and what follows finds the stack.

@@ -17,7 +17,7 @@ struct TranslatedMachine {
     /// - Parameter translates: false for the interpreter.
     init(
         _ code: [UInt8], translates: Bool = true, cacheBytes: Int = 4 << 20, bits: Int = 64, isLockstep: Bool = false,
-        model: String = "max"
+        model: String = "max", cachesEverywhere: Bool = true
     ) throws {
         try memory.addRegion(name: "ram", start: 0, count: Self.memorySize)
         let lock = Lock()
@@ -29,7 +29,7 @@ struct TranslatedMachine {
         if isLockstep {
             try Translator.installInLockstep(on: cpu, cacheBytes: cacheBytes)
         } else if translates {
-            try Translator.install(on: cpu, cacheBytes: cacheBytes, threshold: -1, cachesEverywhere: true)
+            try Translator.install(on: cpu, cacheBytes: cacheBytes, threshold: -1, cachesEverywhere: cachesEverywhere)
         }
         cpu.setFlatMode(bits: bits)
         cpu.enableVectors()

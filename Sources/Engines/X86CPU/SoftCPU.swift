@@ -67,8 +67,7 @@ public final class SoftCPU: @unchecked Sendable {
         let fxsave = UnsafeMutableRawPointer.allocate(byteCount: 512, alignment: 64)
         fxsave.initializeMemory(as: UInt8.self, repeating: 0, count: 512)
         let ymm = UnsafeMutableRawPointer.allocate(byteCount: VectorBlock.byteCount, alignment: 64)
-        let jumpCache = UnsafeMutablePointer<JumpCacheEntry>.allocate(capacity: JumpCache.count)
-        jumpCache.initialize(repeating: JumpCacheEntry(linear: .max, key: .max, block: nil), count: JumpCache.count)
+        let jumpCache = ZeroedMemory.allocate(JumpCache.count, of: JumpCacheEntry.self)
         state.initialize(
             to: CPUState(
                 readTLB: context.table(TLBTable.read + AccessClass.supervisor.rawValue),
@@ -85,7 +84,7 @@ public final class SoftCPU: @unchecked Sendable {
 
     deinit {
         codePages.remove(self)
-        state.pointee.jumpCache.deallocate()
+        ZeroedMemory.deallocate(state.pointee.jumpCache, JumpCache.count)
         state.pointee.fxsave.deallocate()
         state.pointee.ymm.deallocate()
         state.pointee.mmu.pointee.deallocate()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CX86Native
 internal import HostSystem
 internal import X86CPU
 
@@ -25,7 +26,12 @@ extension Translator {
         return area.executable(entries.saved)
     }
 
-    /// Takes the cache from a site that it does not help: it asks the TLB at once.
+    /// What a miss of a site's cache must cost in the host's cycles, other work between included, for the cache to be
+    /// worth keeping.
+    private static let cyclesPerMiss: UInt64 = 150
+
+    /// Takes the cache from a site that it does not help: it asks the TLB at once. A site that seldom misses has missed
+    /// often in the end as well, and keeps its cache.
     func demote(_ offset: Int, _ cpu: SoftCPU) {
         let returnPlace = area.start + offset
         var (low, high) = (0, cachedSites.count)
@@ -33,10 +39,16 @@ extension Translator {
             let middle = (low + high) / 2
             if cachedSites[middle].returnPlace < returnPlace { low = middle + 1 } else { high = middle }
         }
-        guard low < cachedSites.count, cachedSites[low].returnPlace == returnPlace else { return }
+        // The code that came here was made since all was forgotten, so its site is among them.
+        precondition(low < cachedSites.count && cachedSites[low].returnPlace == returnPlace)
         let site = cachedSites[low]
         cpu.translationRIP = translation.pointee.codePage &+ UInt64(site.offset)
-        guard area.count - (cursor - area.start) >= Self.blockBytes else { return }
+        let now = roost_rdtsc()
+        cachedSites[low].lookedAt = now
+        cpu.forgetMisses(site.refill.slot)
+        guard now &- site.lookedAt < UInt64(RefillStubs.maximumMisses) * Self.cyclesPerMiss,
+            area.count - (cursor - area.start) >= Self.blockBytes
+        else { return }
         var emitter = Emitter(at: cursor)
         Emitter.link(
             BlockTranslator.emitLookup(&emitter, bytes: site.refill.bytes, isWrite: site.refill.isWrite),

@@ -24,14 +24,17 @@ public final class Translator: CodeTranslator {
     let data: MemoryMapping
     let stubs: Stubs
     let enter: EnterCode
-    private let table = JumpTable()
+    let table: JumpTable
     let buffer = UnsafeMutablePointer<UInt8>.allocate(capacity: CodeReader.pageSize)
     var cursor: UnsafeMutablePointer<UInt8>
     var dataUsed = 0
-    private(set) var mode = TranslationMode(
-        hasSSE: false, hasAVX: false, masksVectorTraps: false, hasFPU: false)
+    /// Bytes of code, stubs included, and of the data area that were used since memory was given back.
+    var codeEnd = 0, dataEnd = 0
+    private(set) var mode = TranslationMode(bits: 0)
+    /// What the keys of the jump table stand for.
+    var keySources: (UInt64, UInt64, UInt64) = (0, 0, 0)
     /// By physical address and mode.
-    private var blocks = BlockTable()
+    var blocks = BlockTable()
     /// As `blocks` for code whose accesses are made one by one.
     var plainBlocks = BlockTable()
     var cachedSites: [CachedSite] = []
@@ -39,7 +42,7 @@ public final class Translator: CodeTranslator {
     private let cachesEverywhere: Bool
     private var isOnlyProcessor = false
     /// The keys in `blocks` of each page.
-    private var pages: [UInt64: [UInt64]] = [:]
+    var pages: [UInt64: [UInt64]] = [:]
     private var drops: [UInt64: Int] = [:]
     var sites: [ChainSite] = []
     /// How often code was forgotten.
@@ -111,6 +114,7 @@ public final class Translator: CodeTranslator {
         self.maximumDrops = maximumDrops
         self.cpu = .passUnretained(cpu)
         state = cpu.translationState
+        table = JumpTable(state)
         translation = cpu.translation
         // Code takes about as many bytes as the decoded instructions that are kept for the interpreter.
         let half = max(cacheBytes / 2, 16 * Self.blockBytes) & ~4095
@@ -121,13 +125,11 @@ public final class Translator: CodeTranslator {
             at: area.start, code: area.executable(area.start), helper: UInt64(helper), hasAVX: cpu.hostHasAVX)
         enter = unsafeBitCast(area.executable(stubs.enter), to: EnterCode.self)
         cursor = stubs.end
-        translation.pointee.jumpTable = UnsafeMutableRawPointer(table.entries)
         translation.pointee.context = Unmanaged.passUnretained(self).toOpaque()
         translation.pointee.run = runTranslation
     }
 
     deinit {
-        table.deallocate()
         blocks.deallocate()
         plainBlocks.deallocate()
         counts.deallocate()
@@ -146,7 +148,10 @@ public final class Translator: CodeTranslator {
             var mayHaveChanged = true
             let mode = cpu.codeMode
             while true {
-                if mayHaveChanged { updateMode(cpu) }
+                if mayHaveChanged {
+                    updateMode(cpu)
+                    updateKeys(cpu)
+                }
                 mayHaveChanged = false
                 guard let code = direct ?? find(linear, cpu, translates: isHot) else {
                     cpu.takeFlagsOfTranslation()
@@ -154,7 +159,6 @@ public final class Translator: CodeTranslator {
                 }
                 isHot = false
                 direct = nil
-                translation.pointee.epoch &+= 1
                 translation.pointee.codePage = linear & ~UInt64(CodeReader.pageSize - 1)
                 let result = enter(state, code)
                 statistics.exits &+= 1
@@ -170,6 +174,7 @@ public final class Translator: CodeTranslator {
                 case ExitReason.demote: demote(site, cpu)
                 case ExitReason.poll: cpu.translationRIP = translation.pointee.codePage &+ UInt64(site)
                 case ExitReason.lookup: mayHaveChanged = true
+                case ExitReason.missed: break
                 case ExitReason.returned:
                     if !Self.isCanonical(cpu.translationRIP) { return refuseReturn(site, cpu) }
                 case UInt32(Outcome.branch.rawValue):
@@ -197,30 +202,14 @@ public final class Translator: CodeTranslator {
         cpu.codeMode == mode ? Outcome.branch.rawValue : Outcome.exit.rawValue
     }
 
-    func updateMode(_ cpu: SoftCPU) {
-        let now = cpu.translationMode
-        guard now != mode else { return }
-        mode = now
-        table.clear()
-    }
+    func updateMode(_ cpu: SoftCPU) { mode = cpu.translationMode }
 
-    func modeKey(_ cpu: SoftCPU) -> UInt64 {
-        cpu.fetchKey & 0xFF | (mode.hasSSE ? 1 << 8 : 0) | (mode.hasAVX ? 1 << 9 : 0)
-            | (mode.masksVectorTraps ? 1 << 10 : 0) | (mode.hasFPU ? 1 << 11 : 0)
-            | (mode.isFSOpen ? 1 << 12 : 0) | (mode.isGSOpen ? 1 << 13 : 0)
-    }
+    func modeKey(_ cpu: SoftCPU) -> UInt64 { cpu.fetchKey & 0xFF | mode.bits }
 
     /// - Returns: where the code of a linear address runs.
     private func find(_ linear: UInt64, _ cpu: SoftCPU, translates: Bool) -> UnsafeRawPointer? {
-        let entry = table.entry(linear)
-        // Above the bits of `fetchKey` that count, so that no key of the one kind is one of the other.
-        let globalKey = 1 << 63 | translation.pointee.globalEpoch << 8 | cpu.fetchKey & 0xFF
-        translation.pointee.globalKey = globalKey
-        if entry.pointee.linear == linear,
-            entry.pointee.key == cpu.fetchKey || entry.pointee.key == globalKey
-        {
-            return entry.pointee.code
-        }
+        let (userKey, globalKey) = (translation.pointee.userKey, translation.pointee.globalKey)
+        if let known = table.find(linear, userKey, globalKey) { return known }
         guard let physical = cpu.physicalCode(at: linear) else { return nil }
         let key = physical << Self.modeBits | modeKey(cpu)
         let entries: BlockEntries
@@ -232,9 +221,9 @@ public final class Translator: CodeTranslator {
             entries = made
         }
         let code = area.executable(entries.saved)
-        entry.pointee = JumpTable.Entry(
-            linear: linear, key: cpu.isGlobalCode(at: linear) ? globalKey : cpu.fetchKey, code: code,
-            page: linear & ~UInt64(CodeReader.pageSize - 1))
+        let tag = linear &+ (cpu.isGlobalCode(at: linear) ? globalKey : userKey)
+        let page = linear & ~UInt64(CodeReader.pageSize - 1)
+        table.enter(linear, JumpTable.Entry(tag: tag, code: code, page: page), userKey, globalKey)
         return code
     }
 
@@ -371,6 +360,7 @@ public final class Translator: CodeTranslator {
         sites.removeAll(keepingCapacity: true)
         lockstep?.forget()
         table.clear()
+        noteEnds()
         cursor = stubs.end
         dataUsed = 0
         dropCount &+= 1

@@ -23,14 +23,13 @@ final class BlockCache {
     init(state: State) throws(Errno) {
         self.state = state
         arena = try MemoryMapping.anonymous(count: Self.arenaSize)
-        heads = .allocate(capacity: Self.hashCount)
-        heads.initialize(repeating: nil, count: Self.hashCount)
+        heads = ZeroedMemory.allocate(Self.hashCount, of: UnsafeMutablePointer<Block>?.self)
         scratch = UnsafeMutableRawPointer.allocate(byteCount: Block.bytes(forInstructions: 1), alignment: 16)
             .bindMemory(to: Block.self, capacity: 1)
     }
 
     deinit {
-        heads.deallocate()
+        ZeroedMemory.deallocate(heads, Self.hashCount)
         scratch.deallocate()
     }
 
@@ -145,6 +144,8 @@ final class BlockCache {
     func release() {
         dropAll()
         pages = [:]
+        ZeroedMemory.discard(heads, Self.hashCount)
+        ZeroedMemory.discard(state.pointee.jumpCache, JumpCache.count)
         arena.discard(first: resident)
         resident = 0
     }

@@ -178,6 +178,22 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         return (oldest, false)
     }
 
+    /// Forgets all translations, and gives up the TLBs of all contexts but the one in force.
+    func releaseContexts() {
+        flushAllTranslations()
+        let mmu = pointee.mmu
+        mmu.pointee.contexts[mmu.pointee.current].discard()
+        guard mmu.pointee.contextCount > 1 else { return }
+        let kept = mmu.pointee.contexts[mmu.pointee.current]
+        for index in 0..<mmu.pointee.contextCount where index != mmu.pointee.current {
+            mmu.pointee.contexts[index].deallocate()
+        }
+        mmu.pointee.contexts[0] = kept
+        mmu.pointee.contextCount = 1
+        mmu.pointee.current = 0
+        setAccessClass(pointee.accessClass)
+    }
+
     /// Says that linear addresses may mean other code from now on, in every context: after any change of paging
     /// structures or registers, or of code. Only between instructions that end their block.
     func forgetFetches() {

@@ -64,8 +64,8 @@ struct MMUState {
         contexts.pointee.isInUse = true
         fetched = .allocate(capacity: Self.fetchedWords)
         fetched.initialize(repeating: 0, count: Self.fetchedWords)
-        empty = .allocate(capacity: TLBContext.size)
-        for index in 0..<TLBContext.size { (empty + index).initialize(to: .invalid(at: index)) }
+        empty = ZeroedMemory.allocate(TLBContext.size, of: TLBEntry.self)
+        empty[0] = .invalid(at: 0)
     }
 
     /// Follows the regions that moved: each is known by its host memory, which stays.
@@ -81,7 +81,7 @@ struct MMUState {
         for index in 0..<contextCount { contexts[index].deallocate() }
         contexts.deallocate()
         ranges.deallocate()
-        empty.deallocate()
+        ZeroedMemory.deallocate(empty, TLBContext.size)
         fetched.deallocate()
     }
 }

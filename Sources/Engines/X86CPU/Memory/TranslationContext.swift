@@ -38,11 +38,8 @@ struct TLBContext {
     static let largeWords = 16
 
     init() {
-        let total = TLBTable.count * Self.size
-        entries = .allocate(capacity: total)
-        for index in 0..<total {
-            (entries + index).initialize(to: .invalid(at: index & (Self.size - 1)))
-        }
+        entries = ZeroedMemory.allocate(TLBTable.count * Self.size, of: TLBEntry.self)
+        for number in 0..<TLBTable.count { entries[number * Self.size] = .invalid(at: 0) }
         filled = .allocate(capacity: Self.words)
         filled.initialize(repeating: 0, count: Self.words)
         summary = .allocate(capacity: Self.summaryWords)
@@ -53,8 +50,14 @@ struct TLBContext {
         large.initialize(repeating: 0, count: Self.largeWords)
     }
 
+    /// After a flush: gives the memory of the tables back to the host.
+    func discard() {
+        ZeroedMemory.discard(entries, TLBTable.count * Self.size)
+        for number in 0..<TLBTable.count { entries[number * Self.size] = .invalid(at: 0) }
+    }
+
     func deallocate() {
-        entries.deallocate()
+        ZeroedMemory.deallocate(entries, TLBTable.count * Self.size)
         filled.deallocate()
         summary.deallocate()
         global.deallocate()

@@ -34,7 +34,7 @@ struct TLBEntry {
     var page: UInt64
 
     /// The entry that no access hits at this place of the table: its page number differs in the lowest bit from every
-    /// address that is looked up here, canonical or not.
+    /// address that is looked up here, canonical or not. All zeros is as good but in a table's first place.
     static func invalid(at index: Int) -> TLBEntry { TLBEntry(tag: UInt64(index ^ 1) << 12, page: 0) }
 }
 

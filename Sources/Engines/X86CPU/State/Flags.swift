@@ -26,15 +26,19 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         return (carries ^ (carries << 1)) >> 63 != 0
     }
     @inline(__always) var parityFlag: Bool {
-        let byte = UInt8(truncatingIfNeeded: pointee.flagResult ^ (pointee.flagCarries >> 8))
-        return byte.nonzeroBitCount & 1 == 0
+        let byte = (pointee.flagResult ^ (pointee.flagCarries >> 8)) & 0xFF
+        // A bit for each value of four bits: whether it is odd.
+        return 0x6996 &>> ((byte ^ byte &>> 4) & 15) & 1 == 0
     }
     @inline(__always) var auxiliaryFlag: Bool { pointee.flagCarries & 8 != 0 }
 
     /// The six arithmetic flags at their places in RFLAGS.
     var arithmeticFlags: UInt64 {
-        (carryFlag ? Flag.carry : 0) | (parityFlag ? Flag.parity : 0) | (auxiliaryFlag ? Flag.auxiliary : 0)
-            | (zeroFlag ? Flag.zero : 0) | (signFlag ? Flag.sign : 0) | (overflowFlag ? Flag.overflow : 0)
+        let (result, carries) = (pointee.flagResult, pointee.flagCarries)
+        let sign = (result &>> 63) ^ (carries &>> 4 & 1)
+        let overflow = (carries ^ (carries &<< 1)) &>> 63
+        return carries &>> 63 | (parityFlag ? Flag.parity : 0) | (carries & 8) &<< 1 | (zeroFlag ? Flag.zero : 0)
+            | sign &<< 7 | overflow &<< 11
     }
 
     /// Sets the six arithmetic flags from an RFLAGS image; other bits are not looked at.

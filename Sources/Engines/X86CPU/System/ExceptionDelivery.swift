@@ -120,11 +120,12 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         let null = nullStackSegment(UInt16(level))
         var stack = FrameStack(
             null, pointer: target & ~15, size: 8, privilege: level, isLong: true, code: external)
-        try stack.push(self, UInt64(segment(SegmentRegister.ss).pointee.selector))
-        try stack.push(self, self[register: Register.rsp])
-        try stack.push(self, savedFlags(event))
-        try stack.push(self, UInt64(segment(SegmentRegister.cs).pointee.selector))
-        try stack.push(self, event.returnIP)
+        try stack.push(
+            self,
+            frame: [
+                UInt64(segment(SegmentRegister.ss).pointee.selector), self[register: Register.rsp], savedFlags(event),
+                UInt64(segment(SegmentRegister.cs).pointee.selector), event.returnIP,
+            ])
         if let errorCode = event.errorCode { try stack.push(self, UInt64(errorCode)) }
         try loadCodeSegment(code, gate.selector, privilege: level)
         if level < pointee.cpl { segment(SegmentRegister.ss).pointee = null }

@@ -57,6 +57,24 @@ struct FrameStack {
         pointer = pointer & ~mask | offset
     }
 
+    /// Writes the five elements of a 64-bit frame, the first on top: with one look at the TLB where it knows the page.
+    mutating func push(_ state: State, frame: InlineArray<5, UInt64>) throws(CPUFault) {
+        let bytes = 5 * MemoryLayout<UInt64>.size
+        let low = pointer &- UInt64(bytes)
+        if size == 8, mask == .max {
+            let saved = state.pointee.accessClass
+            state.setAccessClass(access)
+            let host = state.writablePointer(low, size: bytes)
+            state.setAccessClass(saved)
+            if let host {
+                for index in 0..<5 { host.storeBytes(of: frame[index], toByteOffset: 32 - index * 8, as: UInt64.self) }
+                pointer = low
+                return
+            }
+        }
+        for index in 0..<5 { try push(state, frame[index]) }
+    }
+
     /// Reads one element and leaves it behind.
     mutating func pop(_ state: State) throws(CPUFault) -> UInt64 {
         let value = try peek(state, 0)

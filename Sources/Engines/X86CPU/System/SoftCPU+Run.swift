@@ -127,12 +127,16 @@ extension SoftCPU: VirtualCPU {
     }
 
     private func sleepUntilAttention() {
-        if idleness.isWorthWatching(blocks), idleness.isIdle() { releaseMemory() }
+        var isWatched = idleness.isWorthWatching(codeBytes)
+        if isWatched, idleness.isIdle(isTranslated: translator != nil) {
+            releaseMemory()
+            isWatched = false
+        }
         // Announced before the last look, so that whoever sets a bit after that look sees that it must wake.
         _ = roost_atomic_or32(sleepWord, 1)
         if roost_atomic_load32(attentionWord) == 0 {
             turns?.release()
-            if idleness.isWorthWatching(blocks) {
+            if isWatched {
                 var patience = Idleness.patience
                 let isWoken = roost_futex_wait(attentionWord, 0, &patience) == 0
                 // The look at `attention` that follows sleeps again.
@@ -145,9 +149,16 @@ extension SoftCPU: VirtualCPU {
         _ = roost_atomic_and32(sleepWord, 0)
     }
 
-    /// Gives back what the code of a busy guest took; it is decoded anew when it runs again.
+    /// Host memory of decoded and translated code.
+    private var codeBytes: Int { blocks.resident + (translator?.residentBytes ?? 0) }
+
+    /// Gives back what the code of a busy guest took, and the TLBs of address spaces other than the one in force; code is
+    /// decoded and translated anew when it runs again.
     func releaseMemory() {
         blocks.release()
+        translator?.release()
+        state.discardTables()
+        state.releaseContexts()
         ProgramPages.release()
     }
 

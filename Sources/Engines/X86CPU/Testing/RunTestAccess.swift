@@ -5,6 +5,8 @@ package import CPUInterface
 extension SoftCPU {
     /// Bytes of host memory that decoded code takes up.
     package var residentCodeBytes: Int { blocks.resident }
+    /// Bytes of host memory that translated code and what belongs to it take up.
+    package var residentTranslationBytes: Int { translator?.residentBytes ?? 0 }
     /// What a processor does whose guest has come to rest.
     package func releaseDecodedCode() { releaseMemory() }
 

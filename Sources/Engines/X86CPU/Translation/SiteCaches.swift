@@ -8,9 +8,8 @@ internal import GuestMemory
 package enum SiteCache {
     /// Fields of a slot.
     package static let tag: Int32 = 0, host: Int32 = 8, limit: Int32 = 16
-    /// What `limit` is when the slot holds a page, in 32 bits; misses in a row of other than neighbouring pages, and when
-    /// they were counted, in 16 bits each.
-    package static let fullLimit: Int32 = 24, epoch: Int32 = 28, misses: Int32 = 30
+    /// What `limit` is when the slot holds a page, and misses of other than neighbouring pages, in 32 bits each.
+    package static let fullLimit: Int32 = 24, misses: Int32 = 28
     /// Bytes of a slot: half a cache line.
     package static let slotBytes = 32
 
@@ -22,11 +21,9 @@ package enum SiteCache {
     package static let kinds = 4 * sizes.count
     /// Slots of all kinds together.
     package static let count = kinds * ring
-    /// Bytes of all slots and of the list of the filled ones.
-    package static let bytes = count * (slotBytes + 8)
 
     /// Behind the state.
-    package static let slots = Int32((MemoryLayout<CPUState>.size + 63) & ~63)
+    package static let slots = Int32((MemoryLayout<CPUState>.size + 4095) & ~4095)
     /// Addresses of the slots that were filled since all were dropped.
     package static let filled = slots + Int32(count * slotBytes)
 
@@ -42,7 +39,25 @@ package enum SiteCache {
     }
 }
 
+/// What translated code reaches behind the site caches, by offsets from the state.
+package enum TranslationTables {
+    /// Code by linear address: entries of `jumpEntryBytes`.
+    package static let jumps = (SiteCache.filled + Int32(SiteCache.count * 8) + 4095) & ~4095
+    /// How many, and the bytes of each.
+    package static let jumpCount = 16384, jumpEntryBytes = 32
+    static let end = jumps + Int32(jumpCount * jumpEntryBytes)
+}
+
 extension UnsafeMutablePointer where Pointee == CPUState {
+    /// Gives the memory of site caches and jump targets back to the host. No code that uses them is kept.
+    func discardTables() {
+        dropSites()
+        // Whole pages behind the state, which nothing but translated code looks at.
+        let tables = UnsafeMutableRawPointer(self) + Int(SiteCache.slots)
+        ZeroedMemory.discard(
+            tables.assumingMemoryBound(to: UInt8.self), Int(TranslationTables.end - SiteCache.slots))
+    }
+
     private func field(_ slot: UInt64, _ offset: Int32) -> UnsafeMutablePointer<UInt64> {
         // The list holds addresses of slots alone.
         UnsafeMutablePointer<UInt64>(bitPattern: UInt(slot) + UInt(offset)).unsafelyUnwrapped
@@ -96,5 +111,10 @@ extension SoftCPU {
     package func prepareSite(_ slot: Int32, bytes: Int) {
         let place = UnsafeMutableRawPointer(state) + Int(slot + SiteCache.fullLimit)
         place.storeBytes(of: UInt32(Int(GuestMemory.pageSize) - bytes + 1), as: UInt32.self)
+    }
+
+    /// Forgets the misses that a slot counted.
+    package func forgetMisses(_ slot: Int32) {
+        (UnsafeMutableRawPointer(state) + Int(slot + SiteCache.misses)).storeBytes(of: 0, as: UInt32.self)
     }
 }

@@ -19,8 +19,6 @@ package enum StateLayout {
     package static let writeTLB = offset(\.writeTLB)
     /// Bits that make translated code stop, 32 bits; others set them atomically.
     package static let attention = offset(\.attention)
-    /// What a cached jump must have been filled with to hold.
-    package static let fetchKey = offset(\.fetchKey)
     /// Pointer to YMM0...YMM15, 32 bytes each, XMM half first.
     package static let vectors = offset(\.ymm)
     /// The guest's MXCSR, while it is not loaded.
@@ -33,9 +31,9 @@ package enum StateLayout {
     package static let savedFlags = offset(\.translation.savedFlags)
     /// The linear address of the page whose code runs.
     package static let codePage = offset(\.translation.codePage)
-    /// Pointer to the table of code by linear address.
-    package static let jumpTable = offset(\.translation.jumpTable)
-    /// As `fetchKey`, for code on global pages.
+    /// What is added to addresses of code to find them in the table of jump targets, in this address space.
+    package static let userKey = offset(\.translation.userKey)
+    /// As `userKey`, for code on global pages.
     package static let globalKey = offset(\.translation.globalKey)
     /// 64 bits to put a register in.
     package static let stash = offset(\.translation.stash)
@@ -47,8 +45,6 @@ package enum StateLayout {
     package static let groupCount = 8
     /// How many site caches are filled.
     package static let filledSites = offset(\.translation.filledSites)
-    /// Counts the entries of translated code.
-    package static let epoch = offset(\.translation.epoch)
     /// The class that chooses the TLBs, one byte.
     package static let accessClass = offset(\.accessClass)
     /// The greatest value of `accessClass` whose rights the site caches may keep.
@@ -184,26 +180,29 @@ package func x87Operand(opcode: UInt8, modRM: UInt8) -> (bytes: Int, isWrite: Bo
     }
 }
 
-/// What may change under the translator's feet: which instructions translated code may run without a check.
-package struct TranslationMode: Equatable {
-    /// SSE instructions raise neither #UD nor #NM (CR0.EM, CR0.TS, CR4.OSFXSR).
-    package var hasSSE: Bool
-    /// AVX instructions raise neither (CR0.TS, CR4.OSXSAVE and XCR0).
-    package var hasAVX: Bool
-    /// No exception of vector arithmetic is unmasked.
-    package var masksVectorTraps: Bool
-    /// x87 instructions are allowed, and none of its exceptions is unmasked or pending.
-    package var hasFPU: Bool
-    /// Of 32-bit code: FS, and GS, can be used without a look at their limits and rights.
-    package var isFSOpen = false, isGSOpen = false
+/// What may change under the translator's feet: which instructions translated code may run without a check. Its bits are
+/// part of the keys of code, above the eight of `SoftCPU.codeMode`.
+package struct TranslationMode {
+    /// All of them.
+    package let bits: UInt64
 
-    /// A mode of 64-bit code; those of segments are set by the caller.
-    package init(hasSSE: Bool, hasAVX: Bool, masksVectorTraps: Bool, hasFPU: Bool) {
-        self.hasFPU = hasFPU
-        self.hasSSE = hasSSE
-        self.hasAVX = hasAVX
-        self.masksVectorTraps = masksVectorTraps
-    }
+    /// A mode by its bits.
+    package init(bits: UInt64) { self.bits = bits }
+
+    static let sse: UInt64 = 1 << 8, avx: UInt64 = 1 << 9, masked: UInt64 = 1 << 10, fpu: UInt64 = 1 << 11
+    static let fs: UInt64 = 1 << 12, gs: UInt64 = 1 << 13
+
+    /// SSE instructions raise neither #UD nor #NM (CR0.EM, CR0.TS, CR4.OSFXSR).
+    package var hasSSE: Bool { bits & Self.sse != 0 }
+    /// AVX instructions raise neither (CR0.TS, CR4.OSXSAVE and XCR0).
+    package var hasAVX: Bool { bits & Self.avx != 0 }
+    /// No exception of vector arithmetic is unmasked.
+    package var masksVectorTraps: Bool { bits & Self.masked != 0 }
+    /// x87 instructions are allowed, and none of its exceptions is unmasked or pending.
+    package var hasFPU: Bool { bits & Self.fpu != 0 }
+    /// Of 32-bit code: FS, and GS, can be used without a look at their limits and rights.
+    package var isFSOpen: Bool { bits & Self.fs != 0 }
+    package var isGSOpen: Bool { bits & Self.gs != 0 }
 }
 
 extension SoftCPU {
@@ -242,19 +241,24 @@ extension SoftCPU {
     package var translationMode: TranslationMode {
         let blocked = state.pointee.cr0 & (VectorControl.emulation | VectorControl.taskSwitched)
         let both = VectorControl.xcr0SSE | VectorControl.xcr0AVX
-        var mode = TranslationMode(
-            hasSSE: blocked == 0 && state.pointee.cr4 & VectorControl.osFXSR != 0,
-            hasAVX: blocked & VectorControl.taskSwitched == 0
-                && state.pointee.cr4 & VectorControl.osXSAVE != 0
-                && state.pointee.xcr0 & both == both,
-            masksVectorTraps: state.pointee.mxcsr & 0x1F80 == 0x1F80,
-            hasFPU: blocked == 0 && state.fpuControl & FPUStatus.flags == FPUStatus.flags
-                && state.fpuStatus & FPUStatus.summary == 0)
-        if !state.is64Bit {
-            mode.isFSOpen = isOpen(segment: SegmentRegister.fs)
-            mode.isGSOpen = isOpen(segment: SegmentRegister.gs)
+        var bits: UInt64 = 0
+        if blocked == 0, state.pointee.cr4 & VectorControl.osFXSR != 0 { bits |= TranslationMode.sse }
+        if blocked & VectorControl.taskSwitched == 0, state.pointee.cr4 & VectorControl.osXSAVE != 0,
+            state.pointee.xcr0 & both == both
+        {
+            bits |= TranslationMode.avx
         }
-        return mode
+        if state.pointee.mxcsr & 0x1F80 == 0x1F80 { bits |= TranslationMode.masked }
+        if blocked == 0, state.fpuControl & FPUStatus.flags == FPUStatus.flags,
+            state.fpuStatus & FPUStatus.summary == 0
+        {
+            bits |= TranslationMode.fpu
+        }
+        if !state.is64Bit {
+            if isOpen(segment: SegmentRegister.fs) { bits |= TranslationMode.fs }
+            if isOpen(segment: SegmentRegister.gs) { bits |= TranslationMode.gs }
+        }
+        return TranslationMode(bits: bits)
     }
 
     /// The guest-physical address of code; nil where its fetch faults.

@@ -10,11 +10,13 @@ package struct TranslationState {
     package var savedFlags: UInt64 = 0
     /// The linear address of the page whose code runs.
     package var codePage: UInt64 = 0
-    /// The translator's table of code by linear address.
-    package var jumpTable: UnsafeMutableRawPointer?
-    /// As `CPUState.fetchKey` for code of global pages, which a change of CR3 leaves as it is.
-    package var globalKey: UInt64 = 0
-    /// Counts what may have changed such code.
+    /// What is added to a linear address to find its code in the table of jump targets: of this address space alone;
+    /// that of global pages stays when CR3 changes. They change with everything that may change what an
+    /// address holds; before there is any code, no sum is that of an empty entry.
+    package var userKey: UInt64 = 0x5851_F42D_4C95_7F2D
+    /// As `userKey`, of global pages.
+    package var globalKey: UInt64 = 0x1405_7B7E_F767_814F
+    /// Counts what may have changed code of global pages.
     package var globalEpoch: UInt64 = 0
     /// For code that needs a place to put a register.
     package var stash: UInt64 = 0
@@ -26,8 +28,6 @@ package struct TranslationState {
     package var groups = InlineArray<8, UInt64>(repeating: 0)
     /// How many entries the list of filled site caches has.
     package var filledSites: UInt64 = 0
-    /// Counts the times that translated code was entered.
-    package var epoch: UInt64 = 0
     /// Which of the host's registers are the guest's: bit 0 the vectors and MXCSR, bit 1 x87.
     package var loadedUnits: UInt32 = 0
     /// Entries of a block before it is worth translating.
@@ -41,16 +41,17 @@ package struct TranslationState {
     /// Bytes of the stack below the state: room for calls of stubs and for a signal's frame.
     private static let headroom = 64 << 10
 
+    private static let byteCount = headroom + (Int(TranslationTables.end) + 4095) & ~4095
+
+    /// Zeroed memory for a state and the tables behind it, which take up room where they are touched.
     static func allocateState() -> State {
-        let memory = UnsafeMutableRawPointer.allocate(
-            byteCount: headroom + Int(SiteCache.slots) + SiteCache.bytes, alignment: 64)
-        (memory + headroom + Int(SiteCache.slots)).initializeMemory(
-            as: UInt8.self, repeating: 0, count: SiteCache.bytes)
+        let memory = UnsafeMutableRawPointer(ZeroedMemory.allocate(byteCount, of: UInt8.self))
         return (memory + headroom).bindMemory(to: CPUState.self, capacity: 1)
     }
 
     static func deallocate(_ state: State) {
-        (UnsafeMutableRawPointer(state) - headroom).deallocate()
+        let memory = UnsafeMutableRawPointer(state) - headroom
+        ZeroedMemory.deallocate(memory.assumingMemoryBound(to: UInt8.self), byteCount)
     }
 }
 
@@ -60,4 +61,8 @@ package protocol CodeTranslator: AnyObject {
     func drop(page: UInt64)
     /// Forgets all code.
     func dropAll()
+    /// Bytes of host memory that translated code and what belongs to it take up.
+    var residentBytes: Int { get }
+    /// Forgets all code and gives its memory back to the host. While no translated code is entered.
+    func release()
 }

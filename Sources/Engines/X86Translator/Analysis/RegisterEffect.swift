@@ -24,7 +24,12 @@ enum RegisterEffect: Equatable {
         case .system: return ofSystem(item)
         case .flow: return ofFlow(item)
         case .special: return ofSpecial(item)
-        case .shaped: return raw.map == 0 && !raw.isVEX ? ofPrimary(item) : .writes(ofOther(item))
+        case .shaped:
+            if raw.map == 0, !raw.isVEX { return ofPrimary(item) }
+            if let shape = Shape.of(raw, item.decoded), shape.isVector || shape.isMMX {
+                return .writes(ofVector(raw, shape))
+            }
+            return .writes(ofOther(item))
         }
     }
 
@@ -110,6 +115,14 @@ enum RegisterEffect: Equatable {
             return .moves(raw.rm, raw.digit == 0 ? 1 : -1)
         default: return .writes(rm | reg)
         }
+    }
+
+    /// General registers are operands where the shape says so; PCMPxSTRI leaves its result in RCX.
+    private static func ofVector(_ raw: RawInstruction, _ shape: Shape) -> UInt16 {
+        var registers: UInt16 = raw.map == 3 && raw.opcode & 0xFC == 0x60 ? rcx : 0
+        if shape.reg == .general { registers |= bit(raw.reg) }
+        if shape.rm == .general, !raw.isMemory { registers |= bit(raw.rm) }
+        return registers
     }
 
     private static func ofOther(_ item: BlockInstruction) -> UInt16 {

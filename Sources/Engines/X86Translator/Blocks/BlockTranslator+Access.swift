@@ -32,6 +32,8 @@ struct CachedSite {
     var slow: UnsafeMutablePointer<UInt8>
     /// Offset of the instruction in its page.
     var offset: Int
+    /// The host's time when its misses were looked at last.
+    var lookedAt: UInt64
 }
 
 // Memory operands: alone by the TLB or by a cache of the site, or together with others of the block that share a base.
@@ -64,13 +66,15 @@ extension BlockTranslator {
     ) -> Access {
         guard let plan = groups?[index, role] else {
             emitOwnAddress(index, role)
+            held = nil
             return reachAlone(bytes: bytes, isWrite: isWrite, alignment: alignment)
         }
         if !(groups?.groups[plan.group].isReached ?? false) {
             reachGroup(index, role, plan)
-        } else {
+        } else if held != .group(plan.group) {
             emitter.load(Host.scratch0, Self.groupPlace(plan.group))
         }
+        held = .group(plan.group)
         guard let group = groups?.groups[plan.group] else { return Access(place: .memory(Host.scratch0)) }
         var access = Access(
             place: .memory(Host.scratch0, Int32(truncatingIfNeeded: plan.offset &- group.low)))
@@ -93,6 +97,7 @@ extension BlockTranslator {
     mutating func reachGroup(_ index: Int, _ role: AccessRole) {
         guard let plan = groups?[index, role], let group = groups?.groups[plan.group], !group.isReached else { return }
         reachGroup(index, role, plan)
+        held = nil
     }
 
     private static func groupPlace(_ group: Int) -> Place {
@@ -154,12 +159,14 @@ extension BlockTranslator {
                 emitter.address(to, place)
             }
         }
-        let bytes = SiteCache.sizes.first { $0 >= group.bytes } ?? group.bytes
-        if let slot = slots?.take(bytes: bytes, isWrite: group.isWrite) {
+        if let slots, let bytes = SiteCache.sizes.first(where: { $0 >= group.bytes }),
+            let slot = slots.take(bytes: bytes, isWrite: group.isWrite)
+        {
             let refill = emitCached(slot, bytes: bytes, isWrite: group.isWrite)
             cold.append(.ungroup(from: [], refill: refill, offset: body[index].offset))
         } else {
-            let slow = emitLookup(bytes: bytes, isWrite: group.isWrite)
+            // Kernels begin their stacks at the ends of pages: not a byte more than there is.
+            let slow = emitLookup(bytes: group.bytes, isWrite: group.isWrite)
             _ = singleOperand()
             cold.append(.ungroup(from: slow, refill: nil, offset: body[index].offset))
         }
@@ -199,6 +206,7 @@ extension BlockTranslator {
     /// The jumps of an access lead to the interpreter, which goes on behind the instruction: here.
     mutating func interpretSlowly(_ index: Int, _ access: Access) {
         guard !access.slow.isEmpty || access.refill != nil else { return }
+        held = nil
         guard let refill = access.refill else { return interpretSlowly(index, access.slow) }
         cold.append(
             .refill(
@@ -226,7 +234,8 @@ extension BlockTranslator {
         let returnPlace = emitter.cursor
         Emitter.link(emitter.jump(if: Emitter.ifAboveOrEqual), to: refill.done)
         cachedSites.append(
-            CachedSite(returnPlace: returnPlace, refill: refill, slow: emitter.cursor, offset: offset))
+            CachedSite(
+                returnPlace: returnPlace, refill: refill, slow: emitter.cursor, offset: offset, lookedAt: 0))
     }
 
     /// The block's rest is run without groups.

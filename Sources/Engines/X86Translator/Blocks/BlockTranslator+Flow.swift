@@ -42,7 +42,7 @@ extension BlockTranslator {
     }
 
     /// A jump that was emitted leads to a target.
-    private mutating func leave(
+    mutating func leave(
         by place: UnsafeMutablePointer<UInt8>, to target: Int, from source: Int
     ) {
         if isNear(target) {
@@ -73,7 +73,7 @@ extension BlockTranslator {
     }
 
     /// The linear address of an offset from the page's start, in scratch0.
-    private mutating func emitTarget(_ offset: Int) {
+    mutating func emitTarget(_ offset: Int) {
         emitter.load(Host.scratch0, .state(StateLayout.codePage))
         if offset != 0 {
             emitter.address(
@@ -89,32 +89,21 @@ extension BlockTranslator {
 
     // MARK: by the table
 
-    /// Log2 of the bytes of an entry of the jump table.
-    static let jumpEntryShift: UInt8 = 5
-
     /// Goes on at the linear address in scratch0. The flags are saved.
     /// - Parameter from: the instruction, where the target may be no address of code at all.
     mutating func emitJumpThroughTable(from site: Int? = nil) {
-        let (target, entry) = (Host.scratch0, Host.scratch1)
-        emitter.move(entry, target, wide: false)
-        emitter.arithmetic(4, .register(entry), Int32(JumpTable.count - 1), wide: false)
-        emitter.op(0xC1, 4, .register(entry), wide: false)
-        emitter.byte(Self.jumpEntryShift)
-        emitter.op(0x03, entry, .state(StateLayout.jumpTable))
-        emitter.op(0x39, target, .memory(entry, JumpTable.linearOffset))
+        let target = Host.scratch0
+        MissStubs.emitIndex(&emitter)
+        emitter.op(0x03, target, .state(MissStubs.keys(isUser: isUserCode).first))
+        emitter.op(0x3B, target, MissStubs.entry(JumpTable.tag))
         let unknown = emitter.jump(if: Emitter.ifNotEqual)
-        emitter.load(target, .state(likelyKey.first))
-        emitter.op(0x39, target, .memory(entry, JumpTable.keyOffset))
-        let stale = emitter.jump(if: Emitter.ifNotEqual)
-        cold.append(.transfer(unknown: unknown, stale: stale, good: emitter.cursor, site: site))
-        emitter.load(target, .memory(entry, JumpTable.pageOffset))
-        emitter.store(.state(StateLayout.codePage), target)
-        emitter.op(0xFF, 4, .memory(entry, JumpTable.codeOffset), wide: false)
-    }
-
-    /// Kernels lie in global pages.
-    private var likelyKey: (first: Int32, second: Int32) {
-        isUserCode ? (StateLayout.fetchKey, StateLayout.globalKey) : (StateLayout.globalKey, StateLayout.fetchKey)
+        MissStubs.emitJump(&emitter)
+        let stubs = isUserCode ? stubs.userMisses : stubs.kernelMisses
+        if let site {
+            cold.append(.transfer(unknown: unknown, site: site, stub: stubs.returned))
+        } else {
+            Emitter.link(unknown, to: stubs.missed)
+        }
     }
 
     private mutating func emitCall(_ index: Int) {
@@ -212,26 +201,13 @@ extension BlockTranslator {
             case .refill(let refill, let slow, let site, let back, let offset):
                 emitRefill(refill, slow, site, back, offset)
             case .ungroup(let from, let refill, let offset): emitUngroup(from, refill, offset)
-            case .transfer(let unknown, let stale, let good, let site):
-                emitMiss(unknown, stale, good, site)
+            case .transfer(let unknown, let site, let stub):
+                emitter.linkHere(unknown)
+                emitter.op(0xC7, 0, .state(StateLayout.stash), wide: false)
+                emitter.long(Int32(truncatingIfNeeded: site))
+                emitter.jump(to: stub)
             }
         }
-    }
-
-    /// A look-up that failed: by the key, it may be good by the other one.
-    private mutating func emitMiss(
-        _ unknown: UnsafeMutablePointer<UInt8>, _ stale: UnsafeMutablePointer<UInt8>,
-        _ good: UnsafeMutablePointer<UInt8>, _ site: Int?
-    ) {
-        emitter.linkHere(stale)
-        emitter.load(Host.scratch0, .state(likelyKey.second))
-        emitter.op(0x39, Host.scratch0, .memory(Host.scratch1, JumpTable.keyOffset))
-        Emitter.link(emitter.jump(if: Emitter.ifEqual), to: good)
-        emitter.load(Host.scratch0, .memory(Host.scratch1, JumpTable.linearOffset))
-        emitter.linkHere(unknown)
-        emitter.store(.state(StateLayout.rip), Host.scratch0)
-        if let site { emitter.constant(Host.scratch1, UInt32(site)) }
-        emitter.jump(to: site == nil ? stubs.lookup : stubs.returned)
     }
 
     private mutating func emitChain(

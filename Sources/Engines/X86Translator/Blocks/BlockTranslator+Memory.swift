@@ -17,6 +17,7 @@ extension BlockTranslator {
     /// Computes the linear address of a memory operand into scratch0, or its offset for LEA. Leaves RFLAGS alone but for
     /// segments with a base.
     mutating func emitAddress(_ item: BlockInstruction, addsSegment: Bool = true) {
+        held = nil
         let instruction = item.instruction
         let wide = instruction.addressSize == 3
         let to = Host.scratch0
@@ -123,6 +124,7 @@ extension BlockTranslator {
 
     /// The jumps of a memory access lead to the interpreter, which goes on behind the instruction.
     mutating func interpretSlowly(_ index: Int, _ slow: [UnsafeMutablePointer<UInt8>]) {
+        held = nil
         cold.append(.interpret(from: slow, site: site(index), back: emitter.cursor))
     }
 
@@ -146,6 +148,7 @@ extension BlockTranslator {
         _ item: BlockInstruction, _ bit: UInt8, _ load: UnsafeMutablePointer<UInt8>
     ) {
         prepareClobber(item)
+        held = nil
         emitter.instruction(Encoding(), 0xF6, reg: 0, .state(StateLayout.loadedUnits))
         emitter.byte(bit)
         // Over the call's five bytes.

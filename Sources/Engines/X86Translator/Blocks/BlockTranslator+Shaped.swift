@@ -122,6 +122,7 @@ extension BlockTranslator {
             return writeBack(reg, item)
         }
         let rm = register(raw.rm, shape.rm, raw, scratch: Host.scratch0)
+        if rm.slot != nil { held = nil }
         let isSame =
             rm.slot != nil && (shape.reg == .general || shape.reg == .byte) && raw.reg == raw.rm
         let reg =

@@ -62,6 +62,7 @@ extension BlockTranslator {
         reachGroup(index, .stack)
         let source = reach(index, .operand, bytes: Self.word, isWrite: false)
         emitter.load(Host.scratch0, source.place)
+        held = nil
         emitter.store(.state(StateLayout.stash), Host.scratch0)
         let access = reach(index, .stack, bytes: Self.word, isWrite: true)
         emitter.load(Host.scratch1, .state(StateLayout.stash))
@@ -94,6 +95,7 @@ extension BlockTranslator {
     // MARK: addresses, constants
 
     mutating func emitByInterpreter(_ index: Int) {
+        held = nil
         saveFlags()
         emitter.constant(Host.scratch1, UInt32(site(index)))
         emitter.call(stubs.interpret)
@@ -121,7 +123,7 @@ extension BlockTranslator {
     }
 
     /// A 64-bit address whose registers all lie in the host's.
-    private func registerPlace(_ instruction: Instruction) -> Place? {
+    func registerPlace(_ instruction: Instruction) -> Place? {
         guard instruction.addressSize == 3, instruction.base < 16, let base = Host.of(instruction.base) else {
             return nil
         }

@@ -12,6 +12,7 @@ extension BlockTranslator {
         case (0, 0xA4...0xA5, _), (0, 0xAA...0xAD, _): emitString(index)
         case (0, 0xFA, _): emitClearInterrupt(index)
         case (0, 0xFB, _): emitSetInterrupt(index)
+        case (0, 0xFC...0xFD, _): emitDirection(index)
         case (1, 0x31, _): emitReadTime(index)
         case (1, 0x01, 0xF8): emitSwapGS(index)
         case (1, 0x01, 0xF9): emitReadTime(index)
@@ -25,7 +26,7 @@ extension BlockTranslator {
         switch (raw.map, raw.opcode) {
         case (0, 0x9D): raw.is64 && decoded.instruction.operandSize == 3
         case (0, 0x9C): decoded.instruction.operandSize == (raw.is64 ? 3 : 2)
-        case (0, 0xFA), (0, 0xFB), (1, 0x31): true
+        case (0, 0xFA...0xFD), (1, 0x31): true
         case (1, 0x01): [0xCA, 0xCB, 0xF8, 0xF9].contains(raw.modRM)
         case (0, 0xA4...0xA5), (0, 0xAA...0xAD): isPlainString(raw, decoded.instruction)
         default: false
@@ -81,6 +82,16 @@ extension BlockTranslator {
         slow.append(emitter.jump(if: Emitter.ifNotEqual))
         changeFlags(1, SystemValue.interruptFlag)
         interpretSlowly(index, slow)
+    }
+
+    /// CLD and STD.
+    private mutating func emitDirection(_ index: Int) {
+        prepareClobber(body[index])
+        if body[index].raw.opcode == 0xFC {
+            changeFlags(4, ~SystemValue.directionFlag)
+        } else {
+            changeFlags(1, SystemValue.directionFlag)
+        }
     }
 
     private mutating func emitPushFlags(_ index: Int) {

@@ -62,10 +62,8 @@ struct BlockTranslator {
         case chain(from: UnsafeMutablePointer<UInt8>, target: Int, flags: FlagPlace, source: Int)
         /// Leaves for a target in another page.
         case far(from: UnsafeMutablePointer<UInt8>, target: Int, flags: FlagPlace)
-        /// Leaves for the address in `rip`, or goes on at `good` where only the key differed.
-        case transfer(
-            unknown: UnsafeMutablePointer<UInt8>, stale: UnsafeMutablePointer<UInt8>,
-            good: UnsafeMutablePointer<UInt8>, site: Int?)
+        /// An address that was not in its entry of the jump table, and that may be none of code.
+        case transfer(unknown: UnsafeMutablePointer<UInt8>, site: Int, stub: UnsafeMutablePointer<UInt8>)
         case poll(from: UnsafeMutablePointer<UInt8>, offset: Int, restoresCounter: Bool, saving: Bool)
     }
 
@@ -97,6 +95,8 @@ struct BlockTranslator {
     var groups: AccessGroups?
     /// Nil where accesses have no caches.
     var slots: SlotAllocator?
+    /// Whose address scratch0 holds since the last instruction.
+    var held: HeldAddress?
     var cachedSites: [CachedSite] = []
     /// Reached from the middle of another translation of the same code, when its groups do not hold.
     var isPlain = false
@@ -193,20 +193,22 @@ struct BlockTranslator {
     /// The code at the block's start, what stands behind it and the sites that lead out; the instructions are at
     /// `dataOffset` in the data area by then.
     mutating func emit() {
-        if isPlain || isAlone {
-            slots = nil
-        } else if UInt8(truncatingIfNeeded: key) & StateLayout.widthMask == StateLayout.width64 {
-            groups = AccessGroups(body, start: start)
-        }
+        let is64 = UInt8(truncatingIfNeeded: key) & StateLayout.widthMask == StateLayout.width64
+        let isGrouped = is64 && !isPlain && !isAlone
+        if isPlain || isAlone { slots = nil }
+        if isGrouped { groups = AccessGroups(body, start: start) }
         emitEntry()
         for index in body.indices { emit(index) }
         if let last = body.last, !last.endsFlow { emitContinuation(at: last.end, last) }
         emitCold()
     }
 
+    /// Its first instructions look at the flags that they find.
+    private var needsFlags: Bool {
+        body[0].effect.contains(.reads) || body[0].flagsAreLive && !body[0].effect.contains(.replaces)
+    }
+
     private mutating func emitEntry() {
-        let needsFlags =
-            body[0].effect.contains(.reads) || body[0].flagsAreLive && !body[0].effect.contains(.replaces)
         entries.saved = emitter.cursor
         if needsFlags {
             flags = .saved
@@ -231,8 +233,9 @@ struct BlockTranslator {
         entries.unpolled = emitter.cursor
     }
 
-    private mutating func emit(_ index: Int) {
+    mutating func emit(_ index: Int) {
         let item = body[index]
+        defer { if !keepsHeld(item) { held = nil } }
         switch item.kind {
         case .nothing: break
         case .interpreted: emitByInterpreter(index)

@@ -12,7 +12,7 @@ struct BlockTable {
 
     /// Neither is the key of code: the mode of 64-bit code is not 0, and no address has all bits.
     private static let free: UInt64 = 0, removed = UInt64.max
-    private static let firstCapacity = 1 << 12
+    private static let firstCapacity = 1 << 9
 
     private var keys: UnsafeMutablePointer<UInt64>
     /// Of each key; nil where its code cannot be translated.
@@ -92,6 +92,12 @@ struct BlockTable {
         keys.update(repeating: Self.free, count: capacity)
         used = 0
         count = 0
+    }
+
+    /// Forgets all, and the memory that it took.
+    mutating func shrink() {
+        deallocate()
+        self = BlockTable()
     }
 
     private mutating func rebuild() {

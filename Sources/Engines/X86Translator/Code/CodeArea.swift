@@ -24,6 +24,14 @@ final class CodeArea {
     /// Where code is written.
     var start: UnsafeMutablePointer<UInt8> { writableMapping.base.assumingMemoryBound(to: UInt8.self) }
 
+    /// Gives the memory from a place on back to the host, by whole pages; it reads as zeros then.
+    func discard(from place: UnsafeMutablePointer<UInt8>) {
+        let pageMask = 4095
+        let offset = (place - start + pageMask) & ~pageMask
+        // A hole in the file, which both mappings show. Where the host refuses, the memory stays.
+        if offset < count { madvise(writableMapping.base + offset, count - offset, MADV_REMOVE) }
+    }
+
     /// Where code that was written at a place is run.
     @inline(__always)
     func executable(_ place: UnsafeMutablePointer<UInt8>) -> UnsafeRawPointer {

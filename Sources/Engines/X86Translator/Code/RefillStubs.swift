@@ -8,15 +8,14 @@ internal import X86CPU
 ///     back with carry clear and the host's address in scratch0, or carry set: the TLB does not know the page, or the
 ///     access crosses its end
 ///
-/// A site that misses over and over leaves by `demote`, to have its cache taken away.
+/// A site that misses over and over leaves by `demote`, to have its cache taken away if that went fast.
 struct RefillStubs {
     /// Code that is called has the return address between the host's stack pointer and the state.
     private static func aboveReturn(_ offset: Int32) -> Place { .memory(Host.rsp, offset + 8) }
     private static let (page, slot) = (Host.scratch0, Host.scratch1)
     private static let (entry, offset) = (Host.rax, Host.rcx)
-    /// Misses of one site between two entries of translated code, but for those to a neighbouring page, before its cache
-    /// costs more than it saves.
-    private static let maximumMisses: Int32 = 16000
+    /// Misses of one site, but for those to a neighbouring page, before it is looked at how fast they came.
+    static let maximumMisses: Int32 = 4000
 
     private static func field(_ offset: Int32) -> Place { .memory(slot, offset) }
     private static func spill(_ index: Int32) -> Place { aboveReturn(StateLayout.spill + index * 8) }
@@ -79,32 +78,24 @@ struct RefillStubs {
         emitter.load(offset, spill(1))
     }
 
-    /// Counts a miss. The slot keeps what it holds until another page is recorded, since other sites share it.
+    /// Counts a miss. The slot holds what it held until another page is recorded: sites that share it may look.
     /// - Returns: the jump of one too many.
     private static func emitCount(_ emitter: inout Emitter) -> UnsafeMutablePointer<UInt8> {
         let pageBytes: Int32 = 4096
-        emitter.store(spill(2), offset)
         emitter.load(offset, field(SiteCache.tag))
         emitter.op(0x2B, offset, .register(page))
         emitter.arithmetic(0, .register(offset), pageBytes)
         // The page before or behind: 0 or 8192.
         emitter.op(0xF7, 0, .register(offset))
         emitter.long(~(2 * pageBytes))
+        emitter.load(offset, spill(2))
         let isNeighbour = emitter.jump(if: Emitter.ifEqual)
-        emitter.load(offset, aboveReturn(StateLayout.epoch), wide: false)
-        let word = Encoding(prefix: 0x66)
-        emitter.instruction(word, 0x3B, reg: offset, field(SiteCache.epoch))
-        let isSame = emitter.jump(if: Emitter.ifEqual)
-        emitter.instruction(word, 0x89, reg: offset, field(SiteCache.epoch))
-        emitter.instruction(word, 0xC7, reg: 0, field(SiteCache.misses))
-        emitter.bytes(0, 0)
-        emitter.linkHere(isSame)
-        emitter.instruction(word, 0xFF, reg: 0, field(SiteCache.misses))
-        emitter.instruction(word, 0x81, reg: 7, field(SiteCache.misses))
-        emitter.bytes(UInt8(maximumMisses & 0xFF), UInt8(maximumMisses >> 8))
+        emitter.arithmetic(0, field(SiteCache.misses), 1, wide: false)
+        emitter.arithmetic(7, field(SiteCache.misses), maximumMisses, wide: false)
         let isTooMuch = emitter.jump(if: Emitter.ifAbove)
         emitter.linkHere(isNeighbour)
-        emitter.load(offset, spill(2))
+        // The offset in the page again.
+        emitter.op(0x2B, offset, .register(page))
         return isTooMuch
     }
 

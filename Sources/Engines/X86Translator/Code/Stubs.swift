@@ -4,19 +4,22 @@ internal import X86CPU
 
 /// Why translated code came back: the low half of what `enter` returns; `site` stands in the high half.
 enum ExitReason {
-    /// 1...3: an `Outcome` of an instruction that was interpreted; all state is in place.
+    /// An `Outcome` of an instruction that was interpreted; all state is in place.
+    static let branched: UInt32 = 1, faulted: UInt32 = 2, left: UInt32 = 3
     /// A direct jump inside its page whose target was not known: the site's index.
     static let chain: UInt32 = 16
-    /// A transfer to `rip`, which the jump table does not know.
+    /// A transfer to `rip`, after an instruction that may have changed what code may do.
     static let lookup: UInt32 = 17
     /// Attention is wanted: the offset in the page where to go on.
     static let poll: UInt32 = 18
-    /// As `lookup`, by a return: the place of the instruction in the data area.
+    /// As `missed`, by a return: the place of the instruction in the data area.
     static let returned: UInt32 = 19
     /// The accesses of a block do not lie in one page, or the TLB does not know it: the site's index.
     static let ungroup: UInt32 = 20
     /// A site's cache is to be taken away: where it called, from the start of the code area.
     static let demote: UInt32 = 21
+    /// A transfer to `rip`, which the jump table does not know.
+    static let missed: UInt32 = 22
 }
 
 /// The code that all translations share: the way in, the ways out, and calls of the interpreter.
@@ -26,7 +29,9 @@ struct Stubs {
     /// Ways out; `scratch1` holds the site. Those named `saving` save the flags first.
     let chain: UnsafeMutablePointer<UInt8>, chainSaving: UnsafeMutablePointer<UInt8>
     let poll: UnsafeMutablePointer<UInt8>, pollSaving: UnsafeMutablePointer<UInt8>
-    let lookup: UnsafeMutablePointer<UInt8>, returned: UnsafeMutablePointer<UInt8>
+    let lookup: UnsafeMutablePointer<UInt8>
+    /// See `MissStubs`.
+    let userMisses: MissStubs, kernelMisses: MissStubs
     let ungroup: UnsafeMutablePointer<UInt8>
     /// See `RefillStubs`.
     let refillRead: UnsafeMutablePointer<UInt8>, refillWrite: UnsafeMutablePointer<UInt8>
@@ -69,7 +74,10 @@ struct Stubs {
         poll = way(&emitter, ExitReason.poll, saving: false)
         pollSaving = way(&emitter, ExitReason.poll, saving: true)
         lookup = way(&emitter, ExitReason.lookup, saving: false)
-        returned = way(&emitter, ExitReason.returned, saving: false)
+        let missed = way(&emitter, ExitReason.missed, saving: false)
+        let returned = way(&emitter, ExitReason.returned, saving: false)
+        userMisses = MissStubs(&emitter, isUser: true, missed: missed, returned: returned)
+        kernelMisses = MissStubs(&emitter, isUser: false, missed: missed, returned: returned)
         ungroup = way(&emitter, ExitReason.ungroup, saving: false)
         let demote = emitter.cursor
         emitter.pointer(Host.scratch0, UInt64(UInt(bitPattern: code)))
