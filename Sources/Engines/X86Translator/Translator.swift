@@ -260,6 +260,7 @@ public final class Translator: CodeTranslator {
         block.keepsLocks = !isOnlyProcessor
         slots.isUser = UInt8(truncatingIfNeeded: modeKey) & StateLayout.userBit != 0
         if slots.isUser || cachesEverywhere { block.slots = slots }
+        block.loopCells = slots
         block.emit()
         finish(block)
         remember(block.entries, key, page, isPlain)

@@ -43,13 +43,15 @@ package enum SiteCache {
 package enum TranslationTables {
     /// Code by linear address: entries of `jumpEntryBytes`.
     package static let jumps = (SiteCache.filled + Int32(SiteCache.count * 8) + 4095) & ~4095
-    /// How many, and the bytes of each.
     package static let jumpCount = 16384, jumpEntryBytes = 32
-    static let end = jumps + Int32(jumpCount * jumpEntryBytes)
+    /// Cells of loops, which go round.
+    package static let loops = jumps + Int32(jumpCount * jumpEntryBytes)
+    package static let loopCount = 256, loopBytes = 16
+    static let end = loops + Int32(loopCount * loopBytes)
 }
 
 extension UnsafeMutablePointer where Pointee == CPUState {
-    /// Gives the memory of site caches and jump targets back to the host. No code that uses them is kept.
+    /// Gives the memory of site caches, jump targets and loops back to the host. No code that uses them is kept.
     func discardTables() {
         dropSites()
         // Whole pages behind the state, which nothing but translated code looks at.

@@ -31,9 +31,9 @@ package enum StateLayout {
     package static let savedFlags = offset(\.translation.savedFlags)
     /// The linear address of the page whose code runs.
     package static let codePage = offset(\.translation.codePage)
-    /// What is added to addresses of code to find them in the table of jump targets, in this address space.
+    /// What is added to addresses of code to find them in the table of jump targets: in this address space, and of global
+    /// pages.
     package static let userKey = offset(\.translation.userKey)
-    /// As `userKey`, for code on global pages.
     package static let globalKey = offset(\.translation.globalKey)
     /// 64 bits to put a register in.
     package static let stash = offset(\.translation.stash)
@@ -45,6 +45,10 @@ package enum StateLayout {
     package static let groupCount = 8
     /// How many site caches are filled.
     package static let filledSites = offset(\.translation.filledSites)
+    /// What the accesses of a loop add to the register that moves.
+    package static let loopBases = offset(\.translation.loopBases)
+    /// How many groups of accesses a loop may have.
+    package static let loopGroupCount = 8
     /// The class that chooses the TLBs, one byte.
     package static let accessClass = offset(\.accessClass)
     /// The greatest value of `accessClass` whose rights the site caches may keep.

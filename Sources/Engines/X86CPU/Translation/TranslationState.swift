@@ -10,11 +10,10 @@ package struct TranslationState {
     package var savedFlags: UInt64 = 0
     /// The linear address of the page whose code runs.
     package var codePage: UInt64 = 0
-    /// What is added to a linear address to find its code in the table of jump targets: of this address space alone;
-    /// that of global pages stays when CR3 changes. They change with everything that may change what an
+    /// What is added to a linear address to find its code in the table of jump targets: of this address space alone, and
+    /// of global pages, which a change of CR3 leaves as they are. They change with everything that may change what an
     /// address holds; before there is any code, no sum is that of an empty entry.
     package var userKey: UInt64 = 0x5851_F42D_4C95_7F2D
-    /// As `userKey`, of global pages.
     package var globalKey: UInt64 = 0x1405_7B7E_F767_814F
     /// Counts what may have changed code of global pages.
     package var globalEpoch: UInt64 = 0
@@ -28,6 +27,8 @@ package struct TranslationState {
     package var groups = InlineArray<8, UInt64>(repeating: 0)
     /// How many entries the list of filled site caches has.
     package var filledSites: UInt64 = 0
+    /// What the accesses of a loop add to the register that moves, or the host's address of those that stand still.
+    package var loopBases = InlineArray<8, UInt64>(repeating: 0)
     /// Which of the host's registers are the guest's: bit 0 the vectors and MXCSR, bit 1 x87.
     package var loadedUnits: UInt32 = 0
     /// Entries of a block before it is worth translating.

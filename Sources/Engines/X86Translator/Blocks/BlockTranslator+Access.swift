@@ -40,6 +40,7 @@ struct CachedSite {
 extension BlockTranslator {
     /// The operand is reached without a look at the TLB and without a change of RFLAGS.
     func isGentle(_ index: Int, _ role: AccessRole, alignment: UInt8 = 0) -> Bool {
+        if loop != nil { return true }
         guard let plan = groups?[index, role], let group = groups?.groups[plan.group], group.isReached else {
             return false
         }
@@ -64,6 +65,7 @@ extension BlockTranslator {
     mutating func reach(
         _ index: Int, _ role: AccessRole, bytes: Int, isWrite: Bool, alignment: UInt8 = 0
     ) -> Access {
+        if let loop { return reach(index, in: loop) }
         guard let plan = groups?[index, role] else {
             emitOwnAddress(index, role)
             held = nil
@@ -250,8 +252,10 @@ extension BlockTranslator {
     }
 }
 
-/// Hands out site caches; the slots of a kind go round.
+/// Hands out site caches and cells of loops; the slots of a kind go round.
 final class SlotAllocator {
+    private var nextLoop = 0
+
     private let cpu: SoftCPU
     private var next = [Int](repeating: 0, count: SiteCache.kinds)
     /// Of the code that is translated.
@@ -265,5 +269,12 @@ final class SlotAllocator {
         next[kind] = (next[kind] + 1) % SiteCache.ring
         cpu.prepareSite(slot, bytes: SiteCache.sizes[kind / 4])
         return slot
+    }
+
+    /// A loop's cell.
+    func takeLoop() -> Int32 {
+        let cell = TranslationTables.loops + Int32(nextLoop * TranslationTables.loopBytes)
+        nextLoop = (nextLoop + 1) % TranslationTables.loopCount
+        return cell
     }
 }

@@ -216,7 +216,7 @@ extension BlockTranslator {
         let isSaved = flags == .saved
         if target == start, !isAlone, !isPlain {
             // Its own start: known already.
-            Emitter.link(from, to: isSaved ? entries.saved : entries.native)
+            Emitter.link(from, to: loopGate ?? (isSaved ? entries.saved : entries.native))
             return
         }
         emitter.linkHere(from)

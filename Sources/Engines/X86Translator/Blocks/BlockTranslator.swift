@@ -95,6 +95,12 @@ struct BlockTranslator {
     var groups: AccessGroups?
     /// Nil where accesses have no caches.
     var slots: SlotAllocator?
+    /// Gives cells to loops; nil where they are run as they stand.
+    var loopCells: SlotAllocator?
+    /// The loop whose body is being emitted a second time, with its accesses looked up before it.
+    var loop: AccessLoop?
+    /// Where jumps to the block's own start go if it has such a loop.
+    var loopGate: UnsafeMutablePointer<UInt8>?
     /// Whose address scratch0 holds since the last instruction.
     var held: HeldAddress?
     var cachedSites: [CachedSite] = []
@@ -200,6 +206,9 @@ struct BlockTranslator {
         emitEntry()
         for index in body.indices { emit(index) }
         if let last = body.last, !last.endsFlow { emitContinuation(at: last.end, last) }
+        if isGrouped, let loopCells, !needsFlags, let loop = AccessLoop(body, start: start) {
+            emitLoop(loop, loopCells.takeLoop())
+        }
         emitCold()
     }
 

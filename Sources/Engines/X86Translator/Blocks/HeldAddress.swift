@@ -6,6 +6,8 @@ internal import X86CPU
 enum HeldAddress: Equatable {
     /// The host's address of a group of accesses.
     case group(Int)
+    /// What accesses of a loop's group add.
+    case loop(Int)
 }
 
 extension BlockTranslator {
@@ -29,12 +31,5 @@ extension BlockTranslator {
             return Host.of(raw.reg) != nil && item.instruction.operandSize > 1 && registerPlace(item.instruction) != nil
         default: return false
         }
-    }
-}
-
-extension BlockInstruction {
-    /// Jcc.
-    var isConditionalJump: Bool {
-        kind == .flow && (raw.map == 1 || raw.map == 0 && (0x70...0x7F).contains(raw.opcode))
     }
 }

@@ -60,7 +60,8 @@ public struct TranslatorReport: Sendable {
             TB invalidate count \(statistics.drops)
             TB translate count  \(statistics.blocks)
             run loop exits      \(statistics.exits)
-            sites that lost their caches: \(statistics.demotions)
+            loops with accesses looked up before: \(statistics.loops), sites that lost their caches: \
+            \(statistics.demotions)
             interpreted instructions: \(interpretedInBlocks) in cold code, \(untranslated) without code of their own, \
             \(missed) after a TLB miss
 

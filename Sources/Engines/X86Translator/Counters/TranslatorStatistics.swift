@@ -22,6 +22,8 @@ package struct TranslatorStatistics: Sendable {
     package var exits = 0
     /// Sites that lost their caches.
     package var demotions = 0
+    /// Loops whose accesses are looked up before them.
+    package var loops = 0
 
     /// Nothing happened yet.
     package init() {}
@@ -33,6 +35,7 @@ package struct TranslatorStatistics: Sendable {
         guestBytes += bytes
         largestBlock = max(largestBlock, bytes)
         hostBytes += count
+        if block.loopGate != nil { loops += 1 }
     }
 
     static func += (sum: inout TranslatorStatistics, other: TranslatorStatistics) {
@@ -46,5 +49,6 @@ package struct TranslatorStatistics: Sendable {
         sum.flushes += other.flushes
         sum.exits += other.exits
         sum.demotions += other.demotions
+        sum.loops += other.loops
     }
 }
