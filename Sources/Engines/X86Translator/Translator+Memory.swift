@@ -28,6 +28,7 @@ extension Translator {
         plainBlocks.shrink()
         cachedSites = []
         sites = []
+        farSites = []
         pages = [:]
     }
 }

@@ -45,6 +45,8 @@ public final class Translator: CodeTranslator {
     var pages: [UInt64: [UInt64]] = [:]
     private var drops: [UInt64: Int] = [:]
     var sites: [ChainSite] = []
+    var farSites: [FarSite] = []
+    let farCells: FarCellAllocator
     /// How often code was forgotten.
     var dropCount = 0
     private let maximumDrops: Int
@@ -115,6 +117,7 @@ public final class Translator: CodeTranslator {
         self.cpu = .passUnretained(cpu)
         state = cpu.translationState
         table = JumpTable(state)
+        farCells = FarCellAllocator(state)
         translation = cpu.translation
         // Code takes about as many bytes as the decoded instructions that are kept for the interpreter.
         let half = max(cacheBytes / 2, 16 * Self.blockBytes) & ~4095
@@ -175,6 +178,7 @@ public final class Translator: CodeTranslator {
                 case ExitReason.poll: cpu.translationRIP = translation.pointee.codePage &+ UInt64(site)
                 case ExitReason.lookup: mayHaveChanged = true
                 case ExitReason.missed: break
+                case ExitReason.far: link(far: site, cpu)
                 case ExitReason.returned:
                     if !Self.isCanonical(cpu.translationRIP) { return refuseReturn(site, cpu) }
                 case UInt32(Outcome.branch.rawValue):
@@ -227,16 +231,6 @@ public final class Translator: CodeTranslator {
         return code
     }
 
-    private func link(_ number: Int) {
-        let site = sites[number]
-        let key = (site.page << 12 | UInt64(site.target)) << Self.modeBits | site.mode
-        guard case .block(let entries) = blocks.find(key) else { return }
-        let target =
-            site.needsSavedEntry ? entries.saved : site.isForward ? entries.unpolled : entries.native
-        Emitter.link(site.place, to: target)
-        statistics.links += 1
-    }
-
     // MARK: translating
 
     func translate(_ physical: UInt64, _ key: UInt64, _ cpu: SoftCPU, isPlain: Bool = false) -> BlockEntries? {
@@ -261,6 +255,8 @@ public final class Translator: CodeTranslator {
         slots.isUser = UInt8(truncatingIfNeeded: modeKey) & StateLayout.userBit != 0
         if slots.isUser || cachesEverywhere { block.slots = slots }
         block.loopCells = slots
+        block.farCells = farCells
+        block.firstFarSite = farSites.count
         block.emit()
         finish(block)
         remember(block.entries, key, page, isPlain)
@@ -285,6 +281,7 @@ public final class Translator: CodeTranslator {
             host, count: count, name: "guest-0x\(String(block.page << 12 | UInt64(block.start), radix: 16))")
         cursor += (count + 15) & ~15
         sites += block.sites
+        farSites += block.farSites
         cachedSites += block.cachedSites
         statistics.note(block, hostBytes: count)
     }
@@ -359,6 +356,8 @@ public final class Translator: CodeTranslator {
         pages.removeAll(keepingCapacity: true)
         drops.removeAll()
         sites.removeAll(keepingCapacity: true)
+        farSites.removeAll(keepingCapacity: true)
+        farCells.removeAll()
         lockstep?.forget()
         table.clear()
         noteEnds()

@@ -46,8 +46,13 @@ package enum TranslationTables {
     package static let jumpCount = 16384, jumpEntryBytes = 32
     /// Cells of loops, which go round.
     package static let loops = jumps + Int32(jumpCount * jumpEntryBytes)
+    /// How many, and the bytes of each.
     package static let loopCount = 256, loopBytes = 16
-    static let end = loops + Int32(loopCount * loopBytes)
+    /// Cells of direct jumps to other pages.
+    package static let farCells = loops + Int32(loopCount * loopBytes)
+    /// How many, and the bytes of each.
+    package static let farCellCount = 32768, farCellBytes = 16
+    static let end = farCells + Int32(farCellCount * farCellBytes)
 }
 
 extension UnsafeMutablePointer where Pointee == CPUState {

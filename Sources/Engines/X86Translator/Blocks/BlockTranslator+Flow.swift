@@ -82,6 +82,7 @@ extension BlockTranslator {
     }
 
     private mutating func emitFar(to target: Int) {
+        if is64, let cell = farCells?.take() { return emitFarLink(to: target, cell) }
         saveFlags()
         emitTarget(target)
         emitJumpThroughTable()
@@ -193,6 +194,8 @@ extension BlockTranslator {
                 emitter.linkHere(from)
                 self.flags = flags
                 emitFar(to: target)
+            case .unlinked(let from, let site, let flags, let restoresCounter):
+                emitUnlinked(from, site, flags, restoresCounter)
             case .poll(let from, let offset, let restoresCounter, let saving):
                 emitter.linkHere(from)
                 if restoresCounter { emitter.move(Host.rcx, Host.scratch0) }

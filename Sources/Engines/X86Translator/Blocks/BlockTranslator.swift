@@ -62,6 +62,9 @@ struct BlockTranslator {
         case chain(from: UnsafeMutablePointer<UInt8>, target: Int, flags: FlagPlace, source: Int)
         /// Leaves for a target in another page.
         case far(from: UnsafeMutablePointer<UInt8>, target: Int, flags: FlagPlace)
+        /// As above, from a site that is not linked or whose cell is stale.
+        case unlinked(
+            from: [UnsafeMutablePointer<UInt8>], site: FarSite, flags: FlagPlace, restoresCounter: Bool)
         /// An address that was not in its entry of the jump table, and that may be none of code.
         case transfer(unknown: UnsafeMutablePointer<UInt8>, site: Int, stub: UnsafeMutablePointer<UInt8>)
         case poll(from: UnsafeMutablePointer<UInt8>, offset: Int, restoresCounter: Bool, saving: Bool)
@@ -77,6 +80,11 @@ struct BlockTranslator {
     var body: [BlockInstruction] = []
     var cold: [Cold] = []
     var sites: [ChainSite] = []
+    var farSites: [FarSite] = []
+    /// Nil where jumps to other pages are not linked.
+    var farCells: FarCellAllocator?
+    /// As `firstSite`, of `farSites`.
+    var firstFarSite = 0
     var flags = FlagPlace.native
     /// The host's vector registers are the guest's from here on.
     var hasVectors = false

@@ -20,6 +20,8 @@ enum ExitReason {
     static let demote: UInt32 = 21
     /// A transfer to `rip`, which the jump table does not know.
     static let missed: UInt32 = 22
+    /// A direct jump to another page that is not linked: the site's index.
+    static let far: UInt32 = 23
 }
 
 /// The code that all translations share: the way in, the ways out, and calls of the interpreter.
@@ -32,6 +34,9 @@ struct Stubs {
     let lookup: UnsafeMutablePointer<UInt8>
     /// See `MissStubs`.
     let userMisses: MissStubs, kernelMisses: MissStubs
+    /// The way out of a direct jump to another page, and where linked ones go whose cell is stale.
+    let far: UnsafeMutablePointer<UInt8>
+    let userFarMiss: UnsafeMutablePointer<UInt8>, kernelFarMiss: UnsafeMutablePointer<UInt8>
     let ungroup: UnsafeMutablePointer<UInt8>
     /// See `RefillStubs`.
     let refillRead: UnsafeMutablePointer<UInt8>, refillWrite: UnsafeMutablePointer<UInt8>
@@ -78,6 +83,11 @@ struct Stubs {
         let returned = way(&emitter, ExitReason.returned, saving: false)
         userMisses = MissStubs(&emitter, isUser: true, missed: missed, returned: returned)
         kernelMisses = MissStubs(&emitter, isUser: false, missed: missed, returned: returned)
+        far = way(&emitter, ExitReason.far, saving: false)
+        userFarMiss = emitter.cursor
+        FarStub.emit(&emitter, isUser: true, missed: userMisses.missed)
+        kernelFarMiss = emitter.cursor
+        FarStub.emit(&emitter, isUser: false, missed: kernelMisses.missed)
         ungroup = way(&emitter, ExitReason.ungroup, saving: false)
         let demote = emitter.cursor
         emitter.pointer(Host.scratch0, UInt64(UInt(bitPattern: code)))

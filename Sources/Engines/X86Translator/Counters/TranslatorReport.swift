@@ -59,6 +59,7 @@ public struct TranslatorReport: Sendable {
             TB flush count      \(statistics.flushes)
             TB invalidate count \(statistics.drops)
             TB translate count  \(statistics.blocks)
+            jumps linked to other pages: \(statistics.farLinks)
             run loop exits      \(statistics.exits)
             loops with accesses looked up before: \(statistics.loops), sites that lost their caches: \
             \(statistics.demotions)

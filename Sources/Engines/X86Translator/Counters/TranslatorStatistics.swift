@@ -14,6 +14,8 @@ package struct TranslatorStatistics: Sendable {
     package var hostBytes = 0
     /// Jumps that were linked to their targets.
     package var links = 0
+    /// As `links`, to another page.
+    package var farLinks = 0
     /// Pages whose code changed.
     package var drops = 0
     /// Times that all was forgotten.
@@ -45,6 +47,7 @@ package struct TranslatorStatistics: Sendable {
         sum.largestBlock = max(sum.largestBlock, other.largestBlock)
         sum.hostBytes += other.hostBytes
         sum.links += other.links
+        sum.farLinks += other.farLinks
         sum.drops += other.drops
         sum.flushes += other.flushes
         sum.exits += other.exits
