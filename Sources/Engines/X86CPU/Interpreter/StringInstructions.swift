@@ -228,35 +228,3 @@ enum LoadString: StringOperation {
         state.advance(instruction, Register.rsi, size: size)
     }
 }
-
-/// SCAS.
-enum ScanString: StringOperation {
-    @inline(__always) static var compares: Bool { true }
-
-    @inline(__always)
-    static func step<Word: OperandWord>(
-        _ state: State, _ instruction: UnsafePointer<Instruction>, _: Word.Type
-    ) throws(CPUFault) {
-        let size = MemoryLayout<Word>.size
-        let value: Word = try state.load(try state.stringAddress(instruction, Register.rdi, size: size))
-        _ = Subtract.apply(state, Word.read(state, 0), value)
-        state.advance(instruction, Register.rdi, size: size)
-    }
-}
-
-/// CMPS.
-enum CompareString: StringOperation {
-    @inline(__always) static var compares: Bool { true }
-
-    @inline(__always)
-    static func step<Word: OperandWord>(
-        _ state: State, _ instruction: UnsafePointer<Instruction>, _: Word.Type
-    ) throws(CPUFault) {
-        let size = MemoryLayout<Word>.size
-        let a: Word = try state.load(try state.stringAddress(instruction, Register.rsi, size: size))
-        let b: Word = try state.load(try state.stringAddress(instruction, Register.rdi, size: size))
-        _ = Subtract.apply(state, a, b)
-        state.advance(instruction, Register.rsi, size: size)
-        state.advance(instruction, Register.rdi, size: size)
-    }
-}
