@@ -14,8 +14,9 @@ import X86CPU
 
     /// A second processor of the same machine.
     private func neighbour(of machine: FlatMachine) throws -> SoftCPU {
+        // One that need not be woken by the first.
         let cpu = try SoftCPU(
-            index: 1,
+            index: 0,
             environment: .init(
                 memory: machine.memory, ports: machine.ports, devices: machine.devices,
                 model: try CPUModel(named: "max", capabilities: SoftCPU.capabilities())))
