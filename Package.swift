@@ -319,6 +319,7 @@ let programs: [Target] = [
 
 /// What several test targets share.
 let testSupport: [Target] = [
+    .target(name: "RandomKit", path: "Tests/Support/RandomKit", swiftSettings: strict),
     .target(
         name: "VirtqueueDriver",
         dependencies: ["Virtio", "GuestMemory", "HostIO", "HostSystem", "MachineModel", "PCIBus"],
@@ -327,8 +328,11 @@ let testSupport: [Target] = [
         name: "StorageTestKit", dependencies: ["BlockLayer", "HostSystem"], path: "Tests/Support/StorageTestKit",
         swiftSettings: strict),
     .target(
-        name: "ImageFuzzing", dependencies: ["BlockLayer", "DiskImages", "StorageTestKit"],
+        name: "ImageFuzzing", dependencies: ["RandomKit", "BlockLayer", "DiskImages", "StorageTestKit"],
         path: "Tests/Support/ImageFuzzing", swiftSettings: strict),
+    .target(
+        name: "ServiceTestKit", dependencies: ["HostInventory", "StateStore"], path: "Tests/Support/ServiceTestKit",
+        swiftSettings: strict),
     .executableTarget(
         name: "fake-emulator", dependencies: ["HostSystem", "JSONCoding", "LocalSockets"],
         path: "Tests/Support/fake-emulator", swiftSettings: strict),
@@ -337,16 +341,17 @@ let testSupport: [Target] = [
         swiftSettings: strict),
     .target(
         name: "RPCTestKit",
-        dependencies: ["LibvirtProtocol", "XDRCoding", "LocalSockets", "HostSystem", "StorageTestKit"],
+        dependencies: ["RandomKit", "LibvirtProtocol", "XDRCoding", "LocalSockets", "HostSystem"],
         path: "Tests/Support/RPCTestKit", swiftSettings: strict),
     .target(
         name: "VNCTestKit", dependencies: ["VNCServer", "Compression"], path: "Tests/Support/VNCTestKit",
         swiftSettings: strict),
     .target(
-        name: "WireTestKit", dependencies: ["LibvirtProtocol", "XDRCoding", "StorageTestKit"],
+        name: "WireTestKit", dependencies: ["RandomKit", "LibvirtProtocol", "XDRCoding"],
         path: "Tests/Support/WireTestKit", swiftSettings: strict),
     .target(
-        name: "FormatTestKit", dependencies: ["BlockLayer", "StorageTestKit"], path: "Tests/Support/FormatTestKit",
+        name: "FormatTestKit", dependencies: ["RandomKit", "BlockLayer", "StorageTestKit"],
+        path: "Tests/Support/FormatTestKit",
         swiftSettings: strict),
 ]
 
@@ -361,27 +366,30 @@ let benchmarks: [Target] = [
     .executableTarget(
         name: "virtio-benchmark",
         dependencies: [
+            "RandomKit",
             "VirtqueueDriver", "Virtio", "VirtioDevices", "BlockLayer", "RawImage", "PacketPorts", "GuestMemory",
             "HostIO", "HostSystem",
         ],
         path: "Benchmarks/virtio-benchmark", swiftSettings: strict),
     .executableTarget(
         name: "block-benchmark",
-        dependencies: ["BlockLayer", "DiskImages", "RawImage", "StorageTestKit", "HostSystem"],
+        dependencies: ["RandomKit", "BlockLayer", "DiskImages", "RawImage", "StorageTestKit", "HostSystem"],
         path: "Benchmarks/block-benchmark", swiftSettings: strict),
     .executableTarget(
         name: "vnc-benchmark",
         dependencies: ["VNCServer", "DisplaySurfaces", "CharacterStreams", "HostIO", "HostSystem"],
         path: "Benchmarks/vnc-benchmark", swiftSettings: strict),
     .executableTarget(
-        name: "fuzz-images", dependencies: ["ImageFuzzing", "StorageTestKit", "HostSystem"],
+        name: "fuzz-images", dependencies: ["RandomKit", "ImageFuzzing", "HostSystem"],
         path: "Fuzz/fuzz-images", swiftSettings: strict),
     .executableTarget(
-        name: "fuzz-vnc", dependencies: ["VNCTestKit", "VNCServer", "DisplaySurfaces"], path: "Fuzz/fuzz-vnc",
+        name: "fuzz-vnc", dependencies: ["RandomKit", "VNCTestKit", "VNCServer", "DisplaySurfaces"],
+        path: "Fuzz/fuzz-vnc",
         swiftSettings: strict),
     .executableTarget(
         name: "fuzz-rpc",
         dependencies: [
+            "RandomKit",
             "RPCTestKit", "StorageTestKit", "DaemonAssembly", "LibvirtService", "LibvirtRPC", "LibvirtProtocol",
             "XDRCoding", "XMLTree",
             "ManagementCore", "ManagementXML", "MachineDriver", "HostInventory", "ManagementModel", "StorageBackends",
@@ -391,6 +399,7 @@ let benchmarks: [Target] = [
     .executableTarget(
         name: "fuzz-virtio",
         dependencies: [
+            "RandomKit",
             "VirtqueueDriver", "Virtio", "VirtioDevices", "BlockLayer", "PacketPorts", "GuestMemory", "Diagnostics",
             "HostSystem", "HostIO",
         ],
@@ -406,6 +415,7 @@ let oracle: [Target] = [
     .target(
         name: "HostOracle",
         dependencies: [
+            "RandomKit",
             "CHostOracle", "X86CPU", "X86Translator", "GuestMemory", "MachineModel", "CPUInterface", "HostSystem",
         ],
         path: "Tests/Support/HostOracle", swiftSettings: strict),
@@ -424,12 +434,14 @@ var testTargets: [Target] = [
     tests(
         "MachineDriver",
         [
-            "HostInventory", "ManagementModel", "ManagementXML", "StateStore", "JSONCoding", "HostSystem", "XMLTree",
+            "ServiceTestKit", "HostInventory", "ManagementModel", "ManagementXML", "StateStore", "JSONCoding",
+            "HostSystem", "XMLTree",
             "fake-emulator",
         ]),
     tests(
         "LibvirtService",
         [
+            "ServiceTestKit", "RandomKit",
             "LibvirtProtocol", "LibvirtRPC", "XDRCoding", "WireTestKit", "StorageTestKit", "ClientKit",
             "ManagementCore", "ManagementModel", "MachineDriver", "HostInventory", "StorageBackends",
             "VirtualNetworks", "SecretStore", "NetworkFilters", "StateStore", "LocalSockets", "HostIO", "HostSystem",
@@ -437,27 +449,28 @@ var testTargets: [Target] = [
     tests(
         "DaemonAssembly",
         [
-            "Diagnostics", "RPCTestKit", "LibvirtService", "LibvirtRPC", "LibvirtProtocol", "XDRCoding",
+            "ServiceTestKit", "Diagnostics", "RPCTestKit", "LibvirtService", "LibvirtRPC", "LibvirtProtocol",
+            "XDRCoding",
             "ManagementCore", "MachineDriver", "HostInventory", "ManagementModel", "StateStore", "LocalSockets",
             "HostIO", "HostSystem", "StorageBackends", "NetworkFilters", "SecretStore",
         ]),
     tests("StorageBackends", ["ManagementModel", "StateStore", "HostSystem"]),
     tests(
         "ClientKit", ["LibvirtProtocol", "LocalSockets", "ManagementModel", "XDRCoding", "HostSystem"]),
-    tests("FriendlyCommand", ["Diagnostics", "JSONCoding", "XMLTree", "StorageTestKit"]),
+    tests("FriendlyCommand", ["RandomKit", "Diagnostics", "JSONCoding", "XMLTree", "StorageTestKit"]),
     tests(
         "LibvirtRPC",
         [
+            "RandomKit",
             "LibvirtProtocol", "XDRCoding", "ManagementModel", "LocalSockets", "HostSystem", "RPCTestKit", "ClientKit",
-            "StorageTestKit",
         ]),
     tests("ProcessConfinement", ["HostProcesses", "HostSystem", "confine-helper"]),
-    tests("XMLTree", ["StorageTestKit"]),
+    tests("XMLTree", ["RandomKit"]),
     tests("ManagementModel"),
-    tests("LibvirtProtocol", ["XDRCoding", "ManagementModel", "WireTestKit", "StorageTestKit"]),
-    tests("GuestMemory"),
-    tests("InterruptControllers", ["MachineModel", "CPUInterface", "HostSystem"]),
-    tests("PCChipset", ["MachineModel", "GuestMemory", "HostSystem", "CharacterStreams"]),
+    tests("LibvirtProtocol", ["RandomKit", "XDRCoding", "ManagementModel", "WireTestKit", "StorageTestKit"]),
+    tests("GuestMemory", ["RandomKit"]),
+    tests("InterruptControllers", ["RandomKit", "MachineModel", "CPUInterface", "HostSystem"]),
+    tests("PCChipset", ["RandomKit", "MachineModel", "GuestMemory", "HostSystem", "CharacterStreams"]),
     tests("HostIO", ["HostSystem"]),
     tests("MachineAssembly", ["Diagnostics"]),
     tests("MachineRuntime", ["CPUInterface", "MachineModel", "HostIO", "HostSystem"]),
@@ -471,20 +484,23 @@ var testTargets: [Target] = [
     tests("HostSystem", ["StorageTestKit"]),
     tests("HostProcesses", ["HostSystem"]),
     tests("LocalSockets", ["HostSystem"]),
-    tests("Compression", ["StorageTestKit"]),
-    tests("MachineModel", ["HostSystem", "StorageTestKit"]),
+    tests("Compression", ["RandomKit"]),
+    tests("MachineModel", ["RandomKit", "HostSystem"]),
     tests("HostTools", ["ManagementModel"]),
     tests("ControlProtocol", ["JSONCoding"]),
-    tests("X86CPU", ["GuestMemory", "MachineModel", "CPUInterface", "HostSystem", "HostOracle"], settings: hot),
     tests(
-        "X86Translator", ["X86CPU", "GuestMemory", "MachineModel", "CPUInterface", "HostSystem", "HostOracle"],
+        "X86CPU", ["RandomKit", "GuestMemory", "MachineModel", "CPUInterface", "HostSystem", "HostOracle"],
+        settings: hot),
+    tests(
+        "X86Translator",
+        ["RandomKit", "X86CPU", "GuestMemory", "MachineModel", "CPUInterface", "HostSystem", "HostOracle"],
         settings: hot),
     tests("PCIBus", ["MachineModel", "GuestMemory", "HostSystem", "StateCoding"]),
     tests("FirmwareTables", ["ByteCoding", "GuestMemory", "HostSystem"]),
-    tests("BootLoading", ["ByteCoding", "GuestMemory", "CPUInterface", "HostSystem"]),
-    tests("BlockLayer", ["HostSystem", "StorageTestKit"]),
+    tests("BootLoading", ["RandomKit", "ByteCoding", "GuestMemory", "CPUInterface", "HostSystem"]),
+    tests("BlockLayer", ["RandomKit", "HostSystem", "StorageTestKit"]),
     tests("JSONCoding"),
-    tests("MachineSpec", ["Diagnostics", "CommandLineKit", "JSONCoding", "StorageTestKit"]),
+    tests("MachineSpec", ["RandomKit", "Diagnostics", "CommandLineKit", "JSONCoding", "StorageTestKit"]),
     tests(
         "ControlServer",
         [
@@ -493,44 +509,45 @@ var testTargets: [Target] = [
         ]),
     tests("CommandLineKit", ["Diagnostics", "JSONCoding"]),
     tests("Diagnostics", ["HostSystem"]),
-    tests("LUKSImage", ["BlockLayer", "Cryptography", "FormatTestKit", "StorageTestKit"]),
-    tests("HTTPImage", ["BlockLayer", "StorageTestKit"]),
+    tests("LUKSImage", ["RandomKit", "BlockLayer", "Cryptography", "FormatTestKit", "StorageTestKit"]),
+    tests("HTTPImage", ["RandomKit", "BlockLayer", "StorageTestKit"]),
     tests("DMGImage", ["BlockLayer", "StorageTestKit"]),
     tests("VHDXImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
     tests("VMDKImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
-    tests("NBDProtocol", ["BlockLayer", "StorageTestKit", "HostSystem"]),
-    tests("QEDImage", ["QCOWImage", "ParallelsImage", "BlockLayer", "FormatTestKit", "StorageTestKit"]),
+    tests("NBDProtocol", ["RandomKit", "BlockLayer", "StorageTestKit", "HostSystem"]),
+    tests("QEDImage", ["RandomKit", "QCOWImage", "ParallelsImage", "BlockLayer", "FormatTestKit", "StorageTestKit"]),
     tests("BlockFilters", ["BlockLayer"]),
     tests("VDIImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
     tests("VHDImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
     tests("RawImage", ["BlockLayer", "StorageTestKit"]),
-    tests("DiskImages", ["StorageTestKit", "ImageFuzzing", "BlockLayer"]),
-    tests("QCOW2Image", ["BlockLayer", "RawImage", "StorageTestKit", "HostSystem"]),
-    tests("Virtio", ["VirtqueueDriver", "HostSystem", "GuestMemory", "MachineModel", "PCIBus"]),
+    tests("DiskImages", ["RandomKit", "StorageTestKit", "ImageFuzzing", "BlockLayer"]),
+    tests("QCOW2Image", ["RandomKit", "BlockLayer", "RawImage", "StorageTestKit", "HostSystem"]),
+    tests("Virtio", ["RandomKit", "VirtqueueDriver", "HostSystem", "GuestMemory", "MachineModel", "PCIBus"]),
     tests(
         "VirtioDevices",
         [
+            "RandomKit",
             "Virtio", "VirtqueueDriver", "GuestMemory", "MachineModel", "PCIBus", "HostIO", "HostSystem", "BlockLayer",
             "RawImage", "PacketPorts",
             "CharacterStreams", "Diagnostics",
         ]),
     tests(
         "BlockJobs",
-        ["BlockLayer", "DiskImages", "StorageTestKit", "HostSystem", "NBDProtocol", "QCOW2Image", "RawImage"]),
+        ["RandomKit", "BlockLayer", "DiskImages", "StorageTestKit", "HostSystem", "NBDProtocol", "QCOW2Image", "RawImage"]),
     tests(
         "USBDevices",
         [
             "BlockLayer", "DiskControllers", "DisplaySurfaces", "GuestMemory", "HostSystem", "MachineModel", "PCIBus",
             "StateCoding",
         ]),
-    tests("DisplayAdapters", ["DisplaySurfaces", "GuestMemory", "HostSystem", "MachineModel", "PCIBus"]),
+    tests("DisplayAdapters", ["RandomKit", "DisplaySurfaces", "GuestMemory", "HostSystem", "MachineModel", "PCIBus"]),
     tests("DisplaySurfaces", ["HostSystem"]),
     tests("VNCServer", ["VNCTestKit", "DisplaySurfaces", "CharacterStreams", "HostIO", "HostSystem"]),
     tests(
         "NetworkCards", ["GuestMemory", "HostIO", "HostSystem", "MachineModel", "PacketPorts", "PCIBus", "StateCoding"]),
     tests(
         "DiskControllers",
-        ["BlockLayer", "GuestMemory", "HostIO", "HostSystem", "MachineModel", "PCIBus", "StateCoding"]),
+        ["RandomKit", "BlockLayer", "GuestMemory", "HostIO", "HostSystem", "MachineModel", "PCIBus", "StateCoding"]),
     tests("PacketPorts", ["HostIO", "HostSystem", "Diagnostics", "CLinux"]),
     tests("UserNetwork", ["PacketPorts", "HostIO", "HostSystem", "Diagnostics", "CLinux"]),
 ]

@@ -4,6 +4,7 @@ import BlockLayer
 import DiskImages
 import Glibc
 import HostSystem
+import RandomKit
 import RawImage
 import StorageTestKit
 

@@ -6,6 +6,7 @@ import GuestMemory
 import HostIO
 import HostSystem
 import PacketPorts
+internal import RandomKit
 import RawImage
 import Virtio
 import VirtioDevices

@@ -3,7 +3,7 @@
 import Glibc
 import HostSystem
 import ImageFuzzing
-import StorageTestKit
+internal import RandomKit
 import Synchronization
 
 // Damaged images of every format, without end (or for as many rounds as the second argument says), from the seed in the

@@ -5,6 +5,7 @@ internal import MachineDriver
 internal import ManagementModel
 internal import ManagementXML
 internal import NetworkFilters
+internal import RandomKit
 internal import RPCTestKit
 internal import StorageTestKit
 internal import SecretStore

@@ -4,8 +4,8 @@ internal import LibvirtProtocol
 internal import LibvirtRPC
 internal import LibvirtService
 internal import ManagementModel
+internal import RandomKit
 internal import RPCTestKit
-internal import StorageTestKit
 internal import XDRCoding
 
 /// Frames and the arguments of every call.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import LibvirtService
+internal import RandomKit
 internal import RPCTestKit
-internal import StorageTestKit
 
 // Clients of roostd that send anything: changed bytes of correct messages, cut where the network may cut them, and
 // changed documents. Nothing may trap, and what was read must be written again as it was read.

@@ -4,6 +4,7 @@ import BlockLayer
 import Diagnostics
 import GuestMemory
 import PacketPorts
+internal import RandomKit
 import Virtio
 import VirtioDevices
 import VirtqueueDriver

@@ -1,23 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import DisplaySurfaces
+internal import RandomKit
 internal import VNCServer
 internal import VNCTestKit
 
 // Clients that say anything: changed bytes of correct conversations, and rubbish. Nothing may trap, and no length that a
 // client gives may be believed without a bound. Usage: fuzz-vnc [SEED] [ROUNDS].
 
-/// Numbers that come again with the same seed.
-struct Numbers: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-        return state ^ state >> 29
-    }
-}
-
 let arguments = CommandLine.arguments.dropFirst().compactMap { UInt64($0) }
-var numbers = Numbers(state: arguments.first ?? 1)
+var numbers = SeededGenerator(seed: arguments.first ?? 1)
 let rounds = arguments.count > 1 ? arguments[1] : 1_000_000
 
 let version = Array("RFB 003.008\n".utf8)

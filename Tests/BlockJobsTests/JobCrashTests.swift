@@ -4,6 +4,7 @@ import BlockJobs
 import BlockLayer
 import Glibc
 import QCOW2Image
+import RandomKit
 import RawImage
 import StorageTestKit
 import Testing

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import BlockLayer
-import StorageTestKit
+import RandomKit
 import Testing
 
 @Suite struct ChainTests {

@@ -3,6 +3,7 @@
 import BlockLayer
 import Glibc
 import HostSystem
+import RandomKit
 import StorageTestKit
 import Testing
 

@@ -4,6 +4,7 @@ import BootLoading
 import ByteCoding
 import CPUInterface
 import GuestMemory
+import RandomKit
 import Testing
 
 @Suite struct PVHTests {
@@ -212,7 +213,7 @@ import Testing
 
     @Test(arguments: 0..<6) func mutatedHeadersNeverTrap(seed: Int) throws {
         let machine = try TestMachine(mebibytes: 32)
-        var random = SplitMix(state: UInt64(seed) &* 977 &+ 5)
+        var random = SeededGenerator(seed: UInt64(seed) &* 977 &+ 5)
         for _ in 0..<1500 {
             var image = Self.seeds[seed]
             for _ in 0..<Int.random(in: 1...6, using: &random) {
@@ -247,17 +248,5 @@ import Testing
                 }
             }
         }
-    }
-}
-
-/// A small generator with a seed, so that failures can be repeated.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB
-        return value ^ value >> 31
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Compression
-import StorageTestKit
+import RandomKit
 import Testing
 
 /// Contents of several kinds: empty, one byte, runs, noise, and text that repeats.

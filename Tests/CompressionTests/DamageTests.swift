@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Compression
-import StorageTestKit
+import RandomKit
 import Testing
 
 /// What unpacks.

@@ -15,6 +15,7 @@ import ManagementModel
 import NetworkFilters
 import RPCTestKit
 import SecretStore
+import ServiceTestKit
 import StateStore
 import StorageBackends
 import Testing
@@ -27,24 +28,14 @@ struct PrivateService {
     let machine: UniqueID
     private let server: RPCServer
 
-    private static let emulator = """
-        #!/bin/sh
-        case "$1" in
-        --version) echo "QEMU emulator version 7.2.0";;
-        -machine) echo "Supported machines are:"; echo "pc  Standard PC (alias of pc-i440fx-7.2)"; echo "pc-i440fx-7.2 x";;
-        -cpu) echo "x86 qemu64 x";;
-        *) echo 'name "virtio-blk-pci"';;
-        esac
-        """
-
     init() throws {
         try StateFiles.makeFolder(folder + "/pool")
         let program = folder + "/emulator"
-        try StateFiles.write(program, Self.emulator, mode: 0o700)
+        try ScriptedEmulator.install(at: program)
         let options = try DaemonOptions([
             "--socket", folder + "/sock", "--state", folder + "/state", "--emulator", program,
         ])
-        core = try DaemonProgram.makeCore(options, try Self.probe(program))
+        core = try DaemonProgram.makeCore(options, try ScriptedEmulator.facts(program))
         machine = try core.machines.define(
             """
             <domain type='qemu'><name>m</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
@@ -69,14 +60,6 @@ struct PrivateService {
             server.listen(on: try LocalSocket.listen(path: path, mode: 0o700), readOnly: isReadOnly)
         }
         try server.start()
-    }
-
-    /// A process that another test starts just now may still have the program open for writing.
-    private static func probe(_ path: String) throws -> EmulatorFacts {
-        for _ in 0..<1000 {
-            if let facts = try? EmulatorFacts(probing: path) { return facts }
-        }
-        return try EmulatorFacts(probing: path)
     }
 
     /// An opened connection.

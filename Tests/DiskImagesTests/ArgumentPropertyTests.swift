@@ -2,6 +2,7 @@
 
 import BlockLayer
 import DiskImages
+import RandomKit
 import StorageTestKit
 import Testing
 

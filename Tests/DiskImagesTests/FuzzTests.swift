@@ -3,7 +3,7 @@
 import BlockLayer
 import DiskImages
 import ImageFuzzing
-import StorageTestKit
+import RandomKit
 import Testing
 
 /// A share of what `make fuzz-images` does without end: the same rounds in every run.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FriendlyCommand
+import RandomKit
 import StorageTestKit
 import Testing
 

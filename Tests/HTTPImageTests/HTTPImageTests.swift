@@ -3,6 +3,7 @@
 import BlockLayer
 import Glibc
 import HTTPImage
+import RandomKit
 import StorageTestKit
 import Testing
 

@@ -86,14 +86,3 @@ extension LocalAPIC {
     func read(_ offset: UInt64) -> UInt64 { readRegister(offset: offset, size: 4) }
     func endInterrupt() { write(0xB0, 0) }
 }
-
-/// A small deterministic generator for property tests (xorshift).
-struct Randomness: RandomNumberGenerator {
-    var value: UInt64 = 0x9E37_79B9_7F4A_7C15
-    mutating func next() -> UInt64 {
-        value ^= value << 13
-        value ^= value >> 7
-        value ^= value << 17
-        return value
-    }
-}

@@ -3,6 +3,7 @@
 import BlockLayer
 import FormatTestKit
 import LUKSImage
+import RandomKit
 import StorageTestKit
 import Testing
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import LibvirtProtocol
+import RandomKit
 import StorageTestKit
 import Testing
 import WireTestKit

@@ -6,8 +6,8 @@ import LibvirtProtocol
 import LibvirtRPC
 import LocalSockets
 import ManagementModel
+import RandomKit
 import RPCTestKit
-import StorageTestKit
 import Testing
 import XDRCoding
 

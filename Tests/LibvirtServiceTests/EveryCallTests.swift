@@ -5,7 +5,7 @@ import LibvirtProtocol
 import LibvirtRPC
 import LibvirtService
 import ManagementModel
-import StorageTestKit
+import RandomKit
 import Testing
 import WireTestKit
 import XDRCoding

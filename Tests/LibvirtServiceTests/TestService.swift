@@ -14,6 +14,7 @@ import ManagementCore
 import ManagementModel
 import NetworkFilters
 import SecretStore
+import ServiceTestKit
 import StateStore
 import StorageBackends
 import StorageTestKit
@@ -27,22 +28,10 @@ final class TestService: Sendable {
     let core: ManagementCore
     private let server: RPCServer
 
-    private static let emulator = """
-        #!/bin/sh
-        case "$1" in
-        --version) echo "QEMU emulator version 7.2.0";;
-        -machine) echo "Supported machines are:"; echo "pc  Standard PC (alias of pc-i440fx-7.2)"; echo "pc-i440fx-7.2 x"
-          echo "q35 Q35 (alias of pc-q35-7.2)"; echo "pc-q35-7.2 x";;
-        -cpu) echo "x86 qemu64 x";;
-        -device) echo 'name "virtio-blk-pci"';;
-        *) echo "no machine runs here" >&2; exit 1;;
-        esac
-        """
-
     init() throws {
         folder = "/tmp/roost-service-\(UniqueID.random())"
         try StateFiles.makeFolder(folder)
-        try StateFiles.write(folder + "/emulator", Self.emulator, mode: 0o700)
+        try ScriptedEmulator.install(at: folder + "/emulator")
         core = try Self.makeCore(folder)
         let table = ServiceTable.make()
         let streams = try EventLoop()
@@ -62,7 +51,7 @@ final class TestService: Sendable {
 
     private static func makeCore(_ folder: String) throws -> ManagementCore {
         let events = EventHub()
-        let facts = try probe(folder + "/emulator")
+        let facts = try ScriptedEmulator.facts(folder + "/emulator")
         let folders = MachineFolders(
             configuration: folder + "/etc", state: folder + "/lib", runtime: folder + "/run", logs: folder + "/log")
         return ManagementCore(
@@ -76,14 +65,6 @@ final class TestService: Sendable {
                 events: events),
             secrets: try SecretDriver(folder: folder + "/etc/secrets", events: events),
             filters: try FilterDriver(folder: folder + "/etc/nwfilter"), events: events, isSystem: false)
-    }
-
-    /// A process that another test starts just now may still have the program open for writing.
-    private static func probe(_ path: String) throws -> EmulatorFacts {
-        for _ in 0..<1000 {
-            if let facts = try? EmulatorFacts(probing: path) { return facts }
-        }
-        return try EmulatorFacts(probing: path)
     }
 
     /// A client that has opened the driver.

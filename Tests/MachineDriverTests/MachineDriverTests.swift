@@ -5,6 +5,7 @@ import HostInventory
 import HostSystem
 import MachineDriver
 import ManagementModel
+import ServiceTestKit
 import StateStore
 import Testing
 
@@ -14,22 +15,10 @@ private struct Workshop {
     let machines: MachineDriver
     let events = EventHub()
 
-    static let help = """
-        #!/bin/sh
-        case "$1" in
-        --version) echo "QEMU emulator version 7.2.0";;
-        -machine) echo "Supported machines are:"; echo "pc  Standard PC (alias of pc-i440fx-7.2)"; echo "pc-i440fx-7.2 x"
-          echo "q35 Q35 (alias of pc-q35-7.2)"; echo "pc-q35-7.2 x";;
-        -cpu) echo "x86 qemu64 x";;
-        *) echo 'name "virtio-blk-pci"';;
-        esac
-        """
-
     init() throws {
         folder = "/tmp/roost-machines-\(UniqueID.random())"
         try StateFiles.makeFolder(folder)
-        let program = folder + "/emulator"
-        try StateFiles.write(program, Self.help, mode: 0o700)
+        try ScriptedEmulator.install(at: folder + "/emulator")
         machines = try Self.open(folder, events)
     }
 
@@ -37,17 +26,9 @@ private struct Workshop {
         let folders = MachineFolders(
             configuration: folder + "/etc", state: folder + "/lib", runtime: folder + "/run", logs: folder + "/log")
         return try MachineDriver(
-            folders: folders, emulator: try probe(folder + "/emulator"), imageTool: "/bin/false",
+            folders: folders, emulator: try ScriptedEmulator.facts(folder + "/emulator"), imageTool: "/bin/false",
             events: events
         ) { _ in throw ManagementError(.noNetwork, "none here", from: .network) }
-    }
-
-    /// A process that another test starts just now may still have the program open for writing.
-    private static func probe(_ path: String) throws -> EmulatorFacts {
-        for _ in 0..<1000 {
-            if let facts = try? EmulatorFacts(probing: path) { return facts }
-        }
-        return try EmulatorFacts(probing: path)
     }
 
     func define(_ name: String = "m", devices: String = "", system: String = "") throws -> UniqueID {

@@ -2,7 +2,7 @@
 
 import HostSystem
 import MachineModel
-import StorageTestKit
+import RandomKit
 import Testing
 
 /// Remembers what it was asked and answers with a number of its own.

@@ -2,7 +2,7 @@
 
 import HostSystem
 import MachineModel
-import StorageTestKit
+import RandomKit
 import Testing
 
 /// Registers that say who they are and at which offset.

@@ -2,6 +2,7 @@
 
 import JSONCoding
 import MachineSpec
+import RandomKit
 import StorageTestKit
 import Testing
 

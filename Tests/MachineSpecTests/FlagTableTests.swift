@@ -2,6 +2,7 @@
 
 import CommandLineKit
 import MachineSpec
+import RandomKit
 import StorageTestKit
 import Testing
 

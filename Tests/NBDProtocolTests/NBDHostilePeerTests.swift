@@ -4,6 +4,7 @@ import BlockLayer
 import Glibc
 import HostSystem
 import NBDProtocol
+import RandomKit
 import StorageTestKit
 import Testing
 

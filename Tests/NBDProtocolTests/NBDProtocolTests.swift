@@ -2,6 +2,7 @@
 
 import BlockLayer
 import NBDProtocol
+import RandomKit
 import StorageTestKit
 import Testing
 

@@ -3,6 +3,7 @@
 import HostSystem
 import MachineModel
 import PCChipset
+import RandomKit
 
 /// Records what devices ask of the machine.
 final class RecordingMachine: MachineRequests {
@@ -48,7 +49,7 @@ final class Bench {
     /// Random accesses of every size at ports around `places`, while time goes on in random steps.
     func abuse(_ places: [UInt64], in space: AddressSpace? = nil, spread: UInt64 = 16, rounds: Int = 20_000) {
         let space = space ?? ports
-        var random = Randomness()
+        var random = SeededGenerator(seed: 1)
         for _ in 0..<rounds {
             let place = places[Int(random.next() % UInt64(places.count))] &+ random.next() % spread
             let size = 1 << Int(random.next() % 4)
@@ -61,16 +62,5 @@ final class Bench {
             }
             if random.next() & 15 == 0 { clock.advance(by: random.next() >> (random.next() % 24 + 34)) }
         }
-    }
-}
-
-/// A small deterministic generator for property tests (xorshift).
-struct Randomness: RandomNumberGenerator {
-    var value: UInt64 = 0x9E37_79B9_7F4A_7C15
-    mutating func next() -> UInt64 {
-        value ^= value << 13
-        value ^= value >> 7
-        value ^= value << 17
-        return value
     }
 }

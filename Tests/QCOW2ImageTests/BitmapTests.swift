@@ -2,7 +2,7 @@
 
 import BlockLayer
 import QCOW2Image
-import StorageTestKit
+import RandomKit
 import Testing
 
 /// Random writes, resizings and reopenings against a set of dirty granules side by side.

@@ -4,6 +4,7 @@ import BlockLayer
 import Glibc
 import HostSystem
 import QCOW2Image
+import RandomKit
 import StorageTestKit
 import Synchronization
 import Testing

@@ -3,6 +3,7 @@
 import BlockLayer
 import Glibc
 import QCOW2Image
+import RandomKit
 import RawImage
 import StorageTestKit
 import Testing

@@ -2,6 +2,7 @@
 
 import BlockLayer
 import QCOW2Image
+import RandomKit
 import StorageTestKit
 import Testing
 

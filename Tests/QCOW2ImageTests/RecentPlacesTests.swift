@@ -2,7 +2,7 @@
 
 import BlockLayer
 import QCOW2Image
-import StorageTestKit
+import RandomKit
 import Testing
 
 @Suite struct RecentPlacesTests {

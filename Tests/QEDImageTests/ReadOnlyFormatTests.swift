@@ -5,6 +5,7 @@ import FormatTestKit
 import ParallelsImage
 import QCOWImage
 import QEDImage
+import RandomKit
 import StorageTestKit
 import Testing
 

@@ -4,6 +4,7 @@ import BlockLayer
 import Glibc
 import GuestMemory
 import HostSystem
+import RandomKit
 import RawImage
 import Testing
 import VirtioDevices

@@ -4,6 +4,7 @@ import GuestMemory
 import HostIO
 import HostSystem
 import PacketPorts
+import RandomKit
 import Testing
 import Virtio
 import VirtioDevices

@@ -6,6 +6,7 @@ import GuestMemory
 import HostSystem
 import MachineModel
 import PCIBus
+import RandomKit
 import Testing
 import Virtio
 import VirtioDevices

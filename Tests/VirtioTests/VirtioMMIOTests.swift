@@ -2,6 +2,7 @@
 
 import HostSystem
 import MachineModel
+import RandomKit
 import Testing
 import Virtio
 import VirtqueueDriver

@@ -3,6 +3,7 @@
 import HostSystem
 import MachineModel
 import PCIBus
+import RandomKit
 import Testing
 import Virtio
 import VirtqueueDriver

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import GuestMemory
+import RandomKit
 import Testing
 import Virtio
 import VirtqueueDriver

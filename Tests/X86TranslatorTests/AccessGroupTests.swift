@@ -2,6 +2,7 @@
 
 import GuestMemory
 import HostOracle
+import RandomKit
 import Testing
 import X86CPU
 import X86Translator
@@ -10,7 +11,7 @@ import X86Translator
 @Suite struct AccessGroupTests {
     /// Writes code that loops.
     private struct Program {
-        var random: OracleRandom
+        var random: SeededGenerator
         var bytes: [UInt8] = []
         var usesFPU = false
 
@@ -62,7 +63,7 @@ import X86Translator
         }
     }
 
-    private func prepare(_ code: [UInt8], translates: Bool, _ random: OracleRandom) throws -> TranslatedMachine {
+    private func prepare(_ code: [UInt8], translates: Bool, _ random: SeededGenerator) throws -> TranslatedMachine {
         var random = random
         let machine = try TranslatedMachine(code, translates: translates)
         for register in 0..<16 { machine.cpu[general: register] = random.next() }
@@ -76,7 +77,7 @@ import X86Translator
     }
 
     @Test(arguments: 0..<60) func agreeWithTheInterpreter(seed: Int) throws {
-        var program = Program(random: OracleRandom(seed: UInt64(seed) &* 7919))
+        var program = Program(random: SeededGenerator(seed: UInt64(seed) &* 7919))
         if seed % 2 == 1 {
             program.usesFPU = true
             // FNINIT.

@@ -2,6 +2,7 @@
 
 import GuestMemory
 import HostOracle
+import RandomKit
 import Testing
 import X86CPU
 import X86Translator
@@ -10,11 +11,11 @@ import X86Translator
 @Suite struct AccessLoopTests {
     /// Writes such a loop.
     private struct Program {
-        var random: OracleRandom
+        var random: SeededGenerator
         var bytes: [UInt8] = []
         private var exits: [Int] = []
 
-        init(random: OracleRandom) { self.random = random }
+        init(random: SeededGenerator) { self.random = random }
 
         mutating func pick(_ count: Int) -> Int { Int(random.next() % UInt64(count)) }
         private mutating func choose<Value>(_ values: [Value]) -> Value { values[pick(values.count)] }
@@ -78,7 +79,7 @@ import X86Translator
         }
     }
 
-    private func prepare(_ code: [UInt8], translates: Bool, _ random: OracleRandom) throws -> TranslatedMachine {
+    private func prepare(_ code: [UInt8], translates: Bool, _ random: SeededGenerator) throws -> TranslatedMachine {
         var random = random
         let machine = try TranslatedMachine(code, translates: translates)
         for register in 0..<16 { machine.cpu[general: register] = random.next() >> 40 }
@@ -95,7 +96,7 @@ import X86Translator
     private static let imageStart: UInt64 = 0x8_0000, imageCount = 0x30_0000
 
     @Test(arguments: 0..<150) func agreeWithTheInterpreter(seed: Int) throws {
-        var program = Program(random: OracleRandom(seed: UInt64(seed) &* 104_729))
+        var program = Program(random: SeededGenerator(seed: UInt64(seed) &* 104_729))
         for _ in 0..<2 + program.pick(12) { program.add() }
         program.finish()
         let translated = try prepare(program.bytes, translates: true, program.random)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import StorageTestKit
+import RandomKit
 import Testing
 import XMLTree
 

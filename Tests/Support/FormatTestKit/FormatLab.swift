@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import BlockLayer
+internal import RandomKit
 public import StorageTestKit
 public import Testing
 

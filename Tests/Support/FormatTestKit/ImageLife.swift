@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import BlockLayer
+internal import RandomKit
 internal import StorageTestKit
 internal import Testing
 

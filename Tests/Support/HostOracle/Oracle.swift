@@ -5,6 +5,7 @@ internal import CPUInterface
 internal import GuestMemory
 internal import HostSystem
 internal import MachineModel
+internal import RandomKit
 internal import X86CPU
 internal import X86Translator
 
@@ -24,21 +25,6 @@ enum OracleMap {
     static let tables: UInt64 = 0, tablesBytes: UInt64 = 0x8000
     /// INT3, which all other code bytes are.
     static let filler: UInt8 = 0xCC
-}
-
-/// SplitMix64: small, and the same on every machine.
-public struct OracleRandom: RandomNumberGenerator {
-    private var state: UInt64
-    /// A sequence that the seed alone determines.
-    public init(seed: UInt64) { state = seed }
-    /// The next 64 bits.
-    public mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-        return value ^ (value >> 31)
-    }
 }
 
 /// One instruction whose outcome differs.
@@ -160,7 +146,7 @@ public final class Oracle {
 
     /// New random data on both sides.
     private func refill(seed: UInt64) throws {
-        var random = OracleRandom(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var place = 0
         while place < Int(OracleMap.dataBytes) {
             // A mix of plain bits and of what floating point finds interesting.
@@ -197,7 +183,7 @@ public final class Oracle {
         defer { Self.turn.unlock() }
         try refill(seed: 1)
         for seed in seeds {
-            var random = OracleRandom(seed: seed)
+            var random = SeededGenerator(seed: seed)
             if seed % 4096 == 0 { try refill(seed: seed) }
             guard let row = rows.randomElement(using: &random) else { continue }
             var instruction = InstructionCatalog.generate(row, bits: bits, using: &random)
@@ -216,7 +202,7 @@ public final class Oracle {
         defer { Self.turn.unlock() }
         try refill(seed: 1)
         for seed in seeds {
-            var random = OracleRandom(seed: seed)
+            var random = SeededGenerator(seed: seed)
             guard var instruction = InstructionCatalog.generateUndefined(bits: bits, using: &random) else { continue }
             let before = OracleValues.state(for: &instruction, bits: bits, hasAVX: hasAVX, using: &random)
             let findings = try compare(instruction, before)

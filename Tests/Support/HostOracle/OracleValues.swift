@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CHostOracle
+internal import RandomKit
 internal import X86CPU
 
 /// Random registers that are interesting for an instruction, and whose memory operand mostly exists.
@@ -11,12 +12,12 @@ enum OracleValues {
     private static let fixedFlags: UInt64 = 0x202
     private static let rax = 0, rcx = 1, rbx = 3, rsp = 4, rsi = 6, rdi = 7
 
-    private static func chance(_ percent: Int, _ random: inout OracleRandom) -> Bool {
+    private static func chance(_ percent: Int, _ random: inout SeededGenerator) -> Bool {
         Int.random(in: 0..<100, using: &random) < percent
     }
 
     /// 64 bits that are a boundary of some integer or floating-point format, once or in both halves.
-    static func special(_ random: inout OracleRandom) -> UInt64 {
+    static func special(_ random: inout SeededGenerator) -> UInt64 {
         let singles: [UInt32] = [
             0, 0x8000_0000, 0x3F80_0000, 0xBF80_0000, 0x7F80_0000, 0xFF80_0000, 0x7FC0_0000, 0x7F80_0001, 0xFFC0_1234,
             1, 0x007F_FFFF, 0x0080_0000, 0x7F7F_FFFF, 0x4F00_0000, 0xCF00_0000, 0x3F00_0000, 0x5F00_0000, 0xFFFF_FFFF,
@@ -35,14 +36,14 @@ enum OracleValues {
     }
 
     /// A double or two singles of moderate size.
-    private static func moderate(_ random: inout OracleRandom) -> UInt64 {
+    private static func moderate(_ random: inout SeededGenerator) -> UInt64 {
         if chance(50, &random) { return Double.random(in: -1000...1000, using: &random).bitPattern }
         let low = Float.random(in: -1000...1000, using: &random).bitPattern
         let high = Float.random(in: -1...1, using: &random).bitPattern
         return UInt64(high) << 32 | UInt64(low)
     }
 
-    private static func lane(_ random: inout OracleRandom) -> UInt64 {
+    private static func lane(_ random: inout SeededGenerator) -> UInt64 {
         switch Int.random(in: 0..<4, using: &random) {
         case 0: special(&random)
         case 1: moderate(&random)
@@ -50,7 +51,7 @@ enum OracleValues {
         }
     }
 
-    private static func pointer(_ bits: Int, _ random: inout OracleRandom) -> UInt64 {
+    private static func pointer(_ bits: Int, _ random: inout SeededGenerator) -> UInt64 {
         let data = OracleMap.data(bits: bits)
         let offset = UInt64.random(in: 0..<OracleMap.dataBytes - OracleMap.readOnlyBytes, using: &random)
         let alignment: UInt64 = [1, 1, 8, 16, 32, 32].randomElement(using: &random) ?? 1
@@ -63,7 +64,7 @@ enum OracleValues {
         return data + offset & ~(alignment - 1)
     }
 
-    private static func integer(_ bits: Int, _ random: inout OracleRandom) -> UInt64 {
+    private static func integer(_ bits: Int, _ random: inout SeededGenerator) -> UInt64 {
         switch Int.random(in: 0..<100, using: &random) {
         case 0..<35: pointer(bits, &random)
         case 35..<55: UInt64.random(in: 0..<256, using: &random)
@@ -76,7 +77,7 @@ enum OracleValues {
 
     /// Registers for the instruction, whose relative displacement is pointed at the data.
     static func state(
-        for instruction: inout GeneratedInstruction, bits: Int, hasAVX: Bool, using random: inout OracleRandom
+        for instruction: inout GeneratedInstruction, bits: Int, hasAVX: Bool, using random: inout SeededGenerator
     ) -> roost_oracle_state {
         var state = roost_oracle_state()
         var general = (0..<16).map { _ in integer(bits, &random) }
@@ -118,7 +119,7 @@ enum OracleValues {
     private static func place(
         _ bits: Int, _ instruction: inout GeneratedInstruction, _ general: inout [UInt64],
         _ state: inout roost_oracle_state,
-        _ random: inout OracleRandom
+        _ random: inout SeededGenerator
     ) {
         let target = pointer(bits, &random)
         if let relative = instruction.relativePlace {
@@ -151,7 +152,7 @@ enum OracleValues {
     }
 
     /// An FXSAVE image: x87 registers of all kinds, mostly with masked exceptions, and MXCSR.
-    private static func floatingPoint(_ random: inout OracleRandom) -> [UInt8] {
+    private static func floatingPoint(_ random: inout SeededGenerator) -> [UInt8] {
         var image = [UInt8](repeating: 0, count: roost_oracle_state.imageBytes)
         func put(_ value: UInt64, _ count: Int, _ place: Int) {
             for byte in 0..<count { image[place + byte] = UInt8(truncatingIfNeeded: value >> UInt64(byte * 8)) }
@@ -172,7 +173,7 @@ enum OracleValues {
         return image
     }
 
-    private static func control32(_ random: inout OracleRandom) -> UInt64 {
+    private static func control32(_ random: inout SeededGenerator) -> UInt64 {
         var value: UInt64 = chance(75, &random) ? 0x1F80 : random.next() & 0x1F80
         if chance(30, &random) { value |= random.next() & 0x6000 }
         if chance(15, &random) { value |= random.next() & 0x8040 }
@@ -180,7 +181,7 @@ enum OracleValues {
         return value
     }
 
-    private static func extended(_ random: inout OracleRandom) -> (UInt64, UInt64) {
+    private static func extended(_ random: inout SeededGenerator) -> (UInt64, UInt64) {
         let top: UInt64 = 1 << 63
         switch Int.random(in: 0..<8, using: &random) {
         case 0: return (0, random.next() & 0x8000)

@@ -2,7 +2,8 @@
 
 internal import BlockLayer
 internal import DiskImages
-public import StorageTestKit
+public import RandomKit
+internal import StorageTestKit
 
 /// A sound image to be damaged.
 public struct ImageSample: Sendable {

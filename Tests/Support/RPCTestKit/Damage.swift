@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import StorageTestKit
+package import RandomKit
 
 /// Changes that turn something right into something that may be wrong.
 package enum Damage {

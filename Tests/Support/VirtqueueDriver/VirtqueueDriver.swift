@@ -160,23 +160,3 @@ public final class VirtqueueDriver {
     /// Asks for an interrupt when the used index passes `index`.
     public func setUsedEvent(_ index: UInt16) { poke(index, available + 4 + UInt64(size) * 2) }
 }
-
-/// A generator whose numbers repeat from run to run (SplitMix64).
-public struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-    public init(seed: UInt64) { state = seed }
-    public mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-    /// Bytes of which many are small numbers, as lengths and flags are.
-    public mutating func bytes(_ count: Int) -> [UInt8] {
-        (0..<count).map { _ in
-            let value = next()
-            return value & 0x300 == 0 ? UInt8(truncatingIfNeeded: value) : UInt8(truncatingIfNeeded: value & 7)
-        }
-    }
-}

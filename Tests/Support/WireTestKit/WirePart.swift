@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import StorageTestKit
+public import RandomKit
 public import XDRCoding
 
 /// One type that travels, known by what it does with bytes alone, so that a property can be asked of every type of the

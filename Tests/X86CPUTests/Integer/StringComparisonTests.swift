@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import GuestMemory
+import RandomKit
 import Testing
 import X86CPU
 
@@ -10,7 +11,7 @@ import X86CPU
 
     /// Runs to HLT, in one go or instruction by instruction.
     private func run(_ code: [UInt8], seed: UInt64, singly: Bool, bits: Int) throws -> FlatMachine {
-        var random = RandomSource(seed: seed &+ 1)
+        var random = SeededGenerator(seed: seed &+ 1)
         let machine = try FlatMachine(bits: bits, code)
         // Long runs of few values, which differ here and there.
         var bytes = [UInt8](repeating: 0, count: 0x4000)

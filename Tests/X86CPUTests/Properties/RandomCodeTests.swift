@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import GuestMemory
+import RandomKit
 import Testing
 import X86CPU
 
 /// Whatever bytes a guest runs, the process survives and comes back within the limit.
 @Suite struct RandomCodeTests {
     /// Values that sit at edges, and small ones that are likely addresses.
-    private static func value(_ random: inout RandomSource) -> UInt64 {
+    private static func value(_ random: inout SeededGenerator) -> UInt64 {
         switch random.next() % 6 {
         case 0: random.next()
         case 1: random.next() % FlatMachine.memorySize
@@ -19,7 +20,7 @@ import X86CPU
     }
 
     @Test(arguments: [16, 32, 64], [1, 2, 3, 4]) func randomBytes(bits: Int, seed: UInt64) throws {
-        var random = RandomSource(seed: seed << 8 | UInt64(bits))
+        var random = SeededGenerator(seed: seed << 8 | UInt64(bits))
         let machine = try FlatMachine(bits: bits)
         for _ in 0..<1500 {
             let code = (0..<64).map { _ in UInt8(truncatingIfNeeded: random.next()) }
@@ -38,7 +39,7 @@ import X86CPU
 
     /// Every opcode with many modrm bytes, so that no row goes without.
     @Test(arguments: [16, 32, 64]) func everyOpcode(bits: Int) throws {
-        var random = RandomSource(seed: UInt64(bits))
+        var random = SeededGenerator(seed: UInt64(bits))
         let machine = try FlatMachine(bits: bits)
         let escapes: [[UInt8]] = [
             [], [0x0F], [0x0F, 0x38], [0x0F, 0x3A], [0x66, 0x0F], [0xF3, 0x0F], [0xF2, 0x0F], [0x66, 0x0F, 0x38],

@@ -2,6 +2,7 @@
 
 import CPUInterface
 import GuestMemory
+import RandomKit
 import Testing
 import X86CPU
 
@@ -18,7 +19,7 @@ import X86CPU
         [0xF0, 0x01, 0x03], [0x0F, 0x01, 0xF8], [0x0F, 0x01, 0xD1], [0x0F, 0xAE, 0x28], [0x50], [0x58], [0xF4],
     ]
 
-    private static func code(_ random: inout RandomSource) -> [UInt8] {
+    private static func code(_ random: inout SeededGenerator) -> [UInt8] {
         var bytes: [UInt8] = []
         while bytes.count < 96 {
             if random.next() % 3 == 0 {
@@ -30,7 +31,7 @@ import X86CPU
         return bytes
     }
 
-    private static func value(_ random: inout RandomSource) -> UInt64 {
+    private static func value(_ random: inout SeededGenerator) -> UInt64 {
         switch random.next() % 7 {
         case 0: random.next()
         case 1: random.next() % FlatMachine.memorySize
@@ -43,7 +44,7 @@ import X86CPU
     }
 
     /// Runs some random code with random registers, and starts anew where the processor shut down.
-    private func disturb(_ machine: SystemMachine, _ start: X86Registers, _ random: inout RandomSource) throws {
+    private func disturb(_ machine: SystemMachine, _ start: X86Registers, _ random: inout SeededGenerator) throws {
         var registers = start
         for register in 0..<16 where register != 4 || random.next() & 3 == 0 {
             registers.general[register] = Self.value(&random)
@@ -62,7 +63,7 @@ import X86CPU
     }
 
     @Test(arguments: [true, false], 1...3) func randomCode(isLong: Bool, seed: UInt64) throws {
-        var random = RandomSource(seed: seed << 1 | (isLong ? 1 : 0))
+        var random = SeededGenerator(seed: seed << 1 | (isLong ? 1 : 0))
         let machine = try SystemMachine(isLong: isLong)
         let start = machine.cpu.registers
         for _ in 0..<700 { try disturb(machine, start, &random) }
@@ -70,7 +71,7 @@ import X86CPU
 
     /// As before, with bits of the tables themselves flipped.
     @Test(arguments: [true, false], 1...3) func randomTables(isLong: Bool, seed: UInt64) throws {
-        var random = RandomSource(seed: seed << 8 | (isLong ? 1 : 0))
+        var random = SeededGenerator(seed: seed << 8 | (isLong ? 1 : 0))
         for _ in 0..<20 {
             let machine = try SystemMachine(isLong: isLong)
             let start = machine.cpu.registers
