@@ -207,7 +207,8 @@ public final class GuestMemory: @unchecked Sendable {
         // tableCount entries are initialised.
         for index in 0..<tableCount {
             let candidate = unsafe table[index]
-            if address &- candidate.start < candidate.count { return candidate }
+            // A region that is nowhere has a place that processors do not reach, but addresses in descriptors do.
+            if address &- candidate.start < candidate.count { return candidate.isMapped ? candidate : nil }
         }
         return nil
     }
