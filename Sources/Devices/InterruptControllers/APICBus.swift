@@ -20,8 +20,12 @@ public final class APICBus: MessageInterruptSink, @unchecked Sendable {
     /// Where the search for the least busy processor starts, so that equal ones take turns.
     private var lowestPriorityTurn = 0
 
+    /// The local APICs where they are the kernel's.
+    private let kernel: (any KernelLocalControllers)?
+
     /// A bus with nothing on it.
-    public init() {}
+    /// - Parameter kernel: the local APICs where they are the kernel's; then none is attached.
+    public init(kernel: (any KernelLocalControllers)? = nil) { self.kernel = kernel }
 
     func attach(_ apic: LocalAPIC) { localAPICs.append(apic) }
     func attach(_ apic: IOAPIC) { ioAPICs.append(apic) }
@@ -47,6 +51,10 @@ public final class APICBus: MessageInterruptSink, @unchecked Sendable {
     }
 
     func sendLocked(_ message: InterruptMessage) {
+        if let kernel {
+            let encoded = message.encoded
+            return kernel.deliver(address: encoded.address, data: encoded.data)
+        }
         guard message.delivery != .lowestPriority else { return sendToLeastBusyLocked(message) }
         for apic in localAPICs where apic.matchesLocked(message) { apic.acceptLocked(message) }
     }
@@ -76,8 +84,16 @@ public final class APICBus: MessageInterruptSink, @unchecked Sendable {
         for apic in ioAPICs { apic.endOfInterruptLocked(vector: vector) }
     }
 
+    /// An unmasked input of the I/O APIC leads to this message now.
+    func noteRouteLocked(pin: Int, _ message: InterruptMessage) {
+        guard let kernel else { return }
+        let encoded = message.encoded
+        kernel.setRoute(pin: pin, address: encoded.address, data: encoded.data)
+    }
+
     /// The PIC's INT output, wired to LINT0 of every processor.
     func setExternalRequestLocked(_ level: Bool) {
+        kernel?.setExternalRequest(level)
         for apic in localAPICs { apic.setPinLocked(.lint0, level: level) }
     }
 }

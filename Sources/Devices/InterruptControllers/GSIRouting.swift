@@ -50,8 +50,10 @@ public final class SoftwareInterruptControllers: GSISink, Device {
     private var levels: UInt32 = 0
 
     /// All controllers in the state of power-on, without processors.
-    public init() {
-        bus = APICBus()
+    public convenience init() { self.init(bus: APICBus()) }
+
+    init(bus: APICBus) {
+        self.bus = bus
         pic = DualPIC(bus: bus)
         ioAPIC = IOAPIC(bus: bus)
     }

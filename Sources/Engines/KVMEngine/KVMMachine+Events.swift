@@ -58,6 +58,18 @@ final class RouteTable: @unchecked Sendable {
         if let failure { throw failure }
     }
 
+    /// Leads one of the board's wires to a message, where the I/O APIC is not the kernel's.
+    func setWire(_ pin: Int, address: UInt64, data: UInt32) throws(Errno) {
+        let entry = Self.entry(UInt32(pin), address, data)
+        let failure: Errno? = lock.withLock {
+            wires.removeAll { $0.gsi == UInt32(pin) }
+            wires.append(entry)
+            do throws(Errno) { try commitLocked() } catch { return error }
+            return nil
+        }
+        if let failure { throw failure }
+    }
+
     /// Tells the kernel all of it.
     func commit() throws(Errno) {
         let failure: Errno? = lock.withLock {

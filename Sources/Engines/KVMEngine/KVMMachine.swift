@@ -6,6 +6,16 @@ public import GuestMemory
 internal import HostSystem
 public import MachineModel
 
+/// A PIC that is not the kernel's (`kernel-irqchip=split`). Called on the first vCPU's thread.
+public protocol ExternalInterruptSource: AnyObject, Sendable {
+    /// It asks for an interrupt.
+    var isRequesting: Bool { get }
+    /// The vector of the interrupt that the processor takes now; nil where there is none any more.
+    func acknowledge() -> UInt8?
+    /// A processor ended the service of a level-triggered vector; on any vCPU's thread.
+    func endOfInterrupt(vector: UInt8)
+}
+
 /// One machine of the kernel's: memory slots and the in-kernel PIC, I/O APIC, local APICs and PIT.
 public final class KVMMachine: @unchecked Sendable {
     let system: KVMSystem
@@ -18,23 +28,44 @@ public final class KVMMachine: @unchecked Sendable {
     /// The PICs and the I/O APIC as the kernel made them, `kvm_irqchip` each.
     private(set) var controllersAtReset: [[UInt8]] = []
     let routes: RouteTable
+    /// Inputs of the I/O APIC whose messages the kernel knows.
+    private static let wireCount: UInt = 24
+    /// The PIC where it is not the kernel's; set before the machine runs.
+    public weak var externalInterrupts: (any ExternalInterruptSource)?
     /// The kernel notes which pages are written. Changed and used on the loop's thread or with the vCPUs parked.
     private var logsWrites = false
 
     /// Furnishes the machine of `system` with this memory, which is complete; once for each `system`.
-    /// - Parameter hasTimer: also the PIT in the kernel; without it the machine models its own.
-    public init(system: KVMSystem, memory: GuestMemory, hasTimer: Bool) throws(KVMUnusable) {
+    /// - Parameters:
+    ///   - hasTimer: also the PIT in the kernel; without it the machine models its own.
+    ///   - isSplit: the PIC and the I/O APIC are the machine's own too.
+    public init(
+        system: KVMSystem, memory: GuestMemory, hasTimer: Bool, isSplit: Bool = false
+    ) throws(KVMUnusable) {
         self.system = system
         self.memory = memory
         file = system.machineFile.number
         let number = file
         routes = RouteTable(
-            file: number, wires: Self.standardRoutes, limit: system.extensionValue(KVM_CAP_IRQ_ROUTING))
+            file: number, wires: isSplit ? [] : Self.standardRoutes, limit: system.extensionValue(KVM_CAP_IRQ_ROUTING))
         var identity = Self.identityMapAddress
         // The kernel copies the address from this frame.
         try check(unsafe roost_ioctl_pointer(number, ROOST_KVM_SET_IDENTITY_MAP_ADDR, &identity), "place its pages")
         try check(roost_ioctl(number, ROOST_KVM_SET_TSS_ADDR, Self.taskStateAddress), "place its pages")
-        try check(roost_ioctl(number, ROOST_KVM_CREATE_IRQCHIP, 0), "make interrupt controllers")
+        if isSplit {
+            guard system.extensionValue(KVM_CAP_SPLIT_IRQCHIP) > 0 else {
+                throw KVMUnusable("KVM on this host has no split interrupt controllers: leave kernel-irqchip=split out")
+            }
+            var capability = kvm_enable_cap()
+            capability.cap = UInt32(KVM_CAP_SPLIT_IRQCHIP)
+            capability.args.0 = UInt64(Self.wireCount)
+            // Copied from this frame.
+            try check(
+                unsafe roost_ioctl_pointer(number, ROOST_KVM_ENABLE_CAP, &capability), "split its interrupt controllers"
+            )
+        } else {
+            try check(roost_ioctl(number, ROOST_KVM_CREATE_IRQCHIP, 0), "make interrupt controllers")
+        }
         if hasTimer {
             var configuration = kvm_pit_config()
             // Copied from this frame.
@@ -50,7 +81,8 @@ public final class KVMMachine: @unchecked Sendable {
                 unsafe roost_ioctl_pointer(number, ROOST_KVM_SET_USER_MEMORY_REGION, &map),
                 "map \(region.count >> 20) MiB of memory")
         }
-        controllersAtReset = try [KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_IRQCHIP_IOAPIC].map {
+        let chips = isSplit ? [] : [KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_IRQCHIP_IOAPIC]
+        controllersAtReset = try chips.map {
             chip throws(KVMUnusable) in
             var image = [UInt8](repeating: 0, count: MemoryLayout<kvm_irqchip>.size)
             image[0] = UInt8(chip)
@@ -77,6 +109,12 @@ public final class KVMMachine: @unchecked Sendable {
         line.level = level ? 1 : 0
         // Copied from this frame. It fails only for a number that has no route, which then has no wire either.
         _ = unsafe roost_ioctl_pointer(file, ROOST_KVM_IRQ_LINE, &line)
+    }
+
+    /// Leads an input of an I/O APIC that is not the kernel's to a message. Any thread.
+    public func setRoute(pin: Int, address: UInt64, data: UInt32) {
+        // A table that the kernel refuses leaves the input as it was; its interrupts are sent as messages all the same.
+        try? routes.setWire(pin, address: address, data: data)
     }
 
     /// Puts the PICs and the I/O APIC back into the state of power-on.

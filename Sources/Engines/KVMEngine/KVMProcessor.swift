@@ -103,14 +103,44 @@ public final class KVMProcessor: VirtualCPU, @unchecked Sendable {
                 isKicked.store(false, ordering: .sequentiallyConsistent)
                 return .kicked
             }
+            offerExternalInterrupt()
             let status = roost_ioctl(file.number, ROOST_KVM_RUN, 0)
             if status < 0 {
                 let error = Errno.current
-                if error == .interrupted || error == .wouldBlock { continue }
+                if error == .interrupted || error == .wouldBlock {
+                    // Cleared before the loop looks at what the kick or the PIC wants.
+                    kickLock.withLock { unsafe exit.pointee.immediate_exit = 0 }
+                    continue
+                }
                 return .failed("KVM cannot run vCPU \(index): \(error)")
             }
             if let exit = handleExit() { return exit }
         }
+    }
+
+    /// Has the processor look at the PIC again, where that is not the kernel's. Any thread.
+    public func noteExternalInterrupt() {
+        kickLock.withLock {
+            guard runner != 0 else { return }
+            unsafe exit.pointee.immediate_exit = 1
+            _ = pthread_kill(runner, Self.kickSignal)
+        }
+    }
+
+    /// Gives the kernel the interrupt of a PIC that is not its own, or asks to be told when the guest can take one.
+    private func offerExternalInterrupt() {
+        guard index == 0, let source = machine.externalInterrupts else { return }
+        if source.isRequesting, unsafe exit.pointee.ready_for_interrupt_injection != 0,
+            let vector = source.acknowledge()
+        {
+            var interrupt = kvm_interrupt()
+            interrupt.irq = UInt32(vector)
+            // Copied from this frame.
+            _ = unsafe roost_ioctl_pointer(file.number, ROOST_KVM_INTERRUPT, &interrupt)
+            // It is taken before another one is.
+            unsafe exit.pointee.ready_for_interrupt_injection = 0
+        }
+        unsafe exit.pointee.request_interrupt_window = source.isRequesting ? 1 : 0
     }
 
     /// The registers that an IN or a device load produced are written when KVM_RUN is entered again; doing that with
@@ -144,6 +174,9 @@ public final class KVMProcessor: VirtualCPU, @unchecked Sendable {
             serveDevice()
             return nil
         case KVM_EXIT_IRQ_WINDOW_OPEN, KVM_EXIT_INTR, KVM_EXIT_UNKNOWN:
+            return nil
+        case KVM_EXIT_IOAPIC_EOI:
+            machine.externalInterrupts?.endOfInterrupt(vector: unsafe exit.pointee.eoi.vector)
             return nil
         case KVM_EXIT_SHUTDOWN:
             return .shutdown

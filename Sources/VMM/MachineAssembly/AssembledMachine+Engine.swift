@@ -131,12 +131,13 @@ extension AssembledMachine {
 
     private func makeHardwareEngine(_ system: KVMSystem, _ memory: GuestMemory) throws(UserError) -> any BoardEngine {
         try checkProcessorCount(system.maximumProcessors, "KVM")
-        if let chip = spec.board.kernelIRQChip, chip != .on {
+        let isSplit = spec.board.kernelIRQChip == .split
+        if spec.board.kernelIRQChip == .off {
             throw UserError(
-                "kernel-irqchip=\(chip.rawValue) is not supported with KVM",
-                remedy: "leave it out: the kernel's interrupt controllers are used")
+                "kernel-irqchip=off is not supported with KVM", because: "local APICs are the kernel's",
+                remedy: "leave it out, or write kernel-irqchip=split")
         }
-        if spec.board.pic == .off, spec.board.kind != .microvm {
+        if spec.board.pic == .off, spec.board.kind != .microvm, !isSplit {
             throw UserError(
                 "pic=off is not supported with KVM", because: "its interrupt controllers in the kernel have one",
                 remedy: "leave it out")
@@ -150,7 +151,7 @@ extension AssembledMachine {
             HardwareFeatures.capabilities(offered, hasDeadlineTimer: system.hasDeadlineTimer), engineName: "host")
         return try HardwareEngine(
             system: system, count: spec.topology.count, memory: memory, ports: portSpace, devices: space,
-            physicalAddressBits: model.physicalAddressBits
+            physicalAddressBits: model.physicalAddressBits, isSplit: isSplit
         ) { index in HardwareFeatures.table(model, offered: offered, processor: index) }
     }
 

@@ -67,7 +67,12 @@ public final class IOAPIC: Device, RegisterWindow {
     /// What a saved machine keeps. The machine lock is held.
     public var state: State {
         get { bus.lock.withLock { current } }
-        set { bus.lock.withLock { current = newValue } }
+        set {
+            bus.lock.withLock {
+                current = newValue
+                for pin in 0..<Self.pinCount { noteRouteLocked(pin) }
+            }
+        }
     }
 
     /// Masks all entries; the inputs keep their levels, which belong to the devices.
@@ -109,14 +114,23 @@ public final class IOAPIC: Device, RegisterWindow {
     }
 
     private func sendLocked(_ entry: UInt64) {
-        guard let delivery = InterruptMessage.Delivery(rawValue: UInt8(truncatingIfNeeded: entry >> 8) & 7) else {
-            return
-        }
-        bus.sendLocked(
+        if let message = Self.message(entry) { bus.sendLocked(message) }
+    }
+
+    /// What an entry sends; nil for a reserved delivery mode.
+    private static func message(_ entry: UInt64) -> InterruptMessage? {
+        InterruptMessage.Delivery(rawValue: UInt8(truncatingIfNeeded: entry >> 8) & 7).map { delivery in
             InterruptMessage(
                 vector: UInt8(truncatingIfNeeded: entry), delivery: delivery, isLogical: entry & EntryBits.logical != 0,
                 isLevelTriggered: entry & EntryBits.levelTriggered != 0,
-                destination: UInt32(truncatingIfNeeded: entry >> 56)))
+                destination: UInt32(truncatingIfNeeded: entry >> 56))
+        }
+    }
+
+    private func noteRouteLocked(_ pin: Int) {
+        let entry = current.entries.indices.contains(pin) ? current.entries[pin] : EntryBits.masked
+        guard entry & EntryBits.masked == 0, let message = Self.message(entry) else { return }
+        bus.noteRouteLocked(pin: pin, message)
     }
 
     /// A processor ended the service of a level-triggered vector.
@@ -184,6 +198,7 @@ public final class IOAPIC: Device, RegisterWindow {
             new = old & 0xFFFF_FFFF | UInt64(value) << 32
         }
         current.entries[pin] = new & EntryBits.defined
+        if old != current.entries[pin] { noteRouteLocked(pin) }
         deliverLevelLocked(pin)
     }
 

@@ -76,6 +76,9 @@ public final class DualPIC: Device {
         updateLocked()
     }
 
+    /// INT of the primary.
+    var isRequestingLocked: Bool { current.output }
+
     /// The INTA cycle.
     func acknowledgeLocked() -> UInt8 {
         let acknowledged = current.primary.acknowledge()

@@ -166,21 +166,26 @@ final class HardwareEngine: BoardEngine {
         func setGSI(_ gsi: Int, level: Bool) { machine.setGSI(gsi, level: level) }
     }
 
+    /// The PIC and the I/O APIC where they are ours.
+    private let split: SplitControllers?
     let interrupts: any GSISink
     var messages: any MessageInterruptSink { machine }
-    var devices: [any Device] { [controllers] }
+    var devices: [any Device] { [split?.controllers ?? controllers] }
     var processors: [any VirtualCPU] { vCPUs }
 
+    /// - Parameter isSplit: PIC and I/O APIC are ours, the local APICs the kernel's.
     init(
         system: KVMSystem, count: Int, memory: GuestMemory, ports: AddressSpace, devices: AddressSpace,
-        physicalAddressBits: Int, features: (Int) throws(UserError) -> [CPUIDEntry]
+        physicalAddressBits: Int, isSplit: Bool, features: (Int) throws(UserError) -> [CPUIDEntry]
     ) throws(UserError) {
         self.physicalAddressBits = physicalAddressBits
         do throws(KVMUnusable) {
-            machine = try KVMMachine(system: system, memory: memory, hasTimer: false)
+            machine = try KVMMachine(system: system, memory: memory, hasTimer: false, isSplit: isSplit)
         } catch { throw UserError(error.description) }
-        interrupts = Wires(machine)
+        split = isSplit ? SplitControllers(machine) : nil
+        interrupts = split?.controllers ?? Wires(machine)
         controllers = Controllers(machine)
+        machine.externalInterrupts = split
         for index in 0..<count {
             let table = try features(index)
             do throws(KVMUnusable) {
@@ -188,13 +193,20 @@ final class HardwareEngine: BoardEngine {
                     try KVMProcessor(machine: machine, index: index, features: table, ports: ports, devices: devices))
             } catch { throw UserError(error.description) }
         }
+        split?.firstProcessor = vCPUs.first
     }
 
     /// The kernel's controllers answer by themselves.
-    func map(ports: AddressSpace, devices: AddressSpace, hasPIC: Bool) {}
+    func map(ports: AddressSpace, devices: AddressSpace, hasPIC: Bool) {
+        guard let split else { return }
+        if hasPIC { split.controllers.pic.map(in: ports) }
+        devices.map(split.controllers.ioAPIC, at: IOAPIC.defaultBase, count: IOAPIC.windowSize, name: "ioapic")
+    }
 
     var savedParts: [(name: String, part: any Stateful)] {
-        [("kvm", machine)] + vCPUs.map { ("cpu\($0.index)", $0) }
+        let own: [(name: String, part: any Stateful)] =
+            split.map { [("pic", $0.controllers.pic), ("ioapic", $0.controllers.ioAPIC)] } ?? []
+        return own + [("kvm", machine)] + vCPUs.map { ("cpu\($0.index)", $0) }
     }
 
     func setDirtyLogging(_ isOn: Bool) throws(UserError) {
@@ -211,6 +223,7 @@ final class HardwareEngine: BoardEngine {
 
     /// The kernel's PIC stays edge-triggered: a kernel that starts without firmware programs the I/O APIC itself.
     func configureAsFirmware(levelTriggered: UInt16, uncached: UInt64) {
+        split?.controllers.pic.setLevelTriggered(levelTriggered)
         for processor in vCPUs {
             processor.setFirmwareMemoryTypes(deviceStart: uncached, physicalAddressBits: physicalAddressBits)
         }
