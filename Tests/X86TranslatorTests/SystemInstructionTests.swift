@@ -31,6 +31,18 @@ import X86Translator
         #expect(machines.translated.cpu[general: 2] == 0x97)
     }
 
+    @Test func readsOfTheTimeLookAfterTheTimersNowAndThen() throws {
+        // 1: rdtsc; dec rcx; jnz 1b
+        let machine = try TranslatedMachine([0x0F, 0x31, 0x48, 0xFF, 0xC9, 0x75, 0xF9])
+        var looks = 0
+        let reads = 300_000
+        machine.cpu.lookAfterTimers = { _ in looks += 1 }
+        machine.cpu[general: 1] = UInt64(reads)
+        machine.run()
+        #expect(machine.cpu[general: 1] == 0)
+        #expect((2..<reads / 10).contains(looks))
+    }
+
     @Test func swapsBases() throws {
         // swapgs; mov rax, gs:[8]; swapgs; mov rbx, gs:[8]
         let machines = try expectAgreement([

@@ -108,10 +108,11 @@ public final class SoftCPU: @unchecked Sendable {
     var hasShutDown = false
     var stored = StoredRegisters()
     /// Called now and then while the guest reads the time-stamp counter, as one does that waits for a timer: the machine's
-    /// timers may be late. On the processor's thread, without locks; set before it runs.
-    public var lookAfterTimers: () -> Void = {}
-    /// The host's counter at the next such call.
-    var nextTimerLook: UInt64 = 0
+    /// timers may be late; with true after a standstill of the host, when each that is due is wanted at once. On the
+    /// processor's thread, without locks; set before it runs.
+    public var lookAfterTimers: (_ catchesUp: Bool) -> Void = { _ in }
+    /// Whether the guest was kept from its work while it watched the clock.
+    var lateness = Lateness()
     /// Whether the guest works or mostly halts.
     var idleness = Idleness()
     /// After RESET or INIT, on an application processor.

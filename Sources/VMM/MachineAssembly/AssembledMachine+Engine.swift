@@ -126,7 +126,7 @@ extension AssembledMachine {
         return try SoftwareEngine(
             count: spec.topology.count, environment: environment, machineLock: lock, clock: clock,
             options: try SoftwareEngineOptions(spec, accelerator, messages: messages),
-            lookAfterTimers: { [clock] in clock.runOverdue() })
+            lookAfterTimers: { [clock] in clock.runOverdue(isLate: $0) })
     }
 
     private func makeHardwareEngine(_ system: KVMSystem, _ memory: GuestMemory) throws(UserError) -> any BoardEngine {

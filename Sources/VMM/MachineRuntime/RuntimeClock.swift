@@ -4,6 +4,7 @@ internal import Glibc
 public import HostIO
 public import HostSystem
 public import MachineModel
+internal import Synchronization
 
 /// The machine's time on the host's monotonic clock: passes while the machine runs, stands still while it is stopped.
 ///
@@ -28,6 +29,9 @@ public final class RuntimeClock: MachineClock, @unchecked Sendable {
     private var stoppedAt: UInt64 = 0
     // Weak through a box: a device that goes away takes its timers along.
     private var timers: [WeakTimer] = []
+    /// No timer is due before. Not the event loop's own list: its thread may have taken a timer off and then lost the
+    /// processor before it could run it. Changed with the machine lock held.
+    private let earliest = Atomic<UInt64>(.max)
     /// How wall-clock time is told; set before the machine runs.
     public var wallClockSource: WallClock = .host(offset: 0)
 
@@ -74,20 +78,29 @@ public final class RuntimeClock: MachineClock, @unchecked Sendable {
     /// Runs what is due for so long that the host evidently keeps the event loop's thread from its work, while a
     /// processor's thread has the time: a guest that waits for a timer's interrupt in a loop sees it in time. Called on a
     /// processor's thread that holds no locks.
-    public func runOverdue() {
-        let deadline = loop.nextDeadline
-        guard deadline < monotonicNanoseconds() &- Self.overdueNanoseconds else { return }
+    /// - Parameter isLate: the host evidently does not keep up: whatever is due is run.
+    public func runOverdue(isLate: Bool = false) {
+        let limit = now
+        let late = limit > Self.overdueNanoseconds ? limit - Self.overdueNanoseconds : 0
+        guard earliest.load(ordering: .relaxed) <= (isLate ? limit : late) else { return }
         machineLock.withLock {
             let time = now
             for entry in lock.withLock({ timers }) where (entry.timer?.deadline ?? .max) <= time { entry.timer?.fire() }
+            let deadlines = lock.withLock { timers.map { $0.timer?.deadline ?? .max } }
+            earliest.store(deadlines.min() ?? .max, ordering: .relaxed)
         }
+    }
+
+    /// A timer was armed. The machine lock is held.
+    fileprivate func note(_ deadline: UInt64) {
+        if deadline < earliest.load(ordering: .relaxed) { earliest.store(deadline, ordering: .relaxed) }
     }
 
     /// A host that keeps up is never as late.
     private static let overdueNanoseconds: UInt64 = 500_000
 
     /// Lets time pass. The machine lock is held.
-    func start() {
+    package func start() {
         lock.withLock {
             guard !isRunning else { return }
             offset = monotonicNanoseconds() &- stoppedAt
@@ -97,7 +110,7 @@ public final class RuntimeClock: MachineClock, @unchecked Sendable {
     }
 
     /// Stops time. The machine lock is held.
-    func stop() {
+    package func stop() {
         lock.withLock {
             guard isRunning else { return }
             stoppedAt = monotonicNanoseconds() &- offset
@@ -135,6 +148,7 @@ private final class RuntimeTimer: MachineTimer {
 
     func arm(at deadline: UInt64) {
         self.deadline = deadline
+        clock.note(deadline)
         schedule()
     }
 

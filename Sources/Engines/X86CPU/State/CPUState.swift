@@ -200,6 +200,8 @@ struct CPUState {
 
     /// Time-stamp counter: guest TSC = host TSC + tscOffset.
     var tscOffset: UInt64 = 0
+    /// The host's counter from which on a read of the guest's first looks after the machine's timers.
+    var timerLook: UInt64 = 0
     var tscAux: UInt64 = 0
     /// Instructions retired, counted by block.
     var instructionCount: UInt64 = 0

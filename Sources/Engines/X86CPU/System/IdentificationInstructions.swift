@@ -33,10 +33,9 @@ enum IdentificationInstructions {
     }
 
     static let readTimeStamp: Handler = {
-        handle($0, $1) { state, _ throws(CPUFault) in
+        handle($0, $1) { state, instruction throws(CPUFault) in
             try checkTimeStamp(state)
-            let value = state.timeStamp
-            state.cpu.noteTimeStampRead()
+            guard let value = state.cpu.readTime() else { return state.startOver(instruction) }
             state[register: Register.rax] = value & 0xFFFF_FFFF
             state[register: Register.rdx] = value >> 32
             return .next
@@ -44,11 +43,10 @@ enum IdentificationInstructions {
     }
 
     static let readTimeStampAndProcessor: Handler = {
-        handle($0, $1) { state, _ throws(CPUFault) in
+        handle($0, $1) { state, instruction throws(CPUFault) in
             guard state.cpu.features.has.contains(.rdtscp) else { throw state.fault(Vector.invalidOpcode) }
             try checkTimeStamp(state)
-            let value = state.timeStamp
-            state.cpu.noteTimeStampRead()
+            guard let value = state.cpu.readTime() else { return state.startOver(instruction) }
             state[register: Register.rax] = value & 0xFFFF_FFFF
             state[register: Register.rdx] = value >> 32
             state[register: Register.rcx] = state.pointee.tscAux & 0xFFFF_FFFF

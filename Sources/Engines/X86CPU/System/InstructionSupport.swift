@@ -9,6 +9,12 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         return outcome
     }
 
+    /// Leaves an instruction of which nothing has happened, for the run loop to take what waits before it.
+    func startOver(_ instruction: UnsafePointer<Instruction>) -> Outcome {
+        pointee.rip = ownIP(instruction)
+        return .exit
+    }
+
     /// #GP(0) unless at CPL 0, which real mode is and V86 mode is not.
     @inline(__always)
     func requireSupervisor() throws(CPUFault) {

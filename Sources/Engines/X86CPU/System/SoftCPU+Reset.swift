@@ -76,17 +76,6 @@ extension SoftCPU {
     /// The host's counter when the first processor was made: all processors count from there.
     static let timestampOrigin = roost_rdtsc()
 
-    /// A quarter of a millisecond.
-    private static let timerLookTicks = timestampFrequency / 4000
-
-    /// Keeps the machine's timers on time while the guest watches the clock.
-    func noteTimeStampRead() {
-        let now = roost_rdtsc()
-        guard Int64(bitPattern: now &- nextTimerLook) >= 0 else { return }
-        nextTimerLook = now &+ Self.timerLookTicks
-        lookAfterTimers()
-    }
-
     /// The guest's time-stamp counter now, with the guest's own offset. Callable on any thread.
     public var timestamp: UInt64 { state.timeStamp }
 

@@ -147,6 +147,7 @@ extension SoftCPU: VirtualCPU {
             turns?.take(self)
         }
         _ = roost_atomic_and32(sleepWord, 0)
+        noteSleep()
     }
 
     /// Host memory of decoded and translated code.

@@ -23,6 +23,8 @@ extension StateLayout {
     package static let accessRights = place(\.accessClass)
     /// What RDTSC adds to the host's counter.
     package static let timeOffset = place(\.tscOffset)
+    /// The host's counter from which on a read of the guest's is the interpreter's.
+    package static let timerLook = place(\.timerLook)
     /// IA32_TSC_AUX, which RDTSCP gives.
     package static let timeAuxiliary = place(\.tscAux)
     /// IA32_KERNEL_GS_BASE, which SWAPGS swaps.

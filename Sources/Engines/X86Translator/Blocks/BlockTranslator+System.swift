@@ -184,12 +184,15 @@ extension BlockTranslator {
     private mutating func emitReadTime(_ index: Int) {
         prepareClobber(body[index])
         testByte(StateLayout.control4, SystemValue.timeStampDisable)
-        let slow = [emitter.jump(if: Emitter.ifNotEqual)]
+        var slow = [emitter.jump(if: Emitter.ifNotEqual)]
         emitter.bytes(0x0F, 0x31)
         let half: UInt8 = 32
         emitter.op(0xC1, 4, .register(Host.rdx))
         emitter.byte(half)
         emitter.op(0x0B, Host.rax, .register(Host.rdx))
+        // Now and then the interpreter looks after the timers first; RAX and RDX are only written by the instruction.
+        emitter.op(0x3B, Host.rax, .state(StateLayout.timerLook))
+        slow.append(emitter.jump(if: Emitter.ifAboveOrEqual))
         emitter.op(0x03, Host.rax, .state(StateLayout.timeOffset))
         emitter.move(Host.rdx, Host.rax)
         emitter.op(0xC1, 5, .register(Host.rdx))

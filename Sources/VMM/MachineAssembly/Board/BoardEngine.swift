@@ -61,7 +61,7 @@ final class SoftwareEngine: BoardEngine {
 
     init(
         count: Int, environment: SoftCPU.Environment, machineLock: Lock, clock: any MachineClock,
-        options: SoftwareEngineOptions, lookAfterTimers: @escaping () -> Void
+        options: SoftwareEngineOptions, lookAfterTimers: @escaping (Bool) -> Void
     ) throws(UserError) {
         let turns = options.isSingleThreaded && count > 1 ? ProcessorTurns() : nil
         for index in 0..<count {
