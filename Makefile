@@ -29,6 +29,7 @@ run: build
 test: test-dependencies build
 	$(SWIFT) test -c release --parallel
 	Integration/bad-input
+	Integration/command-line
 	Integration/terminal
 	Integration/debugger
 	Integration/boot-debian
@@ -164,8 +165,7 @@ fuzz-images:
 	$(SWIFT) build -c release --product fuzz-images
 	SWIFT_BACKTRACE=enable=no $(BUILD)/fuzz-images $(or $(SEED),1) $(or $(ROUNDS),1000000) $(FORMAT)
 
-# Saved machines with valid checksums and wrong contents: ROUNDS=n streams, then whole machines from SEED=n without end
-# (or MACHINES=n).
+# Saved machines with valid checksums and wrong contents: ROUNDS=n streams, then machines from SEED=n (or MACHINES=n).
 fuzz-state:
 	ROOST_TESTS=MigrationTests ROOST_FUZZ_STATE=$(or $(ROUNDS),1000000) \
 		$(SWIFT) test -c release --filter StateFuzzTests
@@ -175,6 +175,7 @@ fuzz-state:
 # How long guests of 1 GiB stand still while they move between two network namespaces: ROUNDS=n CHANNELS=n.
 bench-migration: build
 	Benchmarks/migration
+
 # Clients of roostd that send damaged messages and documents: SEED=n ROUNDS=n.
 fuzz-rpc:
 	$(SWIFT) build -c release --product fuzz-rpc
@@ -193,13 +194,12 @@ bench-vnc:
 clean:
 	rm -rf .build .cache
 
-# A loaded guest, moved in every way with its file system and a TCP connection; then either side is killed at
-# moments all over a move: MOVES=n KILLS=n.
+# A loaded guest, moved in every way with files and a connection; then either side is killed: MOVES=n KILLS=n.
 test-migration: test-dependencies build
 	Integration/long-migration
 
 # This list.
 help:
 	@awk '/^# /{if (!text) text = substr($$0, 3); next} \
-		/^[a-z-]+:/{split($$1, name, ":"); if (text) printf "  %-18s %s\n", name[1], text; text = ""; next} \
+		/^[a-z-]+:/{split($$1, name, ":"); if (text) printf "  %-20s %s\n", name[1], text; text = ""; next} \
 		/^$$/{text = ""}' Makefile

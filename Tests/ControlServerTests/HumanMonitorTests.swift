@@ -36,8 +36,12 @@ import Testing
     /// The texts that qemu-system-x86_64 7.2 prints for these lines.
     @Test(arguments: [
         ("info status", "VM status: paused (prelaunch)\n"), ("foo", "unknown command: 'foo'\n"),
-        ("info foo", "unknown command: 'info foo'\n"), ("print 1+2*3", "7\n"), ("p/x 255", "0xff\n"),
-        ("p $eip", "0xfff0\n".replacing("0xfff0", with: "65520")), ("p/c 65", "'A'\n"), ("p/o 8", "010\n"),
+        ("info foo", "unknown command: 'info foo'\n"), ("print 1+2*3", "0x7\n"), ("p 0", "0\n"), ("p/d 7", "7\n"),
+        ("p/u -1", "18446744073709551615\n"),
+        ("gva2gpa 0", "gpa: 0\n"), ("info usb", "Error: USB support not enabled\n"),
+        ("gpa2hva 0xfffffffff0000000", "Error: No memory is mapped at address 0xfffffffff0000000\n"),
+        ("p/x 255", "0xff\n"),
+        ("p $eip", "0xfff0\n"), ("p/c 65", "'A'\n"), ("p/o 8", "010\n"),
         ("p $foo", "unknown register\nTry \"help p\" for more information\n"),
         ("p (1", "')' expected\nTry \"help p\" for more information\n"),
         ("x/0", "unexpected end of expression\nTry \"help x\" for more information\n"),
@@ -59,6 +63,15 @@ import Testing
         ),
     ])
     func answersAsQEMU(line: String, text: String) { #expect(run(line) == text) }
+
+    @Test func addressesOfTheHost() throws {
+        let region = try #require(machine.memory.regions.first { $0.start == 0 })
+        // The address alone is looked at.
+        let base = unsafe UInt(bitPattern: region.base)
+        #expect(
+            run("gpa2hva 0x10")
+                == "Host virtual address for 0x10 (\(region.name)) is 0x\(String(base + 16, radix: 16))\n")
+    }
 
     @Test func memoryDumps() throws {
         try machine.memory.write(

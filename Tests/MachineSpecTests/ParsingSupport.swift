@@ -26,6 +26,13 @@ func spec(_ line: String, files: [String: String] = [:]) throws -> MachineSpec {
     return spec
 }
 
+func spec(_ arguments: [String]) throws -> MachineSpec {
+    guard case .run(let spec) = try request(arguments) else {
+        throw UserError("not a machine: \(arguments.joined(separator: " "))")
+    }
+    return spec
+}
+
 /// The error of a command line, or "no error".
 func failure(_ line: String, files: [String: String] = [:]) -> String {
     do {

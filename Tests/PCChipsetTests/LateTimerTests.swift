@@ -52,8 +52,8 @@ private final class LateClock: MachineClock, @unchecked Sendable {
         return timer
     }
 
-    private func startInterval() -> (IntervalTimer, AddressSpace) {
-        let timer = IntervalTimer(clock: clock, interrupt: wire.line)
+    private func startInterval(makesUpLostTicks: Bool = true) -> (IntervalTimer, AddressSpace) {
+        let timer = IntervalTimer(clock: clock, interrupt: wire.line, makesUpLostTicks: makesUpLostTicks)
         let ports = AddressSpace(machineLock: Lock())
         timer.map(in: ports)
         // Mode 2, 4773 ticks of 838 ns.
@@ -88,6 +88,17 @@ private final class LateClock: MachineClock, @unchecked Sendable {
         clock.pass(20 * Self.millisecond)
         catchUp()
         #expect(wire.edges == 6)
+        _ = timer
+    }
+
+    @Test func periodsAreLostWhereThatIsWanted() {
+        let timer = startInterval(makesUpLostTicks: false)
+        clock.pass(4 * Self.millisecond + 1000)
+        clock.pass(20 * Self.millisecond)
+        for _ in 0..<15 { clock.pass(Self.millisecond / 5) }
+        #expect(wire.edges == 2)
+        clock.pass(2 * Self.millisecond)
+        #expect(wire.edges == 3)
         _ = timer
     }
 

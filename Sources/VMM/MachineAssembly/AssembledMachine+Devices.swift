@@ -186,16 +186,6 @@ extension AssembledMachine {
             let limit = random.maximumBytes.map {
                 VirtioEntropyDevice.Limit(bytes: max($0, 1), milliseconds: max(random.period, 1), clock: clock)
             }
-            if let name = random.object,
-                case .hostRandom(let path)? = self.spec.objects.first(where: {
-                    $0.identifier == name
-                })?.kind, path != "/dev/urandom", path != "/dev/random"
-            {
-                throw UserError(
-                    "-object rng-random,filename=\(path) is not available",
-                    because: "the kernel's random bytes are used",
-                    remedy: "write /dev/urandom")
-            }
             return (VirtioEntropyDevice(limit: limit), transport)
         case .virtioBalloon(let transport, let balloon):
             let model = VirtioBalloonDevice(
@@ -264,5 +254,17 @@ extension AssembledMachine {
             announce: { [unowned model] in model.requestAnnouncement(machineLockHeld: false) },
             setLink: { [unowned model] isUp in model.setLink(isUp: isUp, machineLockHeld: false) })
         return model
+    }
+
+    /// The host's random numbers have one source.
+    func checkRandomSources() throws(UserError) {
+        for object in spec.objects {
+            guard case .hostRandom(let path) = object.kind, !["/dev/urandom", "/dev/random"].contains(path) else {
+                continue
+            }
+            throw UserError(
+                "-object rng-random,filename=\(path) is not available", because: "the kernel's random bytes are used",
+                remedy: "write /dev/urandom")
+        }
     }
 }

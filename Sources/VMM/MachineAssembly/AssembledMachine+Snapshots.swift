@@ -7,6 +7,7 @@ internal import Diagnostics
 internal import DiskImages
 internal import HostSystem
 internal import MachineRuntime
+internal import MachineSpec
 internal import Migration
 internal import StateCoding
 
@@ -174,21 +175,10 @@ extension AssembledMachine: SnapshotControlling {
 
     func loadSnapshot(_ tag: String, vmState: String?, devices: [String]?) throws(UserError) {
         guard !storage.devices.jobs.isCopying else { throw UserError("a block job is under way; wait for its end") }
-        let disks = try snapshotDisks(devices)
-        let area = try stateDisk(vmState, among: disks)
-        var found: [SnapshotInformation] = []
-        for disk in disks {
-            guard let snapshot = find(tag, in: disk.store) else {
-                throw UserError("Snapshot '\(tag)' does not exist in one or more devices")
-            }
-            found.append(snapshot)
-        }
-        guard let saved = find(tag, in: area), saved.vmStateSize > 0 else {
-            throw UserError("This is a disk-only snapshot. Revert to it  offline using qemu-img")
-        }
+        let (parts, area, saved) = try findSnapshot(tag, vmState: vmState, devices: devices)
         try standingStill(.restoreVM) { (_) throws(UserError) in
             let restore = try checkSaved(saved, in: area)
-            for (disk, snapshot) in zip(disks, found) {
+            for (disk, snapshot) in parts {
                 try blocking(
                     { () throws(BlockError) in try disk.store.applySnapshot(identifier: snapshot.identifier) },
                     "Error while activating snapshot '\(tag)' on '\(disk.name)'")
@@ -198,6 +188,46 @@ extension AssembledMachine: SnapshotControlling {
             try MachineSnapshot.loadMemory(self) { (count) throws(UserError) in try state.read(count) }
             restore()
         }
+    }
+
+    /// The snapshot of each disk, and the one that holds the machine's state.
+    private func findSnapshot(
+        _ tag: String, vmState: String?, devices: [String]?
+    ) throws(UserError) -> (
+        parts: [(disk: Disk, snapshot: SnapshotInformation)], area: any SnapshotStore & VMStateStore,
+        saved: SnapshotInformation
+    ) {
+        let disks = try snapshotDisks(devices)
+        let area = try stateDisk(vmState, among: disks)
+        var parts: [(disk: Disk, snapshot: SnapshotInformation)] = []
+        for disk in disks {
+            guard let snapshot = find(tag, in: disk.store) else {
+                throw UserError("Snapshot '\(tag)' does not exist in one or more devices")
+            }
+            parts.append((disk, snapshot))
+        }
+        guard let saved = find(tag, in: area), saved.vmStateSize > 0 else {
+            throw UserError("This is a disk-only snapshot. Revert to it  offline using qemu-img")
+        }
+        return (parts, area, saved)
+    }
+
+    /// `-loadvm`, before the machine runs: there is such a snapshot.
+    func checkSnapshot() throws(UserError) {
+        guard let tag = spec.lifecycle.snapshot else { return }
+        do throws(UserError) { _ = try findSnapshot(tag, vmState: nil, devices: nil) } catch {
+            throw error.at("-loadvm \(tag)")
+        }
+    }
+
+    /// `-loadvm`: on the loop's thread, before anything has run.
+    func goOnFromSnapshot() {
+        guard let tag = spec.lifecycle.snapshot else { return }
+        do throws(UserError) { try loadSnapshot(tag, vmState: nil, devices: nil) } catch {
+            messages.error("-loadvm \(tag): \(error)")
+            return runner.requestExit(status: 1, cause: .hostError)
+        }
+        if !spec.lifecycle.startsPaused { runner.resume() }
     }
 
     /// Reads all of a saved machine before anything of this one is given up.

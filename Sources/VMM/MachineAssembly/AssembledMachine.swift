@@ -133,6 +133,7 @@ final class AssembledMachine: @unchecked Sendable {
         storage = StorageParts(messages: messages, loop: loop, objects: objects)
         networks = NetworkParts(loop: loop)
         try addDescriptorSets()
+        try checkRandomSources()
         try characters.open(spec, loop: loop, messages: messages, runner: runner)
         try storage.open(spec)
         try networks.open(spec)
@@ -150,8 +151,15 @@ final class AssembledMachine: @unchecked Sendable {
         startUp.arm(at: monotonicNanoseconds() + Self.startUpNanoseconds)
         defer { startUp.cancel() }
         let isIncoming = spec.lifecycle.incoming != nil
-        if isIncoming { loop.post { [self] in awaitState() } }
-        do throws(Errno) { return try runner.run(startPaused: spec.lifecycle.startsPaused || isIncoming) } catch {
+        let isRestored = spec.lifecycle.snapshot != nil
+        try checkSnapshot()
+        if isIncoming {
+            loop.post { [self] in awaitState() }
+        } else if isRestored {
+            loop.post { [self] in goOnFromSnapshot() }
+        }
+        let waits = spec.lifecycle.startsPaused || isIncoming || isRestored
+        do throws(Errno) { return try runner.run(startPaused: waits) } catch {
             throw UserError("cannot start the vCPUs", because: error)
         }
     }
@@ -250,6 +258,7 @@ final class AssembledMachine: @unchecked Sendable {
         }
         let layout = BoardMemory(kind: kind, size: spec.memory.bytes, limit: spec.board.maximumLowMemory)
         let parts = try MemoryParts(spec)
+        if spec.memory.isLocked { try MemoryParts.lockAll() }
         do throws(Errno) { try layout.add(to: guestMemory, backing: parts.backing) } catch {
             throw UserError(
                 "cannot map \(spec.memory.bytes >> 20) MiB of memory for the guest", because: error,
@@ -293,9 +302,11 @@ final class AssembledMachine: @unchecked Sendable {
         options.hasHPET = spec.board.hpet && !isMicroVM
         options.hasKeyboardController = spec.board.i8042 && !isMicroVM
         options.hasIntervalTimer = spec.board.pit.resolved(true)
+        options.makesUpLostTicks = spec.board.makesUpLostTicks
         // A guest on KVM has that one's clock.
         options.hasRealTimeClock = spec.board.rtc.resolved(!isMicroVM || acceleratorName != "kvm")
         options.hasSystemManagementBus = spec.board.smbus
+        options.hasSATA = spec.board.sata
         // With hardware-reduced ACPI Linux does not ask the PIT; on KVM it has that one's clock.
         options.hasPowerTimer = isMicroVM && acceleratorName != "kvm" && spec.board.acpi.resolved(true)
         options.hasACPI = spec.board.acpi.resolved(true)

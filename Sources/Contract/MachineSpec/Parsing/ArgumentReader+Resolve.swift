@@ -64,6 +64,18 @@ extension ArgumentReader {
         }
         var size = memory.list
         do throws(UserError) { try BoardReader.memory(&size, &spec.memory) } catch { throw error.at(memory.place) }
+        if memory.list.peek("size") == nil, let bytes = backendBytes {
+            spec.memory.bytes = bytes
+            spec.memory.maximumBytes = max(bytes, spec.memory.maximumBytes)
+        }
+    }
+
+    /// What the object of `memory-backend=` holds: without -m the machine has as much.
+    private var backendBytes: UInt64? {
+        switch spec.objects.first(where: { $0.identifier == spec.memory.backend })?.kind {
+        case .memory(let size, _, _), .memoryFile(let size, _, _, _, _), .memoryDescriptor(let size, _, _): size
+        default: nil
+        }
     }
 
     private mutating func resolveIdentity() throws(UserError) {
@@ -385,7 +397,6 @@ extension ArgumentReader {
         if list.peek("type") == "none" {
             _ = list.take("type")
             try list.finish()
-            guard networkCards.count == 1 else { throw UserError("none must be the only -nic") }
             return
         }
         guard spec.board.kind != .none else { throw UserError("machine 'none' has no network cards") }
@@ -458,11 +469,12 @@ extension ArgumentReader {
         }
     }
 
-    /// Properties of chips that -global can name, with the values that describe what they do anyway.
+    /// Properties of chips that -global can name, with the values that describe what they do anyway; the interval timer
+    /// does either.
     static let fixedGlobals: [String: [String]] = [
-        "kvm-pit.lost_tick_policy": ["delay"], "ICH9-LPC.disable_s3": ["1", "on", "true"],
+        "kvm-pit.lost_tick_policy": ["delay", "discard"], "ICH9-LPC.disable_s3": ["1", "on", "true"],
         "ICH9-LPC.disable_s4": ["1", "on", "true"], "PIIX4_PM.disable_s3": ["1", "on", "true"],
-        "PIIX4_PM.disable_s4": ["1", "on", "true"], "mc146818rtc.lost_tick_policy": ["discard"],
+        "PIIX4_PM.disable_s4": ["1", "on", "true"], "mc146818rtc.lost_tick_policy": ["discard", "slew"],
     ]
 
     private mutating func resolveDevices() throws(UserError) {
@@ -480,6 +492,7 @@ extension ArgumentReader {
                         "\(global.driver).\(global.property)=\(global.value) is not supported",
                         remedy: "leave it out, or use \(accepted[0])", place: entry.place)
                 }
+                if global.driver == "kvm-pit" { spec.board.makesUpLostTicks = global.value == "delay" }
                 continue
             }
             guard let type = DeviceType.named(global.driver) else {

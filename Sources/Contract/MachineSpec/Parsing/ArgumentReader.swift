@@ -150,7 +150,7 @@ struct ArgumentReader {
             }
         case "overcommit":
             var list = try list(use.value)
-            try list.refuse("mem-lock", except: ["off"], because: "memory is not locked")
+            if let isLocked = try list.takeBool("mem-lock") { spec.memory.isLocked = isLocked }
             try list.refuse("cpu-pm", except: ["off"], because: "the guest cannot reach the host's power management")
             try list.finish()
         default: return false
@@ -181,7 +181,8 @@ struct ArgumentReader {
         case "fw_cfg": spec.firmware.entries.append(try FirmwareReader.entry(try list(use.value, implied: "name")))
         case "smbios": try FirmwareReader.smbios(try list(use.value), into: &spec.firmware)
         case "rtc": try merge(use, nil, into: \.clock)
-        case "incoming": spec.lifecycle.incoming = use.value
+        case "incoming": spec.lifecycle.incoming = try FirmwareReader.incoming(use.value)
+        case "loadvm": spec.lifecycle.snapshot = use.value
         case "S": spec.lifecycle.startsPaused = true
         case "no-reboot": spec.lifecycle.resetShutsDown = true
         case "no-shutdown": spec.lifecycle.shutdownPauses = true

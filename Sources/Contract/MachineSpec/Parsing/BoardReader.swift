@@ -126,6 +126,7 @@ enum BoardReader {
             spec.board.hpet = try list.takeBool("hpet") ?? spec.board.hpet
             spec.board.i8042 = try list.takeBool("i8042") ?? true
             spec.board.smbus = try list.takeBool("smbus") ?? true
+            spec.board.sata = try list.takeBool("sata") ?? true
             spec.board.maximumLowMemory = try list.takeSize("max-ram-below-4g").map { size throws(UserError) in
                 guard size <= 1 << 32, size >= 1 << 20, size % 4096 == 0 else {
                     throw UserError(
@@ -159,7 +160,6 @@ enum BoardReader {
         try list.refuse("nvdimm", except: off, because: "persistent memory is not available")
         try list.refuse("hmat", except: off, because: "NUMA is not available")
         try list.refuse("suppress-vmdesc", except: off + ["on"], because: "it takes on or off")
-        try list.refuse("sata", except: off, because: "there is no SATA controller")
         try list.refuse("ioapic2", except: off + ["auto"], because: "there is one I/O APIC")
         try list.refuse("memory-encryption", except: [""], because: "memory encryption is not available")
         try list.refuse("confidential-guest-support", except: [""], because: "memory encryption is not available")
@@ -206,6 +206,9 @@ enum BoardReader {
             guard let kind = BoardSpec.KernelIRQChip(rawValue: chip) else {
                 throw OptionValue.refusal(of: chip, for: "kernel-irqchip", among: ["on", "off", "split"])
             }
+            guard found.contains(where: { $0.kind != .software }) else {
+                throw UserError("Property 'tcg-accel.kernel-irqchip' not found", remedy: "it belongs to kvm")
+            }
             spec.board.kernelIRQChip = kind
         }
         try list.refuse("split-wx", except: ["off"], because: "code memory is mapped once")
@@ -227,6 +230,7 @@ enum BoardReader {
         for part in parts where !part.isEmpty {
             if part.hasPrefix("+") || part.hasPrefix("-") {
                 let name = normalised(String(part.dropFirst()))
+                if part.hasPrefix("+") { try refuseEnlightenment(name) }
                 processor.features.append(ProcessorSpec.Feature(name: name, isOn: part.hasPrefix("+")))
                 continue
             }
@@ -247,13 +251,21 @@ enum BoardReader {
         }
     }
 
+    private static func refuseEnlightenment(_ name: String) throws(UserError) {
+        guard name.hasPrefix("hv-") else { return }
+        throw UserError(
+            "-cpu property '\(name)' is not supported", because: "the guest finds no Hyper-V", remedy: "leave it out")
+    }
+
     private static func property(
         _ name: String, _ value: String, _ processor: inout ProcessorSpec
     ) throws(UserError) {
         switch name {
         case "check": processor.checks = try OptionValue.bool(value, for: name)
         case "enforce": processor.enforces = try OptionValue.bool(value, for: name)
+        case _ where name.hasPrefix("hv-") && ["off", "no", "false", "n"].contains(value): break
         default:
+            try refuseEnlightenment(name)
             // Whether a name is a feature with on/off or a property with a value is the engine's knowledge.
             switch value {
             case "on", "yes", "true", "y": processor.features.append(ProcessorSpec.Feature(name: name, isOn: true))

@@ -87,7 +87,7 @@ enum CharacterReader {
             address = .unix(path: path, isAbstract: isAbstract)
         } else if let port {
             address = .tcp(
-                host: host ?? "localhost", port: try NetworkReader.port(port),
+                host: host ?? "localhost", port: try NetworkReader.port(port, allowsZero: list.peek("server") == "on"),
                 ipv4: ipv4 ?? (ipv6 != true), ipv6: ipv6 ?? (ipv4 != true))
         }
         var socket = CharacterSocketSpec(address: address)

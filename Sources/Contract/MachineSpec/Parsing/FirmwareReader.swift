@@ -5,6 +5,17 @@ internal import Diagnostics
 
 /// Reads -fw_cfg, -smbios, -boot, -rtc, -action and -sandbox.
 enum FirmwareReader {
+    /// The address of -incoming, whose kind must be one that there is.
+    static func incoming(_ text: String) throws(UserError) -> String {
+        let kinds = ["tcp", "unix", "exec", "fd", "file"]
+        let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        guard text == "defer" || parts.count == 2 && kinds.contains(String(parts[0])) else {
+            throw UserError(
+                "unknown migration protocol: \(text)", remedy: "write tcp:, unix:, exec:, fd: or file:, or defer")
+        }
+        return text
+    }
+
     private static let longestName = 55
 
     static func entry(_ options: OptionList) throws(UserError) -> FirmwareSpec.Entry {

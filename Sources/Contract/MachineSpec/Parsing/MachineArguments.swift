@@ -18,6 +18,11 @@ public enum MachineArguments {
     /// What `-version` prints first; scripts look for the number.
     public static let versionLine = "QEMU emulator version 7.2.22 (Roost)"
 
+    /// Where firmware and option ROMs are looked for after the directories of -L: those of Debian's packages.
+    public static let dataDirectories = [
+        "/usr/share/qemu", "/usr/share/seabios", "/usr/lib/ipxe/qemu", "/usr/share/ovmf", "/usr/share/OVMF",
+    ]
+
     /// Reads the arguments without the program's name.
     /// - Parameter readFile: the text of a file, for `@FILE`, -readconfig and `-trace events=`.
     /// - Throws: one line that names the argument, says what is wrong with it, and offers the nearest that exists.
@@ -105,7 +110,8 @@ public enum MachineArguments {
                 if let text = deviceHelp(use.value) { return text }
             case "netdev" where asksForHelp:
                 return "Available netdev backend types:\n" + NetworkReader.types.map { $0 + "\n" }.joined()
-            case "nic" where asksForHelp || use.value == "model=help":
+            case "L" where asksForHelp: return dataDirectories.map { $0 + "\n" }.joined()
+            case "nic" where asksForHelp || asksForModels(use.value), "net" where asksForModels(use.value):
                 return "Available NIC models:\ne1000\ne1000-82544gc\ne1000-82545em\ne1000e\nvirtio-net-pci\n"
             case "chardev" where asksForHelp:
                 return "Available chardev backend types: \n" + CharacterReader.backends.map { "  \($0)\n" }.joined()
@@ -121,6 +127,10 @@ public enum MachineArguments {
             }
         }
         return nil
+    }
+
+    private static func asksForModels(_ value: String) -> Bool {
+        value.split(separator: ",").contains { $0 == "model=help" || $0 == "model=?" }
     }
 
     private static func deviceHelp(_ value: String) -> String? {

@@ -135,8 +135,8 @@ public enum VMMFlags {
                 + "file:path; defer: from where QMP's migrate-incoming says"),
         Flag("S", section: expert, "freeze CPU at startup (use 'c' to start execution)"),
         Flag(
-            "overcommit", argument: "[mem-lock=off][,cpu-pm=off]", section: expert,
-            "run with overcommit hints; only off"),
+            "overcommit", argument: "[mem-lock=on|off][,cpu-pm=off]", section: expert,
+            "run with overcommit hints: mem-lock keeps all memory in RAM"),
         Flag("gdb", argument: "dev", section: expert, "accept gdb connection on 'dev'"),
         Flag("s", section: expert, "shorthand for -gdb tcp::1234"),
         Flag("d", argument: "item1,...", section: expert, "enable logging of specified items ('-d help' for a list)"),
@@ -151,6 +151,8 @@ public enum VMMFlags {
         Flag(
             "action", argument: "reboot=reset|shutdown,shutdown=poweroff|pause,panic=pause|shutdown|exit-failure|none",
             section: expert, "what follows when the guest resets, powers off or panics"),
+        Flag(
+            "loadvm", argument: "[tag|id]", section: expert, "start right away with a saved state (loadvm in monitor)"),
         Flag("daemonize", section: expert, "daemonize after initializing"),
         Flag(
             "rtc", argument: "[base=utc|localtime|datetime][,clock=host|rt|vm][,driftfix=none|slew]", section: expert,
@@ -177,14 +179,14 @@ public enum VMMFlags {
 
     /// Flags of QEMU that Roost does not have, with what to say.
     static let refused: [String: String] = [
-        "loadvm": "saved states are not available yet",
         "icount": "the instruction counter is not available", "spice": "SPICE is not available",
         "soundhw": "sound is not available", "audio": "sound is not available",
         "fda": "there is no floppy disk controller", "fdb": "there is no floppy disk controller",
         "runas": "start roost-vmm as that user instead", "chroot": "start roost-vmm inside the directory instead",
         "fsdev": "9p is not available", "virtfs": "9p is not available", "tpmdev": "TPM is not available",
         "plugin": "plugins are not available", "numa": "NUMA is not available",
-        "no-fd-bootchk": "there is no floppy disk controller", "k": "there is no keyboard",
+        "no-fd-bootchk": "there is no floppy disk controller",
+        "k": "viewers of the screen send positions of keys, which need no layout",
         "full-screen": "there is no window", "singlestep": "use -d for logging instead",
         "watchdog-action": "there is no watchdog", "watchdog": "there is no watchdog",
         "acpitable": "tables of one's own are not available", "option-rom": "option ROMs come with devices (romfile=)",

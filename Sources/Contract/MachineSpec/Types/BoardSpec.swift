@@ -23,6 +23,8 @@ public struct BoardSpec: Equatable, Sendable {
     public var hpet = true
     /// Whether there is an SMBus controller.
     public var smbus = true
+    /// `sata=off`: q35 without its AHCI controller.
+    public var sata = true
     /// Whether there is a keyboard controller.
     public var i8042 = true
     /// Whether there is an interval timer.
@@ -45,6 +47,8 @@ public struct BoardSpec: Equatable, Sendable {
     public var usb = false
     /// Where KVM's interrupt controllers live; `nil` for the accelerator's default.
     public var kernelIRQChip: KernelIRQChip?
+    /// `-global kvm-pit.lost_tick_policy=`: whether interrupts of the interval timer that a late host missed come later.
+    public var makesUpLostTicks = true
     /// `dump-guest-core=off`: the guest's memory is left out of the process's core dumps.
     public var dumpsGuestMemory = true
     /// `mem-merge=off`: the host's page merging leaves the guest's memory alone.
@@ -141,6 +145,8 @@ public struct MemorySpec: Equatable, Sendable {
     public var path: String?
     /// `-mem-prealloc`.
     public var preallocates = false
+    /// `-overcommit mem-lock=on`: nothing of the process is ever paged out.
+    public var isLocked = false
     /// Everything at QEMU's default.
     public init() {}
 }

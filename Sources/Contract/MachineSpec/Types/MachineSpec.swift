@@ -172,6 +172,8 @@ public struct LifecycleSpec: Equatable, Sendable {
     public var startsPaused = false
     /// `-incoming`: where the machine's state comes from, "defer" for later; nil to start anew.
     public var incoming: String?
+    /// `-loadvm`: the snapshot in the machine's disks that it goes on from; nil to start anew.
+    public var snapshot: String?
     /// `-no-reboot`, `-action reboot=shutdown`.
     public var resetShutsDown = false
     /// `-no-shutdown`, `-action shutdown=pause`.

@@ -36,12 +36,16 @@ public final class IntervalTimer: Device {
     /// that counts the timer's interrupts by the processor's clock takes a timer that lost some for a broken one.
     private static let mostOwed: UInt64 = 10, makingUp: UInt64 = 200_000
     private var owed: UInt64 = 0
+    private let makesUpLostTicks: Bool
     /// When OUT 0 was to change, as the timer was armed.
     private var expected: UInt64?
 
-    /// - Parameter interrupt: ISA interrupt 0.
-    public init(clock: any MachineClock, interrupt: InterruptLine) {
+    /// - Parameters:
+    ///   - interrupt: ISA interrupt 0.
+    ///   - makesUpLostTicks: interrupts that a late host missed come later; else they are lost.
+    public init(clock: any MachineClock, interrupt: InterruptLine, makesUpLostTicks: Bool = true) {
         self.clock = clock
+        self.makesUpLostTicks = makesUpLostTicks
         self.interrupt = interrupt
         timer = clock.makeTimer { [unowned self] in update(isExpiry: true) }
     }
@@ -104,7 +108,7 @@ public final class IntervalTimer: Device {
 
     /// Counts the periods that passed unseen in mode 2, the mode of systems' ticks.
     private func countMissed(_ channel: IntervalChannel, _ now: UInt64, isExpiry: Bool) {
-        guard isExpiry, channel.mode == 2, let expected else { return owed = 0 }
+        guard makesUpLostTicks, isExpiry, channel.mode == 2, let expected else { return owed = 0 }
         let period = TickConversion.nanoseconds(ticks: channel.reload, frequency: IntervalChannel.frequency)
         if now < expected {
             if owed > 0 { owed -= 1 }

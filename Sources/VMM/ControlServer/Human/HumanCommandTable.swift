@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import GuestMemory
 internal import MachineModel
 internal import CharacterStreams
 internal import CommandLineKit
@@ -79,12 +80,12 @@ enum HumanCommandTable {
         },
         HumanCommand("print|p", "/fmt expr", "print expression value (use $reg for CPU register access)") {
             (call) throws(HumanFailure) in
-            let format = try call.format(DumpFormat(count: 1, letter: "d", size: 8))
+            let format = try call.format(DumpFormat(count: 1, letter: "x", size: 8))
             let value = try call.expression()
             let bits = UInt64(bitPattern: value)
             switch format.letter {
             case "o": call.print(bits == 0 ? "0\n" : "0\(String(bits, radix: 8))\n")
-            case "x": call.print(bits == 0 ? "0\n" : "0x\(String(bits, radix: 16))\n")
+            case "x": call.print(prefixed(bits) + "\n")
             case "u": call.print("\(bits)\n")
             case "c": call.print(MemoryDump.character(UInt8(truncatingIfNeeded: bits)) + "\n")
             default: call.print("\(value)\n")
@@ -95,7 +96,20 @@ enum HumanCommandTable {
             let address = UInt64(bitPattern: try call.expression())
             guard let processor = call.monitor.processor else { throw .failed("there is no processor") }
             let found = call.machine.runner.whileParked { processor.physicalAddress(ofLinear: address) }
-            call.print(found.map { "gpa: 0x\(String($0, radix: 16))\n" } ?? "Unmapped\n")
+            call.print(found.map { "gpa: \(prefixed($0))\n" } ?? "Unmapped\n")
+        },
+        HumanCommand("gpa2hva", "addr", "print the host virtual address corresponding to a guest physical address") {
+            (call) throws(HumanFailure) in
+            let address = UInt64(bitPattern: try call.expression())
+            let place = "0x\(String(address, radix: 16))"
+            guard
+                let region = call.machine.memory.regions.first(where: {
+                    $0.isMapped && address >= $0.start && address - $0.start < $0.count
+                })
+            else { throw .failed("No memory is mapped at address \(place)") }
+            // The address alone is told.
+            let host = unsafe UInt64(UInt(bitPattern: region.base)) &+ (address - region.start)
+            call.print("Host virtual address for \(place) (\(region.name)) is \(prefixed(host))\n")
         },
         HumanCommand("sum", "addr size", "compute the checksum of a memory region") { (call) throws(HumanFailure) in
             let address = UInt64(bitPattern: try call.expression()), count = try call.expression()
@@ -131,6 +145,9 @@ enum HumanCommandTable {
             "pmemsave", "addr size file", "save to disk physical memory dump starting at 'addr' of size 'size'"
         ) { (call) throws(HumanFailure) in try save(&call, isLinear: false) },
     ]
+
+    /// As C's %#x has it.
+    private static func prefixed(_ value: UInt64) -> String { value == 0 ? "0" : "0x\(String(value, radix: 16))" }
 
     private static func save(_ call: inout HumanCall, isLinear: Bool) throws(HumanFailure) {
         let start = UInt64(bitPattern: try call.expression()), count = UInt64(bitPattern: try call.expression())

@@ -48,9 +48,9 @@ enum InfoTable {
             }
             call.print("balloon: actual=\(bytes >> 20)\n")
         },
-        HumanCommand("usb", "", "show guest USB devices") { call in
+        HumanCommand("usb", "", "show guest USB devices") { (call) throws(HumanFailure) in
             guard let reports = (call.machine as? any USBReporting)?.usbReports else {
-                return call.print("USB support not enabled\n")
+                throw .failed("USB support not enabled")
             }
             for report in reports {
                 let name = report.identifier.map { ", ID: " + $0 } ?? ""

@@ -22,8 +22,12 @@ final class PCBoard {
         var hasKeyboardController = true
         /// The 8254, and the registers of the speaker that share its third channel.
         var hasIntervalTimer = true
+        /// Interrupts of the 8254 that a late host missed come later.
+        var makesUpLostTicks = true
         var hasRealTimeClock = true
         var hasSystemManagementBus = true
+        /// The AHCI controller of q35.
+        var hasSATA = true
         /// Whether a microvm has the ACPI timer, which QEMU's has not.
         var hasPowerTimer = false
         /// Whether the guest finds ACPI tables: without them a microvm has no event device.
@@ -91,7 +95,7 @@ final class PCBoard {
                     try I440FXHostBridge(bus: bus), try PIIX3Bridge(bus: bus, interrupts: wires),
                     try PIIX4PowerManagement(bus: bus)
                 ) : nil
-            (ide, sata) = try Self.addDiskController(options.kind, to: bus, memory: memory, ports: ports, line)
+            (ide, sata) = try Self.addDiskController(options, to: bus, memory: memory, ports: ports, line)
         } catch { throw UserError(error.description) }
 
         // The ICH9 routes the SCI itself; on pc it is wired to ISA interrupt 9.
@@ -147,11 +151,12 @@ final class PCBoard {
 
     /// The controller that the chipset brings along.
     private static func addDiskController(
-        _ kind: BoardSpec.Kind, to bus: PCIBus, memory: GuestMemory, ports: AddressSpace,
+        _ options: Options, to bus: PCIBus, memory: GuestMemory, ports: AddressSpace,
         _ line: (Int) -> InterruptLine
     ) throws(PCIBusError) -> (PIIXIDEController?, AHCIController?) {
-        switch kind {
+        switch options.kind {
         case .q35:
+            guard options.hasSATA else { return (nil, nil) }
             let controller = AHCIController(memory: memory)
             controller.isMultifunction = true
             try bus.add(controller, at: PCIAddress(packed: 0xFA))
@@ -169,7 +174,9 @@ final class PCBoard {
     private func addTimers(ports: AddressSpace, space: AddressSpace, clock: any MachineClock) {
         let timer =
             options.hasIntervalTimer
-            ? IntervalTimer(clock: clock, interrupt: routing.interruptLine(gsi: Self.isaInterrupts.timer)) : nil
+            ? IntervalTimer(
+                clock: clock, interrupt: routing.interruptLine(gsi: Self.isaInterrupts.timer),
+                makesUpLostTicks: options.makesUpLostTicks) : nil
         if let timer {
             timer.map(in: ports)
             devices.append(timer)

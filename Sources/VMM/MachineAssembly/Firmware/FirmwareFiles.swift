@@ -3,18 +3,16 @@
 internal import Diagnostics
 internal import Glibc
 internal import HostSystem
+internal import MachineSpec
 
 /// Finds firmware and option ROMs where QEMU on Debian finds them.
 struct FirmwareFiles {
     /// Directories of -L first, then those of Debian's packages seabios, qemu-system-data, ipxe-qemu and ovmf.
     let directories: [String]
-    private static let usual = [
-        "/usr/share/qemu", "/usr/share/seabios", "/usr/lib/ipxe/qemu", "/usr/share/ovmf", "/usr/share/OVMF",
-    ]
     /// More than any firmware for a PC has.
     private static let largest = 64 << 20
 
-    init(extra: [String]) { directories = extra + Self.usual }
+    init(extra: [String]) { directories = extra + MachineArguments.dataDirectories }
 
     /// The path of a file: as it stands when it exists there, else in the directories.
     func path(of name: String) -> String? {

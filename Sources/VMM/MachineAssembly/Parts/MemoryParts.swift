@@ -49,6 +49,15 @@ struct MemoryParts: ~Copyable {
         self.backing = backing
     }
 
+    /// Keeps every page of the process, now and later, in the host's memory.
+    static func lockAll() throws(UserError) {
+        do throws(Errno) { _ = try retrying { mlockall(MCL_CURRENT | MCL_FUTURE) } } catch {
+            throw UserError(
+                "mlockall", because: error, remedy: "raise the limit of locked memory (ulimit -l)",
+                place: "-overcommit mem-lock=on")
+        }
+    }
+
     /// A file, made and made longer where needed; inside a directory one without a name.
     private static func open(_ path: String, bytes: UInt64) throws(UserError) -> FileDescriptor {
         do throws(Errno) {
