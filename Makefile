@@ -71,7 +71,10 @@ test-libvirt: test-dependencies build
 test-management: test-dependencies build
 	Integration/management/virsh
 	Integration/management/virt-install
+	Integration/management/backups
+	Integration/management/logical
 	Integration/management/networks
+	Integration/management/vlans
 	Integration/management/filters
 	Integration/management/confinement
 	Integration/management/migration

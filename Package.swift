@@ -70,6 +70,7 @@ let shims: [Target] = [
     shim("CArgon2"),
     shim("CQuickStart"),
     shim("CConfinement"),
+    shim("CPacketSocket"),
     library("CURing", package: "liburing-dev"),
     library("CDeflate", package: "libdeflate-dev"),
     library("CZlib", package: "zlib1g-dev"),
@@ -155,6 +156,8 @@ let modules: [Target] = [
     module("BlockJobs", in: "Storage", ["BlockLayer", "HostSystem", "NBDProtocol", "TransportSecurity"]),
     // Networking
     module("PacketPorts", in: "Networking", ["HostSystem", "HostIO", "Diagnostics", "CLinux"]),
+    module(
+        "VLANSwitch", in: "Networking", ["PacketPorts", "LocalSockets", "HostSystem", "Diagnostics", "CPacketSocket"]),
     module(
         "UserNetwork", in: "Networking", ["PacketPorts", "CSlirp", "HostIO", "HostSystem", "Diagnostics", "CLinux"]),
     // Presentation
@@ -300,7 +303,7 @@ let modules: [Target] = [
             "LibvirtService", "LibvirtRPC", "ManagementCore", "MachineDriver", "HostInventory", "StateStore",
             "StorageBackends", "VirtualNetworks", "SecretStore", "NetworkFilters", "TransportSecurity",
             "ManagementModel", "LocalSockets", "CommandLineKit", "HostIO", "HostSystem", "Diagnostics", "CLinux",
-            "ProcessConfinement", "XMLTree",
+            "ProcessConfinement", "XMLTree", "VLANSwitch",
         ]),
     module(
         "FriendlyCommand", in: "Remote",
@@ -339,6 +342,8 @@ let testSupport: [Target] = [
     .executableTarget(
         name: "confine-helper", dependencies: ["ProcessConfinement"], path: "Tests/Support/confine-helper",
         swiftSettings: strict),
+    .target(
+        name: "FaultTestKit", dependencies: ["StateStore"], path: "Tests/Support/FaultTestKit", swiftSettings: strict),
     .target(
         name: "RPCTestKit",
         dependencies: ["RandomKit", "LibvirtProtocol", "XDRCoding", "LocalSockets", "HostSystem"],
@@ -427,16 +432,16 @@ var testTargets: [Target] = [
     tests("XDRCoding"),
     tests("ManagementXML", ["ManagementModel", "XMLTree"]),
     tests("StateStore"),
-    tests("VirtualNetworks", ["ManagementModel"]),
-    tests("SecretStore", ["ManagementModel"]),
-    tests("NetworkFilters", ["ManagementModel", "HostProcesses", "StateStore"]),
+    tests("VirtualNetworks", ["ManagementModel", "StateStore", "FaultTestKit"]),
+    tests("SecretStore", ["ManagementModel", "StateStore", "FaultTestKit"]),
+    tests("NetworkFilters", ["ManagementModel", "HostProcesses", "StateStore", "FaultTestKit"]),
     tests("HostInventory", ["ManagementModel"]),
     tests(
         "MachineDriver",
         [
             "ServiceTestKit", "HostInventory", "ManagementModel", "ManagementXML", "StateStore", "JSONCoding",
             "HostSystem", "XMLTree",
-            "fake-emulator",
+            "fake-emulator", "FaultTestKit",
         ]),
     tests(
         "LibvirtService",
@@ -454,7 +459,7 @@ var testTargets: [Target] = [
             "ManagementCore", "MachineDriver", "HostInventory", "ManagementModel", "StateStore", "LocalSockets",
             "HostIO", "HostSystem", "StorageBackends", "NetworkFilters", "SecretStore",
         ]),
-    tests("StorageBackends", ["ManagementModel", "StateStore", "HostSystem"]),
+    tests("StorageBackends", ["ManagementModel", "StateStore", "HostSystem", "XMLTree", "FaultTestKit"]),
     tests(
         "ClientKit", ["LibvirtProtocol", "LocalSockets", "ManagementModel", "XDRCoding", "HostSystem"]),
     tests("FriendlyCommand", ["RandomKit", "Diagnostics", "JSONCoding", "XMLTree", "StorageTestKit"]),
@@ -549,6 +554,7 @@ var testTargets: [Target] = [
         "DiskControllers",
         ["RandomKit", "BlockLayer", "GuestMemory", "HostIO", "HostSystem", "MachineModel", "PCIBus", "StateCoding"]),
     tests("PacketPorts", ["HostIO", "HostSystem", "Diagnostics", "CLinux"]),
+    tests("VLANSwitch"),
     tests("UserNetwork", ["PacketPorts", "HostIO", "HostSystem", "Diagnostics", "CLinux"]),
 ]
 

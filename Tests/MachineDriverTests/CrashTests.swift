@@ -9,7 +9,7 @@ import StateStore
 import Testing
 
 private let devices =
-    "<disk type='file'><source file='/x.img'/><target dev='vdb' bus='virtio'/></disk>"
+    "<disk type='file'><source file='/dev/null'/><target dev='vdb' bus='virtio'/></disk>"
 private let configuration = ProcessorScope(live: false, configuration: true, maximum: false)
 
 /// What a folder of definitions says to a service that starts.
@@ -17,6 +17,7 @@ private struct Findings: Equatable {
     var documents: [String: String] = [:]
     var autostart: Set<String> = []
     var snapshots: [String: [String]] = [:]
+    var checkpoints: [String: [String]] = [:]
 }
 
 private func facts(_ path: String) -> EmulatorFacts {
@@ -42,6 +43,7 @@ private func findings(_ folder: String) throws -> Findings {
         found.documents[facts.name] = try driver.document(facts.uuid, [])
         if facts.startsWithService { found.autostart.insert(facts.name) }
         found.snapshots[facts.name] = try driver.snapshotNames(facts.uuid, below: nil, 0)
+        found.checkpoints[facts.name] = try driver.checkpointNames(facts.uuid, below: nil, 0)
     }
     return found
 }
@@ -56,6 +58,12 @@ private func document(_ name: String, _ uuid: String, memory: Int = 64) -> Strin
 private let identity = "c7a5fdbd-edaf-9455-926a-d65c16db1809"
 private let snapshot =
     "<domainsnapshot><name>s</name><state>shutoff</state><creationTime>5</creationTime></domainsnapshot>"
+
+private func checkpoint(_ name: String) -> String {
+    """
+    <domaincheckpoint><name>\(name)</name><creationTime>5</creationTime>\(document("m", identity))</domaincheckpoint>
+    """
+}
 
 /// Something that a client asks for, of a machine called `m`.
 private struct Operation: Sendable, CustomTestStringConvertible {
@@ -72,10 +80,43 @@ private let operations = [
     },
     Operation(testDescription: "rename") { driver, uuid in try driver.rename(uuid, to: "renamed") },
     Operation(testDescription: "undefine") { driver, uuid in
-        try driver.undefine(uuid, [.savedMemory, .snapshots])
+        try driver.undefine(uuid, [.savedMemory, .snapshots, .checkpoints])
     },
     Operation(testDescription: "autostart off") { driver, uuid in try driver.setAutostart(uuid, false) },
     Operation(testDescription: "attach") { driver, uuid in try driver.attachDevice(uuid, devices, configuration) },
+    Operation(testDescription: "detach") { driver, uuid in
+        try driver.detachDevice(uuid, "<disk><target dev='vda'/></disk>", configuration)
+    },
+    Operation(testDescription: "update") { driver, uuid in
+        try driver.updateDevice(
+            uuid, "<disk type='file'><source file='/z.img'/><target dev='vda' bus='virtio'/></disk>", configuration,
+            force: false)
+    },
+    Operation(testDescription: "title") { driver, uuid in
+        try driver.setMetadata(uuid, 1, "a title", key: nil, uri: nil, live: false, configuration: true)
+    },
+    Operation(testDescription: "memory") { driver, uuid in try driver.setMemory(uuid, 32768, configuration) },
+    Operation(testDescription: "processors") { driver, uuid in
+        try driver.setProcessors(uuid, 3, ProcessorScope(live: false, configuration: true, maximum: true))
+    },
+    Operation(testDescription: "binding") { driver, uuid in
+        try driver.pin(uuid, processor: 0, [1], configuration)
+    },
+    Operation(testDescription: "limits") { driver, uuid in
+        try driver.setDiskLimits(uuid, "vda", [TypedParameter("total_bytes_sec", .ulong(7))], configuration)
+    },
+    Operation(testDescription: "action") { driver, uuid in
+        try driver.setLifecycleAction(uuid, event: 0, action: 1, configuration)
+    },
+    Operation(testDescription: "delete a snapshot") { driver, uuid in
+        try driver.deleteSnapshot(uuid, "old", [.metadataOnly])
+    },
+    Operation(testDescription: "checkpoint") { driver, uuid in
+        _ = try driver.createCheckpoint(uuid, checkpoint("new"), [.redefine])
+    },
+    Operation(testDescription: "delete a checkpoint") { driver, uuid in
+        try driver.deleteCheckpoint(uuid, "oldpoint", [.metadataOnly])
+    },
     Operation(testDescription: "snapshot") { driver, uuid in
         _ = try driver.createSnapshot(uuid, snapshot, [.redefine, .makeCurrent])
     },
@@ -88,6 +129,13 @@ private let operations = [
         let driver = try open(folder)
         let uuid = try driver.define(document("m", identity)).uuid
         try driver.setAutostart(uuid, true)
+        try driver.attachDevice(
+            uuid, "<disk type='file'><source file='/a.img'/><target dev='vda' bus='virtio'/></disk>", configuration)
+        _ = try driver.createSnapshot(
+            uuid,
+            "<domainsnapshot><name>old</name><state>shutoff</state><creationTime>4</creationTime></domainsnapshot>",
+            [.redefine])
+        _ = try driver.createCheckpoint(uuid, checkpoint("oldpoint"), [.redefine])
         return (folder, driver, uuid)
     }
 
@@ -95,6 +143,7 @@ private let operations = [
     private func leftovers(_ folder: String) -> [String] {
         ["/etc/qemu", "/run/qemu", "/lib/qemu/save"].flatMap { StateFiles.names(in: folder + $0, suffix: ".new") }
             + StateFiles.hiddenNames(in: folder + "/etc/qemu", prefix: ".renaming-")
+            + StateFiles.hiddenNames(in: folder + "/etc/qemu", prefix: ".undefining-")
     }
 
     @Test(arguments: operations) private func aKilledServiceLosesNothing(_ operation: Operation) throws {
@@ -222,6 +271,70 @@ private let operations = [
         try strike(suffix, after: { _ = try $0.start($1, paused: false) }) { driver, uuid in
             try driver.attachDevice(uuid, devices, live)
         }
+    }
+
+    /// Whatever the emulator refuses of a change of a medium: the drive has the one or the other, and the document says
+    /// which.
+    @Test func aMediumThatDoesNotGoInLeavesTheOldOne() throws {
+        let live = ProcessorScope(live: true, configuration: false, maximum: false)
+        var failures = 0
+        for number in 0..<30 {
+            guard let (folder, driver, uuid) = try workshop() else { return }
+            for name in ["old", "new"] { try StateFiles.write(folder + "/\(name).iso", name) }
+            func drive(_ name: String) -> String {
+                "<disk type='file' device='cdrom'><source file='\(folder)/\(name).iso'/><target dev='hda' bus='ide'/></disk>"
+            }
+            try driver.attachDevice(uuid, drive("old"), configuration)
+            try StateFiles.write(folder + "/emulator.refuse", "\(number)")
+            defer { if (try? driver.facts(uuid).isActive) ?? false { try? driver.destroy(uuid) } }
+            guard (try? driver.start(uuid, paused: false)) != nil else { continue }
+            do {
+                try driver.updateDevice(uuid, drive("new"), live, force: false)
+                #expect(try driver.document(uuid, []).contains("/new.iso"))
+            } catch {
+                failures += 1
+                let text = try driver.document(uuid, [])
+                #expect(text.contains("/old.iso") && !text.contains("/new.iso"), "\(number): \(error)")
+            }
+        }
+        // At least: what nodes there are, the two of the new image, the tray, and putting it in.
+        #expect(failures >= 5)
+    }
+
+    @Test func aMediumThatIsNotThereIsNotAskedFor() throws {
+        guard let (folder, driver, uuid) = try workshop() else { return }
+        try StateFiles.write(folder + "/old.iso", "old")
+        try driver.attachDevice(
+            uuid,
+            "<disk type='file' device='cdrom'><source file='\(folder)/old.iso'/><target dev='hda' bus='ide'/></disk>",
+            configuration)
+        _ = try driver.start(uuid, paused: false)
+        defer { try? driver.destroy(uuid) }
+        let live = ProcessorScope(live: true, configuration: false, maximum: false)
+        for device in [
+            "<disk type='file' device='cdrom'><source file='/nope'/><target dev='hda' bus='ide'/></disk>",
+            "<disk type='file'><source file='/nope'/><target dev='vdc' bus='virtio'/></disk>",
+        ] {
+            #expect {
+                if device.contains("cdrom") {
+                    try driver.updateDevice(uuid, device, live, force: false)
+                } else {
+                    try driver.attachDevice(uuid, device, live)
+                }
+            } throws: { ($0 as? ManagementError)?.code == .systemError }
+        }
+        #expect {
+            try driver.attachDevice(
+                uuid, "<disk type='file'><source file='\(folder)/old.iso'/><target dev='hdb' bus='ide'/></disk>", live)
+        } throws: { ($0 as? ManagementError)?.code == .operationUnsupported }
+    }
+
+    @Test func actionsThatNobodyHasAreRefused() throws {
+        guard let (_, driver, uuid) = try workshop() else { return }
+        let (reboot, renameRestart): (UInt32, UInt32) = (1, 2)
+        #expect {
+            try driver.setLifecycleAction(uuid, event: reboot, action: renameRestart, configuration)
+        } throws: { ($0 as? ManagementError)?.code == .configUnsupported }
     }
 
     @Test func aMachineIsFoundAgainAndOneThatEndedIsCleanedUp() throws {

@@ -10,7 +10,7 @@ import StateStore
 import Testing
 
 /// A driver in a folder of its own, with an emulator that only says what it has.
-private struct Workshop {
+struct Workshop {
     let folder: String
     let machines: MachineDriver
     let events = EventHub()
@@ -108,6 +108,23 @@ private func code(_ error: any Error) -> ErrorCode? { (error as? ManagementError
         ] {
             #expect { try body(shop.machines) } throws: { code($0) == .operationInvalid }
         }
+    }
+
+    @Test func whatNobodyKnowsIsKeptOrRefused() throws {
+        let shop = try Workshop()
+        func text(_ more: String, _ name: String = "v") -> String {
+            """
+            <domain type='qemu'><name>\(name)</name><memory unit='MiB'>64</memory>
+            <os><type arch='x86_64' machine='pc'>hvm</type></os>\(more)</domain>
+            """
+        }
+        for more in ["<strange/>", "<devices><disk odd='1'/></devices>", "<features><wings/></features>"] {
+            #expect { try shop.machines.define(text(more), validates: true) } throws: { code($0) == .xmlInvalidSchema }
+        }
+        let uuid = try shop.machines.define(text("<strange/>")).uuid
+        #expect(try shop.document(uuid).contains("<strange/>"))
+        let good = "<metadata><a:b xmlns:a='u'/></metadata><cpu mode='custom'><model>qemu64</model></cpu>"
+        _ = try shop.machines.define(text(good, "w"), validates: true)
     }
 
     @Test func aMachineIsRenamed() throws {

@@ -87,7 +87,7 @@ public struct DomainCapabilities: Sendable {
                 "features", [:],
                 [
                     Self.supported("gic", false), Self.supported("vmcoreinfo", false), Self.supported("genid", false),
-                    Self.supported("backingStoreInput", true), Self.supported("backup", false),
+                    Self.supported("backingStoreInput", true), Self.supported("backup", true),
                     Self.supported("sev", false),
                     Self.supported("sgx", false), Self.supported("hyperv", false),
                 ]))

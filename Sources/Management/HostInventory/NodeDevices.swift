@@ -212,8 +212,8 @@ public struct HostInterface: Sendable {
             root.append(XMLElement("bridge", [:], ports))
         } else {
             let state = TextFile.lines(folder + "/operstate").first.map(String.init)
-            root.append(XMLElement("mac", ["address": mac]))
             root.append(XMLElement("link", ["state": state]))
+            root.append(XMLElement("mac", ["address": mac]))
         }
         return root.printed()
     }

@@ -21,10 +21,28 @@ extension CommandLineBuilder {
         let model = device[child: "model"]?["type"] ?? "virtio"
         let name = model == "virtio" ? "virtio-net-pci" : model
         try require(name)
+        let plain = try plainFrames(device, name)
         add(
             "-device",
-            "\(name),netdev=\(host),id=\(id),mac=\(device[child: "mac"]?["address"] ?? "")\(place(device))\(bootIndex(device))"
+            "\(name),netdev=\(host),id=\(id),mac=\(device[child: "mac"]?["address"] ?? "")\(plain)\(place(device))\(bootIndex(device))"
         )
+    }
+
+    /// The service's own switch takes frames as they are on a wire: no larger, and with their checksums.
+    private func plainFrames(_ device: XMLElement, _ card: String) throws -> String {
+        guard device[child: "vlan"] != nil, !VLANSwitches.kernelFilters(device[child: "source"]?["bridge"] ?? "") else {
+            return ""
+        }
+        guard card != "virtio-net-pci" else {
+            return ",csum=off,host_tso4=off,host_tso6=off,host_ecn=off,host_ufo=off"
+        }
+        guard !["e1000e", "vmxnet3", "igb"].contains(card) else {
+            throw ManagementError(
+                .configUnsupported,
+                "a card of model '\(card)' cannot have VLANs here: choose virtio, e1000 or rtl8139 (the kernel has no CONFIG_BRIDGE_VLAN_FILTERING)",
+                from: .machineDriver)
+        }
+        return ""
     }
 
     /// Addresses and forwarded ports of a network that needs no privileges.

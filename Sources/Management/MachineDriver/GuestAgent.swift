@@ -67,11 +67,18 @@ final class GuestAgent {
     }
 
     /// Asks the agent.
-    func execute(_ name: String, _ arguments: JSONObject, patience: UInt64) throws -> JSONValue {
+    /// - Parameter mayStaySilent: whether no answer is one, too: a guest that ends says nothing.
+    func execute(
+        _ name: String, _ arguments: JSONObject, patience: UInt64, mayStaySilent: Bool = false
+    ) throws -> JSONValue {
         var message: JSONObject = ["execute": .string(name)]
         if !arguments.isEmpty { message["arguments"] = .object(arguments) }
         try send(message)
-        let answer = try receive(monotonicNanoseconds() &+ patience)
+        let answer: JSONValue
+        do { answer = try receive(monotonicNanoseconds() &+ patience) } catch let error as ManagementError {
+            guard mayStaySilent, error.code == .agentUnresponsive else { throw error }
+            return .null
+        }
         if let error = answer["error"] {
             throw ManagementError(
                 .internalError,
@@ -87,7 +94,12 @@ extension MachineDriver {
     private static let syncPatience: UInt64 = 5_000_000_000
     private static let agentPatience: UInt64 = 30_000_000_000
 
-    func agentCommand(_ machine: Machine, _ name: String, _ arguments: JSONObject = [:]) throws -> JSONValue {
+    /// Nanoseconds in which a guest that may stay silent says what is wrong.
+    private static let silence: UInt64 = 2_000_000_000
+
+    func agentCommand(
+        _ machine: Machine, _ name: String, _ arguments: JSONObject = [:], mayStaySilent: Bool = false
+    ) throws -> JSONValue {
         let live = try machine.requireLive()
         guard machine.facts.state.isRunning else {
             throw ManagementError(.operationInvalid, "domain is not running")
@@ -103,7 +115,55 @@ extension MachineDriver {
         }
         let path = channel[child: "source"]?["path"] ?? live.sockets + "/" + GuestAgent.channel
         let agent = try GuestAgent(path: path, patience: Self.syncPatience)
-        return try agent.execute(name, arguments, patience: Self.agentPatience)
+        return try agent.execute(
+            name, arguments, patience: mayStaySilent ? Self.silence : machine.agentPatience ?? Self.agentPatience,
+            mayStaySilent: mayStaySilent)
+    }
+
+    /// Has the guest's agent turn the machine off, or start it anew.
+    public func shutDownByAgent(_ uuid: UniqueID, called name: String? = nil, reboots: Bool) throws {
+        let machine = try machine(uuid, called: name)
+        try machine.job.withLock {
+            // It answers only when it cannot.
+            _ = try agentCommand(
+                machine, "guest-shutdown", ["mode": reboots ? "reboot" : "powerdown"], mayStaySilent: true)
+        }
+    }
+
+    /// How long an agent may take to answer: -2 as long as it likes, -1 the usual time, 0 not at all, or seconds.
+    public func setAgentPatience(_ uuid: UniqueID, seconds: Int32) throws {
+        guard seconds >= -2 else {
+            throw ManagementError(
+                .invalidArg, "guest agent timeout '\(seconds)' is less than the minimum '-2'", from: .none)
+        }
+        let forever: UInt64 = 1 << 62
+        let machine = try machine(uuid)
+        switch seconds {
+        case -2: machine.agentPatience = forever
+        case -1: machine.agentPatience = nil
+        // Less than a moment is no answer at all.
+        default: machine.agentPatience = max(1, UInt64(seconds)) &* 1_000_000_000
+        }
+    }
+
+    /// SSH keys that let somebody in as a user of the guest.
+    public func guestKeys(_ uuid: UniqueID, of user: String) throws -> [String] {
+        let machine = try machine(uuid)
+        return try machine.job.withLock {
+            let answer = try agentCommand(machine, "guest-ssh-get-authorized-keys", ["username": .string(user)])
+            return (answer["keys"]?.array ?? []).compactMap(\.string)
+        }
+    }
+
+    /// Sets those keys, adds some or takes some away.
+    public func setGuestKeys(_ uuid: UniqueID, of user: String, _ keys: [String], appends: Bool, removes: Bool) throws {
+        let machine = try machine(uuid)
+        try machine.job.withLock {
+            var arguments: JSONObject = ["username": .string(user), "keys": .array(keys.map { .string($0) })]
+            if !removes { arguments["reset"] = .bool(!appends) }
+            _ = try agentCommand(
+                machine, removes ? "guest-ssh-remove-authorized-keys" : "guest-ssh-add-authorized-keys", arguments)
+        }
     }
 
     /// Sends any command to a guest's agent.

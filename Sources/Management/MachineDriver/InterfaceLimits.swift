@@ -42,6 +42,12 @@ extension MachineDriver {
             let (live, configuration) = try resolve(machine, scope)
             func change(_ definition: inout DomainDefinition) throws {
                 let place = try Self.place(definition, name)
+                let type = definition.devices[place]["type"] ?? ""
+                guard ["network", "bridge", "ethernet", "direct"].contains(type) else {
+                    throw ManagementError(
+                        .configUnsupported,
+                        "setting bandwidth on interfaces of type '\(type)' is not implemented yet")
+                }
                 var bandwidth = definition.devices[place][child: "bandwidth"] ?? XMLElement("bandwidth")
                 for side in ["inbound", "outbound"] {
                     var element = bandwidth[child: side] ?? XMLElement(side)

@@ -16,6 +16,8 @@ struct LaunchOptions {
     /// A snapshot inside its disks to start from.
     var snapshot: String?
     var origin = Origin.booted
+    /// Whether the firmware begins with the variables of its maker.
+    var resetsVariables = false
 
     var state: MachineState {
         switch origin {

@@ -91,6 +91,8 @@ struct LiveMachine: Sendable {
     var released: Set<String> = []
     /// Devices whose guest refused to let go of them.
     var refused: Set<String> = []
+    /// The backup that is being made.
+    var backup: Backup?
     /// Jobs on disks, by the name of the job.
     var diskJobs: [String: DiskJob] = [:]
     /// The end of jobs that nobody has looked at: an error, or nothing for success.
@@ -107,7 +109,7 @@ struct RunningOperation: Sendable {
     var isAborted = false
 
     static let save: Int32 = 3, restore: Int32 = 4, dump: Int32 = 5, migrationOut: Int32 = 1, migrationIn: Int32 = 2
-    static let snapshot: Int32 = 6, snapshotRevert: Int32 = 7
+    static let snapshot: Int32 = 6, snapshotRevert: Int32 = 7, backup: Int32 = 9
 }
 
 /// A machine. Facts and the running part are guarded by a short lock; operations that wait hold `job`, one at a time.
@@ -118,6 +120,9 @@ final class Machine: @unchecked Sendable {
     private var guardedLive: LiveMachine?
     private var guardedOperation: [TypedParameter] = []
     private var guardedSnapshots = SnapshotTree()
+    private var guardedCheckpoints = SnapshotTree()
+    private var guardedLimit: UInt64?
+    private var guardedPatience: UInt64?
 
     init(_ facts: MachineFacts) { guardedFacts = facts }
 
@@ -157,6 +162,24 @@ final class Machine: @unchecked Sendable {
                 guardedFacts.snapshotCount = newValue.count
             }
         }
+    }
+
+    /// What a migration may send, in MiB/s, as a client said last; nil when none did.
+    var migrationLimit: UInt64? {
+        get { lock.withLock { guardedLimit } }
+        set { lock.withLock { guardedLimit = newValue } }
+    }
+
+    /// Nanoseconds that its guest's agent may take to answer, as a client said; nil for the usual time.
+    var agentPatience: UInt64? {
+        get { lock.withLock { guardedPatience } }
+        set { lock.withLock { guardedPatience = newValue } }
+    }
+
+    /// All checkpoints; `current` is the one that the next one follows.
+    var checkpoints: SnapshotTree {
+        get { lock.withLock { guardedCheckpoints } }
+        set { lock.withLock { guardedCheckpoints = newValue } }
     }
 
     /// The running part, or libvirt's error where there is none.

@@ -89,6 +89,13 @@ extension MachineDriver {
             throw ManagementError(
                 .operationUnsupported, "live attach of device '\(device.name)' is not supported")
         }
+        try requireFile(of: device)
+        if device.name == "disk" {
+            let bus = device[child: "target"]?["bus"] ?? ""
+            guard !["ide", "sata", "fdc", "sd"].contains(bus) || ["cdrom", "floppy"].contains(device["device"]) else {
+                throw ManagementError(.operationUnsupported, "disk bus '\(bus)' cannot be hotplugged.")
+            }
+        }
         try running.definition.checkUnused(device)
         var (complete, controllers) = try running.definition.completing(device, context)
         guard !controllers.contains(where: { $0["type"] == "pci" }) else {
@@ -228,7 +235,7 @@ extension MachineDriver {
             var changed: DomainDefinition?
             if configuration {
                 var definition = try definition(of: machine)
-                let place = try definition.place(of: Self.identity(device))
+                let place = try Self.updated(device, in: definition)
                 var replacement = device
                 if replacement[child: "address"] == nil {
                     replacement[child: "address"] = definition.devices[place][child: "address"]
@@ -240,6 +247,15 @@ extension MachineDriver {
             }
             if live { try updateLive(machine, device, force: force) }
             if let changed { try keep(changed, of: machine) }
+        }
+    }
+
+    /// The place of what an update is about.
+    private static func updated(_ device: XMLElement, in definition: DomainDefinition) throws -> Int {
+        do { return try definition.place(of: identity(device)) } catch let error as ManagementError {
+            guard device.name == "disk", error.code == .deviceMissing else { throw error }
+            throw ManagementError(
+                .invalidArg, "target \(device[child: "target"]?["dev"] ?? "") doesn't exist.", from: .machineDriver)
         }
     }
 
@@ -267,66 +283,6 @@ extension MachineDriver {
         }
         saveStatus(machine)
     }
-
-    private func updateDisk(
-        _ machine: Machine, _ old: XMLElement, _ new: XMLElement, _ place: Int, force: Bool
-    ) throws {
-        guard ["cdrom", "floppy"].contains(old["device"] ?? "disk") else {
-            guard new[child: "source"]?["file"] == old[child: "source"]?["file"] else {
-                throw ManagementError(.operationUnsupported, "cannot modify field 'source' of the disk")
-            }
-            return
-        }
-        let running = try machine.requireLive()
-        var changed = old
-        changed["type"] = new["type"] ?? old["type"]
-        changed[child: "source"] = new[child: "source"].flatMap { $0.isEmpty ? nil : $0 }
-        changed[child: "backingStore"] = nil
-        if let driver = new[child: "driver"]?["type"] { changed[child: "driver"]?["type"] = driver }
-        var definition = running.definition
-        definition.devices[place] = changed
-        definition.order()
-        DeviceAliases.numberSources(&definition)
-        changed = definition.devices[place]
-        let alias = old[child: "alias"]?["name"] ?? ""
-        try onMonitorOf(machine) { live in
-            try live.monitor.execute("blockdev-open-tray", ["id": .string(alias), "force": .bool(force)])
-            // A guest that holds the tray says so first; it opens it a moment later.
-            var tries = 0
-            while true {
-                do {
-                    try live.monitor.execute("blockdev-remove-medium", ["id": .string(alias)])
-                    break
-                } catch MonitorClient.Failure.refused where tries < Self.trayTries {
-                    tries += 1
-                    sleepMilliseconds(Self.trayPause)
-                }
-            }
-            for node in Self.nodes(of: old).reversed() {
-                try live.monitor.execute("blockdev-del", ["node-name": .string(node)])
-            }
-            giveBack(old)
-            try admit(changed, to: live.process)
-            if let source = changed[child: "source"],
-                let nodes = try BlockNodes.arguments(of: changed, named: source["index"] ?? alias)
-            {
-                for node in nodes.json { try live.monitor.execute("blockdev-add", node) }
-                try live.monitor.execute(
-                    "blockdev-insert-medium", ["id": .string(alias), "node-name": .string(nodes.top)])
-            }
-            try live.monitor.execute("blockdev-close-tray", ["id": .string(alias)])
-        }
-        machine.change { _, running in running?.definition = definition }
-        events.emit(
-            .machine(
-                machine.facts.reference,
-                .diskChange(
-                    old: old[child: "source"]?["file"], new: changed[child: "source"]?["file"], alias: alias,
-                    reason: 0)))
-    }
-
-    private static let trayTries = 20
-    private static let trayPause: UInt32 = 100
 
     /// The nodes of a disk's image, the lowest first.
     static func nodes(of disk: XMLElement) -> [String] {

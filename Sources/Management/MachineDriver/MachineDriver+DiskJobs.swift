@@ -276,7 +276,11 @@ extension MachineDriver {
 
     /// Called on the monitors' thread.
     func diskJobSeen(_ machine: Machine, _ event: String, _ data: JSONObject?) {
-        guard let id = data?["device"]?.string, let job = machine.live?.diskJobs[id] else { return }
+        guard let id = data?["device"]?.string else { return }
+        if machine.live?.backup?.jobs.contains(where: { $0.id == id }) ?? false {
+            return backupSeen(machine, event, id, data)
+        }
+        guard let job = machine.live?.diskJobs[id] else { return }
         let problem = data?["error"]?.string
         if event == "BLOCK_JOB_READY" {
             machine.change { _, live in
@@ -392,28 +396,6 @@ extension MachineDriver {
             where name.hasPrefix("libvirt-") && name.hasSuffix(suffix) {
                 _ = try? live.monitor.execute("blockdev-del", ["node-name": .string(name)])
             }
-        }
-    }
-
-    // MARK: Sizes and limits
-
-    /// Changes the size of a disk that is in use; bytes.
-    public func resizeDisk(_ uuid: UniqueID, _ name: String, _ size: UInt64) throws {
-        try onMonitor(uuid) { machine, live in
-            let disk = try liveDisk(live, name)
-            try live.monitor.execute(
-                "block_resize", ["node-name": .string(try topNode(live, disk)), "size": JSONValue(size)])
-        }
-    }
-
-    /// Has an event sent when a disk is written beyond a place.
-    public func setThreshold(_ uuid: UniqueID, _ name: String, _ bytes: UInt64) throws {
-        try onMonitor(uuid) { machine, live in
-            let bare = name.split(separator: "[").first.map(String.init) ?? name
-            let disk = try liveDisk(live, bare)
-            try live.monitor.execute(
-                "block-set-write-threshold",
-                ["node-name": .string(try topNode(live, disk)), "write-threshold": JSONValue(bytes)])
         }
     }
 }

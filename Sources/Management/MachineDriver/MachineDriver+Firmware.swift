@@ -10,12 +10,13 @@ internal import XMLTree
 // Firmware in flash memory: which, and the machine's own store of its variables.
 extension MachineDriver {
     /// Chooses the firmware of a document that only says which kind it wants, and makes the store of its variables.
-    func prepareFirmware(_ definition: inout DomainDefinition) throws {
+    /// - Parameter resets: whether a store that there is is made anew.
+    func prepareFirmware(_ definition: inout DomainDefinition, resets: Bool = false) throws {
         let installed = FirmwareDescription.installed()
         let name = definition.name
         try definition.chooseFirmware(among: installed, store: folders.variableStore(name))
         guard let system = definition.root[child: "os"], system[child: "loader"]?["type"] == "pflash",
-            let store = system[child: "nvram"], !store.text.isEmpty, !StateFiles.exists(store.text)
+            let store = system[child: "nvram"], !store.text.isEmpty, resets || !StateFiles.exists(store.text)
         else { return }
         let loader = system[child: "loader"]?.text ?? ""
         let known = installed.first { $0.program == loader }?.variables ?? Self.traditional[loader]

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Diagnostics
 internal import Glibc
 internal import HostInventory
 internal import HostSystem
@@ -42,6 +43,43 @@ extension MachineDriver {
         }
     }
 
+    /// Begins to measure how fast a guest writes its memory; the figures are among the statistics.
+    /// - Parameters:
+    ///   - seconds: 1 to 60.
+    ///   - mode: 0 or 1 for samples of pages, 2 for bitmaps.
+    public func startDirtyRate(_ uuid: UniqueID, seconds: Int32, mode: UInt32) throws {
+        guard seconds >= 1, seconds <= 60 else {
+            throw ManagementError(
+                .invalidArg, "seconds=\(seconds) is invalid, please choose value within [1, 60].")
+        }
+        try onMonitor(uuid) { _, live in
+            let usesBitmaps: UInt32 = 2
+            try live.monitor.execute(
+                "calc-dirty-rate",
+                [
+                    "calc-time": .integer(Int64(seconds)),
+                    "mode": mode & usesBitmaps != 0 ? "dirty-bitmap" : "page-sampling",
+                ])
+        }
+    }
+
+    /// What was measured of how fast a guest writes its memory.
+    func dirtyRateFigures(_ live: LiveMachine) -> [TypedParameter] {
+        guard let answer = try? live.monitor.execute("query-dirty-rate") else { return [] }
+        let states = ["unstarted", "measuring", "measured"]
+        let state = states.firstIndex(of: answer["status"]?.string ?? "") ?? 0
+        var list = [
+            TypedParameter("dirtyrate.calc_status", .int(Int32(state))),
+            TypedParameter("dirtyrate.calc_start_time", .long(answer["start-time"]?.integer ?? 0)),
+            TypedParameter("dirtyrate.calc_period", .int(Int32(clamping: answer["calc-time"]?.integer ?? 0))),
+            TypedParameter("dirtyrate.calc_mode", .text(answer["mode"]?.string ?? "page-sampling")),
+        ]
+        if let rate = answer["dirty-rate"]?.integer {
+            list.append(TypedParameter("dirtyrate.megabytes_per_second", .long(rate)))
+        }
+        return list
+    }
+
     private static func balloon(_ definition: DomainDefinition) -> String? {
         let device = definition.devices.first { $0.name == "memballoon" && $0["model"] != "none" }
         return (device?[child: "alias"]?["name"]).map { "/machine/peripheral/" + $0 }
@@ -57,10 +95,13 @@ extension MachineDriver {
     }
 
     /// Asks for reports as the document wants them, at a start.
-    func startMemoryReports(_ monitor: MonitorClient, _ definition: DomainDefinition) throws {
+    func startMemoryReports(_ monitor: MonitorClient, _ definition: DomainDefinition) {
         let device = definition.devices.first { $0.name == "memballoon" && $0["model"] != "none" }
         guard let period = device?[child: "stats"]?["period"].flatMap({ Int32($0) }), period > 0 else { return }
-        try Self.setReports(monitor, definition, period)
+        // A machine runs without them, too.
+        do { try Self.setReports(monitor, definition, period) } catch {
+            Console.shared.warning("the guest of '\(definition.name)' does not report its memory: \(error)")
+        }
     }
 
     /// Names of what a guest reports, with libvirt's tags and what one of them is in bytes.

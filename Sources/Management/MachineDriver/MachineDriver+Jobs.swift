@@ -20,6 +20,14 @@ public struct JobFigures: Sendable {
     public var constantPages: UInt64 = 0, normalPages: UInt64 = 0, normalBytes: UInt64 = 0
     /// Bytes each second, pages that the guest writes each second, and passes over the memory.
     public var bandwidth: UInt64 = 0, dirtyRate: UInt64 = 0, iterations: UInt64 = 0
+    /// Bytes of disks: all of them and copied so far.
+    public var diskTotal: UInt64 = 0, diskProcessed: UInt64 = 0
+    /// Bytes of disks that are still to copy.
+    public var diskRemaining: UInt64 { diskTotal >= diskProcessed ? diskTotal - diskProcessed : 0 }
+
+    /// Figures of nothing.
+    public init() {}
+
     /// Whether anything runs now.
     public var isActive: Bool { operation != 0 }
 }
@@ -49,6 +57,10 @@ extension MachineDriver {
         var figures = JobFigures()
         figures.operation = operation.kind
         figures.elapsed = (monotonicNanoseconds() &- operation.started) / 1_000_000
+        if let backup = live.backup {
+            backup.add(to: &figures, (try? live.monitor.execute("query-block-jobs").array) ?? [])
+            return figures
+        }
         let answer: JSONValue
         do { answer = try live.monitor.execute("query-migrate") } catch { return figures }
         if let memory = answer["ram"] {
@@ -87,9 +99,12 @@ extension MachineDriver {
         [
             TypedParameter("operation", .int(figures.operation)),
             TypedParameter("time_elapsed", .ulong(figures.elapsed)),
-            TypedParameter("data_total", .ulong(figures.memoryTotal)),
-            TypedParameter("data_processed", .ulong(figures.memoryProcessed)),
-            TypedParameter("data_remaining", .ulong(figures.memoryRemaining)),
+            TypedParameter("data_total", .ulong(figures.memoryTotal &+ figures.diskTotal)),
+            TypedParameter("data_processed", .ulong(figures.memoryProcessed &+ figures.diskProcessed)),
+            TypedParameter("data_remaining", .ulong(figures.memoryRemaining &+ figures.diskRemaining)),
+            TypedParameter("disk_total", .ulong(figures.diskTotal)),
+            TypedParameter("disk_processed", .ulong(figures.diskProcessed)),
+            TypedParameter("disk_remaining", .ulong(figures.diskRemaining)),
             TypedParameter("memory_total", .ulong(figures.memoryTotal)),
             TypedParameter("memory_processed", .ulong(figures.memoryProcessed)),
             TypedParameter("memory_remaining", .ulong(figures.memoryRemaining)),
@@ -109,6 +124,7 @@ extension MachineDriver {
             throw ManagementError(.operationInvalid, "no job is active on the domain")
         }
         machine.change { _, live in live?.operation?.isAborted = true }
+        if machine.live?.backup != nil { try abortBackup(machine) }
     }
 
     // MARK: What a machine's memory and display hold
@@ -222,6 +238,11 @@ extension MachineDriver {
         guard let disk = definition.disk(name),
             let path = disk[child: "source"]?["file"] ?? disk[child: "source"]?["dev"]
         else { throw ManagementError(.invalidArg, "invalid disk or path '\(name)'") }
+        guard Self.format(disk) == "raw" else {
+            throw ManagementError(
+                .operationUnsupported,
+                "peeking is only supported for disk with 'raw' format not '\(Self.format(disk))'")
+        }
         return try StateFilesAccess.bytes(path, at: Int64(clamping: offset), count: Int(count))
     }
 
@@ -235,7 +256,7 @@ extension MachineDriver {
         let numbers = try codes.map { code in
             guard let number = KeyCodes.scanCode(code, set: set) else {
                 throw ManagementError(
-                    .operationInvalid, "cannot translate keycode \(code) of \(KeyCodes.name(set)) codeset to xt keycode"
+                    .internalError, "cannot translate keycode \(code) of \(KeyCodes.name(set)) codeset to qnum keycode"
                 )
             }
             return number

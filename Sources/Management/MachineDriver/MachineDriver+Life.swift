@@ -17,31 +17,44 @@ internal import XMLTree
 // Starting and ending machines.
 extension MachineDriver {
     /// Starts a defined machine.
-    /// - Parameter forgets: whether memory that was saved is dropped instead of used.
+    /// - Parameters:
+    ///   - forgets: whether memory that was saved is dropped instead of used.
+    ///   - resetsVariables: whether the firmware begins with the variables of its maker.
     public func start(
-        _ uuid: UniqueID, called name: String? = nil, paused: Bool, forgets: Bool = false
+        _ uuid: UniqueID, called name: String? = nil, paused: Bool, forgets: Bool = false,
+        resetsVariables: Bool = false
     ) throws -> MachineReference {
         let machine = try machine(uuid, called: name)
         return try machine.job.withLock {
             guard machine.live == nil else { throw ManagementError(.operationInvalid, "domain is already running") }
             if forgets { try removing(folders.savedMemory(machine.facts.name)) }
             if try !startFromSavedMemory(machine, wake: paused ? .paused : .asSaved) {
-                try launch(machine, try definition(of: machine), LaunchOptions(paused: paused))
+                try launch(
+                    machine, try definition(of: machine),
+                    LaunchOptions(paused: paused, resetsVariables: resetsVariables))
             }
             return machine.facts.reference
         }
     }
 
     /// Makes and starts a machine that is gone when it stops.
-    public func create(_ text: String, paused: Bool) throws -> MachineReference {
-        let definition = try DomainDefinition(parsing: text, context)
+    /// - Parameters:
+    ///   - validates: whether what nobody knows in the document is refused.
+    ///   - resetsVariables: whether the firmware begins with the variables of its maker.
+    public func create(
+        _ text: String, paused: Bool, validates: Bool = false, resetsVariables: Bool = false
+    ) throws -> MachineReference {
+        let definition = try DomainDefinition(parsing: text, context, validates: validates)
+        try checkEngine(definition)
         let (machine, isNew) = try claim(definition)
         return try machine.job.withLock {
             guard machine.live == nil else {
                 throw ManagementError(.operationInvalid, "domain '\(definition.name)' is already active", from: .domain)
             }
             machine.change { facts, _ in facts.takeSizes(definition) }
-            do { try launch(machine, definition, LaunchOptions(paused: paused)) } catch {
+            do {
+                try launch(machine, definition, LaunchOptions(paused: paused, resetsVariables: resetsVariables))
+            } catch {
                 if isNew { forget(machine) }
                 throw error
             }
@@ -55,7 +68,7 @@ extension MachineDriver {
         let emulator = try facts(ofEmulator: definition.emulator)
         let id = takeID()
         let sockets = folders.sockets(id, definition.name)
-        try prepareFirmware(&definition)
+        try prepareFirmware(&definition, resets: options.resetsVariables)
         DeviceAliases.assign(to: &definition)
         choosePorts(&definition)
         try taps.connect(&definition, user: confinement?.identity(of: id)?.user)
@@ -82,7 +95,7 @@ extension MachineDriver {
             }
             try addProcessors(machine, monitor, definition)
             try applyPinning(machine)
-            try startMemoryReports(monitor, definition)
+            startMemoryReports(monitor, definition)
             try Self.setPasswords(monitor, definition)
             try takeMemory(machine, monitor, options)
             if !options.paused {
@@ -230,13 +243,29 @@ extension MachineDriver {
     // MARK: Ending
 
     /// Ends a machine at once.
-    public func destroy(_ uuid: UniqueID, called name: String? = nil) throws {
+    /// - Parameters:
+    ///   - isGraceful: whether an emulator that does not end when it is told to is left alone, with an error.
+    ///   - removesLog: whether what its process said is removed, too.
+    public func destroy(
+        _ uuid: UniqueID, called name: String? = nil, isGraceful: Bool = false, removesLog: Bool = false
+    ) throws {
         let machine = try machine(uuid, called: name)
         try machine.job.withLock {
             let live = try machine.requireLive()
             machine.change { _, running in running?.ending = .shutOffDestroyed }
-            endProcess(live)
+            if isGraceful {
+                kill(live.process, SIGTERM)
+                guard waitForEnd(live, tries: Self.politeTries) else {
+                    machine.change { _, running in running?.ending = nil }
+                    throw ManagementError(
+                        .operationFailed, "failed to terminate process \(live.process) with SIGTERM: it goes on")
+                }
+            } else {
+                endProcess(live)
+            }
+            let log = folders.log(machine.facts.name)
             finish(machine, .shutOffDestroyed, Lifecycle.stoppedDestroyed)
+            if removesLog { try removing(log) }
         }
     }
 

@@ -59,6 +59,12 @@ extension MachineDriver {
             throw ManagementError(
                 .invalidArg, "Lifecycle event '\(name.dropFirst(3))' doesn't support '\(text)' action", from: .domain)
         }
+        guard text != "rename-restart" else {
+            throw ManagementError(
+                .configUnsupported,
+                "qemu driver doesn't support the 'rename-restart' action for 'on_reboot'/'on_poweroff'/'on_crash'",
+                from: .machineDriver)
+        }
         let machine = try machine(uuid)
         try machine.job.withLock {
             let (live, configuration) = try resolve(machine, scope)
@@ -97,7 +103,7 @@ extension MachineDriver {
     /// MiB/s.
     public func migrationSpeed(_ uuid: UniqueID) throws -> UInt64 {
         let machine = try machine(uuid)
-        guard machine.live != nil else { return Self.unlimitedSpeed }
+        guard machine.live != nil else { return machine.migrationLimit ?? Self.unlimitedSpeed }
         return try onMonitor(uuid) { _, live in
             (try live.monitor.execute("query-migrate-parameters")["max-bandwidth"]?.unsigned ?? 0) / Self.mebibyte
         }
@@ -108,6 +114,10 @@ extension MachineDriver {
         guard speed <= Self.unlimitedSpeed else {
             throw ManagementError(.overflow, "bandwidth must be less than \(Self.unlimitedSpeed + 1)")
         }
+        let machine = try machine(uuid)
+        machine.migrationLimit = speed
+        // One that does not run is told when it does.
+        guard machine.live != nil else { return }
         try onMonitor(uuid) { _, live in
             try live.monitor.execute(
                 "migrate-set-parameters",

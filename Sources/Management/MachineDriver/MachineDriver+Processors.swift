@@ -3,7 +3,7 @@
 internal import Diagnostics
 internal import HostSystem
 internal import JSONCoding
-internal import ManagementModel
+public import ManagementModel
 internal import ManagementXML
 internal import XMLTree
 
@@ -36,17 +36,104 @@ extension MachineDriver {
         saveStatus(machine)
     }
 
+    /// Adds one processor, or takes away one that was added; in the definition any number of them.
+    /// - Parameter text: numbers of processors, as in `1,3-4`.
+    public func setProcessors(_ uuid: UniqueID, named text: String, on: Bool, _ scope: ProcessorScope) throws {
+        let machine = try machine(uuid)
+        try machine.job.withLock {
+            let (live, configuration) = try resolve(machine, scope)
+            guard let map = ProcessorSet.map(text, length: Self.mapLength) else {
+                throw ManagementError(.invalidArg, "Failed to parse bitmap '\(text)'", from: .none)
+            }
+            let numbers = (0..<Self.mapLength * 8).filter { map[$0 / 8] >> UInt8($0 % 8) & 1 == 1 }
+            guard !numbers.isEmpty else {
+                throw ManagementError(.invalidArg, "no vcpus selected for modification", from: .domain)
+            }
+            var changed: DomainDefinition?
+            if configuration { changed = try Self.enabling(numbers, on, in: definition(of: machine)) }
+            if live {
+                guard numbers.count == 1 else {
+                    throw ManagementError(
+                        .operationInvalid, "only one hotpluggable entity can be selected for state change")
+                }
+                try setLiveProcessor(machine, numbers[0], on)
+            }
+            if let changed { try keep(changed, of: machine) }
+        }
+    }
+
+    /// Bytes of a map of all processors that a machine may have.
+    private static let mapLength = 4096 / 8
+
+    /// A definition in which processors are there at the start, or not.
+    private static func enabling(_ numbers: [Int], _ on: Bool, in definition: DomainDefinition) throws
+        -> DomainDefinition
+    {
+        var changed = definition
+        let maximum = definition.maximumProcessors
+        if let missing = numbers.first(where: { $0 >= maximum }) {
+            throw ManagementError(.invalidArg, "vcpu \(missing) is not present in persistent config")
+        }
+        guard !numbers.contains(0) else { throw ManagementError(.invalidArg, "vCPU '0' can't be modified") }
+        let known = definition.root[child: "vcpus"]?.all("vcpu") ?? []
+        let list = (0..<maximum).map { number in
+            let old = known.first { $0["id"] == "\(number)" }
+            let wasOn = old.map { $0["enabled"] == "yes" } ?? (number < definition.processors)
+            let isNamed = numbers.contains(number)
+            let isOn = isNamed ? on : wasOn
+            return XMLElement(
+                "vcpu",
+                [
+                    "id": "\(number)", "enabled": isOn ? "yes" : "no",
+                    "hotpluggable": isNamed ? "yes" : old?["hotpluggable"] ?? (isOn ? "no" : "yes"),
+                ])
+        }
+        let count = list.filter { $0["enabled"] == "yes" }.count
+        changed.root[child: "vcpu"]?["current"] = count == maximum ? nil : "\(count)"
+        changed.root[child: "vcpus"] = XMLElement("vcpus", [:], list)
+        changed.order()
+        return changed
+    }
+
+    private func setLiveProcessor(_ machine: Machine, _ number: Int, _ on: Bool) throws {
+        guard number < machine.facts.maximumProcessors else {
+            throw ManagementError(.invalidArg, "vcpu \(number) is not present in live config")
+        }
+        try onMonitorOf(machine) { live in
+            let places = Array((try live.monitor.execute("query-hotpluggable-cpus").array ?? []).reversed())
+            guard number < places.count else {
+                throw ManagementError(.invalidArg, "vcpu \(number) is not present in live config")
+            }
+            guard (places[number]["qom-path"] != nil) != on else {
+                throw ManagementError(.invalidArg, "vcpu '\(number)' is already in requested state")
+            }
+            if on {
+                try plug(machine, live, places, at: [number])
+            } else {
+                guard Self.isPlugged(places[number]) else {
+                    throw ManagementError(.invalidArg, "vcpu '\(number)' can't be hotunplugged")
+                }
+                try unplug(machine, live, [places[number]], 1)
+            }
+        }
+        saveStatus(machine)
+    }
+
     private static func isPlugged(_ place: JSONValue) -> Bool {
         place["qom-path"]?.string?.split(separator: "/").last?.hasPrefix(processorPrefix) ?? false
     }
 
     private func plug(_ machine: Machine, _ live: LiveMachine, _ places: [JSONValue], _ count: Int) throws {
-        defer { noteProcessors(machine, live) }
         let free = places.indices.filter { places[$0]["qom-path"] == nil }
         guard free.count >= count else {
             throw ManagementError(.operationUnsupported, "the emulator has no place for \(count) more processors")
         }
-        for number in free.prefix(count) {
+        try plug(machine, live, places, at: Array(free.prefix(count)))
+    }
+
+    private func plug(_ machine: Machine, _ live: LiveMachine, _ places: [JSONValue], at numbers: [Int]) throws {
+        defer { noteProcessors(machine, live) }
+        for number in numbers {
             var arguments: JSONObject = ["driver": places[number]["type"] ?? ""]
             arguments["id"] = .string("\(Self.processorPrefix)\(number)")
             for member in places[number]["props"]?.object?.members ?? [] { arguments[member.name] = member.value }

@@ -22,6 +22,7 @@ extension MachineDriver {
                 "pid": "\(live.process)", "persistent": facts.isPersistent ? "yes" : "no",
             ],
             [XMLElement("monitor", ["path": CommandLineBuilder.monitorPath(live.sockets), "type": "unix"])])
+        if let backup = live.backup { root.append(backup.status) }
         var domain = live.definition.root
         domain["id"] = "\(facts.id)"
         root.append(domain)
@@ -36,11 +37,8 @@ extension MachineDriver {
     public func recover() {
         for folder in [folders.definitions, folders.running, folders.saved] { StateFiles.sweep(folder) }
         for old in StateFiles.hiddenNames(in: folders.definitions, prefix: ".renaming-") { resumeRename(old) }
-        for name in StateFiles.names(in: folders.autostart, suffix: ".xml")
-        where !StateFiles.exists(folders.autostartLink(name)) {
-            // The machine was removed, and this was not any more.
-            try? StateFiles.remove(folders.autostartLink(name))
-        }
+        for name in StateFiles.hiddenNames(in: folders.definitions, prefix: ".undefining-") { resumeUndefine(name) }
+        StateFiles.sweepLinks(folders.autostart, suffix: ".xml")
         for name in StateFiles.names(in: folders.definitions, suffix: ".xml") { loadDefinition(name) }
         for name in StateFiles.names(in: folders.running, suffix: ".xml") { loadRunning(name) }
     }
@@ -72,6 +70,7 @@ extension MachineDriver {
                 facts.startsWithService = StateFiles.exists(folders.autostartLink(name))
             }
             loadSnapshots(machine)
+            loadCheckpoints(machine)
         } catch {
             Console.shared.error("the definition '\(path)' is left out: \(error)")
         }
@@ -91,6 +90,7 @@ extension MachineDriver {
             try attach(
                 machine, definition, process: process, id: id, monitor: monitor, persistent: root["persistent"] == "yes"
             )
+            if let backup = root[child: "domainbackup"] { resumeBackup(machine, backup) }
         } catch {
             Console.shared.error("the machine of '\(path)' is not found again: \(error)")
         }

@@ -22,6 +22,8 @@ extension MachineDriver {
             }
             // What a run gave its devices means nothing to the next one.
             var definition = try DomainDefinition(old.root, context)
+            // It may have had another name then.
+            definition.name = machine.facts.name
             let isTransient = !machine.facts.isPersistent
             if let live = machine.live {
                 machine.change { _, running in running?.ending = .shutOffFromSnapshot }

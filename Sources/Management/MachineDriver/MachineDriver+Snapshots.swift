@@ -29,7 +29,7 @@ public struct SnapshotCreation: OptionSet, Sendable {
     public static let reuseFiles = SnapshotCreation(rawValue: 32)
     /// The guest's agent freezes its file systems meanwhile.
     public static let quiesce = SnapshotCreation(rawValue: 64)
-    /// All disks or none.
+    /// All disks or none, which is always so: what was made before one fails is taken back.
     public static let atomic = SnapshotCreation(rawValue: 128)
     /// The guest runs while its memory is saved.
     public static let live = SnapshotCreation(rawValue: 256)
@@ -77,25 +77,44 @@ extension MachineDriver {
 
     // MARK: Files
 
-    private func path(_ machine: Machine, _ name: String) -> String {
-        folders.snapshotFolder(machine.facts.name) + "/" + name + ".xml"
+    /// Writes those entries of a tree whose file says something else, and removes what is not in it any more.
+    /// - Parameter marks: whether files say which entry is the current one.
+    static func storeTree(
+        _ tree: SnapshotTree, replacing old: SnapshotTree, in folder: String, marks: Bool
+    ) throws(Errno) {
+        try StateFiles.makeFolder(folder)
+        for entry in tree.sorted {
+            let name = entry.name
+            let isCurrent = tree.current == name
+            guard old[name]?.root != entry.root || marks && (old.current == name) != isCurrent else { continue }
+            try StateFiles.write(folder + "/" + name + ".xml", entry.printed(isCurrent: marks ? isCurrent : nil))
+        }
+        for entry in old.sorted where tree[entry.name] == nil {
+            try StateFiles.remove(folder + "/" + entry.name + ".xml")
+        }
+    }
+
+    /// Reads a tree; entries that cannot be read are reported and left out.
+    static func readTree(_ folder: String, _ kind: String) -> SnapshotTree {
+        var tree = SnapshotTree()
+        for name in StateFiles.names(in: folder, suffix: ".xml") {
+            let path = folder + "/" + name + ".xml"
+            do {
+                guard let text = try StateFiles.read(path) else { continue }
+                var root = try XMLDocument.parse(text, as: kind, called: path)
+                if root[child: "active"]?.text == "1" { tree.current = name }
+                root[child: "active"] = nil
+                tree[name] = Snapshot(root: root)
+            } catch { Console.shared.error("'\(path)' is left out: \(error)") }
+        }
+        return tree
     }
 
     /// Writes those snapshots of a machine whose file says something else.
     func storeSnapshots(_ machine: Machine, replacing old: SnapshotTree) throws {
-        let tree = machine.snapshots
         do throws(Errno) {
-            try StateFiles.makeFolder(folders.snapshotFolder(machine.facts.name))
-            for snapshot in tree.sorted {
-                let name = snapshot.name
-                let isCurrent = tree.current == name
-                let before = old[name]
-                guard before?.root != snapshot.root || (old.current == name) != isCurrent else { continue }
-                try StateFiles.write(path(machine, name), snapshot.printed(isCurrent: isCurrent))
-            }
-            for snapshot in old.sorted where tree[snapshot.name] == nil {
-                try StateFiles.remove(path(machine, snapshot.name))
-            }
+            let folder = folders.snapshotFolder(machine.facts.name)
+            try Self.storeTree(machine.snapshots, replacing: old, in: folder, marks: true)
         } catch {
             throw ManagementError(.systemError, "cannot write the snapshots of '\(machine.facts.name)': \(error)")
         }
@@ -112,24 +131,8 @@ extension MachineDriver {
 
     /// Reads the snapshots of a machine.
     func loadSnapshots(_ machine: Machine) {
-        let folder = folders.snapshotFolder(machine.facts.name)
-        var tree = SnapshotTree()
-        for name in StateFiles.names(in: folder, suffix: ".xml") {
-            let path = folder + "/" + name + ".xml"
-            do {
-                guard let text = try StateFiles.read(path) else { continue }
-                var root = try XMLDocument.parse(text, as: "domainsnapshot", called: path)
-                if root[child: "active"]?.text == "1" { tree.current = name }
-                root[child: "active"] = nil
-                tree[name] = Snapshot(root: root)
-            } catch { Console.shared.error("the snapshot '\(path)' is left out: \(error)") }
-        }
+        let tree = Self.readTree(folders.snapshotFolder(machine.facts.name), "domainsnapshot")
         if tree.count > 0 { machine.snapshots = tree }
-    }
-
-    func forgetSnapshots(_ machine: Machine) throws {
-        try changeSnapshots(machine) { $0 = SnapshotTree() }
-        StateFiles.removeFolder(folders.snapshotFolder(machine.facts.name))
     }
 
     // MARK: Making
@@ -140,11 +143,20 @@ extension MachineDriver {
         let machine = try machine(uuid)
         return try machine.job.withLock {
             var root = try XMLDocument.parse(text, as: "domainsnapshot", called: "domain_snapshot")
-            if options.contains(.redefine) { return try redefine(machine, root, options) }
+            if options.contains(.redefine) {
+                guard !options.contains(.live) else {
+                    throw ManagementError(
+                        .invalidArg,
+                        "Flags 'VIR_DOMAIN_SNAPSHOT_CREATE_LIVE' and 'VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE' are mutually exclusive"
+                    )
+                }
+                return try redefine(machine, root, options)
+            }
             let name = try Self.name(&root, machine.snapshots)
             let definition = try machine.live?.definition ?? definition(of: machine)
             root[child: "creationTime"] = XMLElement("creationTime", text: "\(time(nil))")
             root[child: "domain"] = definition.root
+            try checkOptions(machine, options)
             let isDiskOnly = options.contains(.diskOnly) || root[child: "memory"]?["snapshot"] == "no"
             try completeDisks(&root, definition, machine.live != nil, external: options.contains(.diskOnly), name)
             completeMemory(&root, isLive: machine.live != nil, isDiskOnly: isDiskOnly)
@@ -154,6 +166,10 @@ extension MachineDriver {
                 text: machine.live == nil
                     ? "shutoff" : isDiskOnly ? "disk-snapshot" : state.isRunning ? "running" : "paused")
             var made = Snapshot(root: root)
+            guard !options.contains(.live) || made.memory == "external" else {
+                throw ManagementError(
+                    .operationUnsupported, "live snapshot creation is supported only during full system snapshots")
+            }
             made.parent = machine.snapshots.current
             try take(made, machine, definition, options)
             guard !options.contains(.noMetadata) else { return name }
@@ -162,6 +178,17 @@ extension MachineDriver {
                 tree.current = name
             }
             return name
+        }
+    }
+
+    private func checkOptions(_ machine: Machine, _ options: SnapshotCreation) throws {
+        guard !options.contains(.quiesce) || options.contains(.diskOnly) else {
+            throw ManagementError(
+                .invalidArg,
+                "Flag 'VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY' is required by flag 'VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE'")
+        }
+        guard !options.contains(.halt) || machine.facts.isPersistent else {
+            throw ManagementError(.operationInvalid, "cannot halt after transient domain snapshot")
         }
     }
 
@@ -284,169 +311,5 @@ extension MachineDriver {
         var memory = root[child: "memory"] ?? XMLElement("memory")
         if memory["snapshot"] == nil { memory["snapshot"] = memory["file"] == nil ? "internal" : "external" }
         root[child: "memory"] = memory
-    }
-
-    private func take(
-        _ snapshot: Snapshot, _ machine: Machine, _ definition: DomainDefinition, _ options: SnapshotCreation
-    ) throws {
-        let external = snapshot.disks.filter { $0["snapshot"] == "external" }
-        let inside = snapshot.disks.filter { $0["snapshot"] == "internal" }
-        guard external.isEmpty || inside.isEmpty else {
-            throw ManagementError(
-                .configUnsupported, "mixing internal and external targets for a snapshot is not yet supported")
-        }
-        guard machine.live != nil else {
-            for entry in inside {
-                guard let disk = definition.disk(entry["name"] ?? "") else { continue }
-                try imageTool(
-                    ["snapshot", "-c", snapshot.name, Self.path(disk)], "make a snapshot in '\(Self.path(disk))'")
-            }
-            return try takeOffline(external, machine, definition, options)
-        }
-        if options.contains(.quiesce) { _ = try agentCommand(machine, "guest-fsfreeze-freeze") }
-        defer { if options.contains(.quiesce) { _ = try? agentCommand(machine, "guest-fsfreeze-thaw") } }
-        try onMonitorOf(machine) { live in
-            let wasRunning = machine.facts.state.isRunning
-            let stops = wasRunning && snapshot.memory != "no"
-            if stops {
-                try live.monitor.execute("stop")
-                machine.change { facts, _ in facts.state = .pausedForSnapshot }
-            }
-            begin(machine, RunningOperation.snapshot)
-            defer { end(machine) }
-            do {
-                if snapshot.memory == "internal" {
-                    try human(live, "savevm \"\(snapshot.name)\"")
-                } else {
-                    if snapshot.memory == "external", let file = snapshot.memoryFile {
-                        try writeMemory(
-                            machine, live, to: file,
-                            SaveImage(document: definition.printed(), wasRunning: wasRunning))
-                    }
-                    try takeLive(external, machine, live, options)
-                }
-            } catch {
-                if stops { try goOn(machine, live) }
-                throw error
-            }
-            if options.contains(.halt) {
-                machine.change { _, running in running?.ending = .shutOffFromSnapshot }
-                endProcess(live)
-                finish(machine, .shutOffFromSnapshot, Lifecycle.stoppedFromSnapshot)
-            } else if stops {
-                try goOn(machine, live)
-            }
-        }
-    }
-
-    private func goOn(_ machine: Machine, _ live: LiveMachine) throws {
-        try live.monitor.execute("cont")
-        machine.change { facts, _ in facts.state = .runningUnpaused }
-        emit(machine, Lifecycle.resumedUnpaused)
-    }
-
-    /// A command of the monitor for people, which says something only when it fails.
-    func human(_ live: LiveMachine, _ command: String) throws {
-        let answer = try live.monitor.execute(
-            "human-monitor-command", ["command-line": .string(command)], patience: MonitorClient.longPatience)
-        let text = answer.string ?? ""
-        guard text.isEmpty else {
-            throw ManagementError(.operationFailed, "\(command): \(text.filter { $0 != "\r\n" && $0 != "\n" })")
-        }
-    }
-
-    private func takeOffline(
-        _ entries: [XMLElement], _ machine: Machine, _ definition: DomainDefinition, _ options: SnapshotCreation
-    ) throws {
-        guard !entries.isEmpty else { return }
-        var made: [String] = []
-        do {
-            for entry in entries {
-                guard let disk = definition.disk(entry["name"] ?? ""), let file = entry[child: "source"]?["file"] else {
-                    continue
-                }
-                if !options.contains(.reuseFiles) {
-                    try refuseExisting(file)
-                    try makeOverlay(
-                        file, format: entry[child: "driver"]?["type"] ?? "qcow2", size: nil,
-                        backing: (Self.path(disk), Self.format(disk)))
-                    made.append(file)
-                }
-            }
-            try update(machine) { definition in try Self.switchDisks(&definition, entries) }
-        } catch {
-            for file in made { try? StateFiles.remove(file) }
-            throw error
-        }
-    }
-
-    private func refuseExisting(_ file: String) throws {
-        guard !StateFiles.exists(file) else {
-            throw ManagementError(
-                .configUnsupported, "external snapshot file for disk already exists and is not a block device: \(file)")
-        }
-    }
-
-    /// Makes overlays the disks of a document.
-    static func switchDisks(_ definition: inout DomainDefinition, _ entries: [XMLElement]) throws {
-        for entry in entries {
-            definition.changeDisk(entry["name"] ?? "") { disk in
-                disk["type"] = "file"
-                disk[child: "source"] = XMLElement("source", ["file": entry[child: "source"]?["file"]])
-                disk[child: "driver"]?["type"] = entry[child: "driver"]?["type"] ?? "qcow2"
-                disk[child: "backingStore"] = nil
-            }
-        }
-        definition.order()
-    }
-
-    private func takeLive(
-        _ entries: [XMLElement], _ machine: Machine, _ live: LiveMachine, _ options: SnapshotCreation
-    ) throws {
-        guard !entries.isEmpty else { return }
-        var made: [String] = []
-        var nodes: [String] = []
-        var actions: [JSONValue] = []
-        var number = DeviceAliases.lastSource(live.definition)
-        do {
-            for entry in entries {
-                guard let disk = live.definition.disk(entry["name"] ?? ""), let file = entry[child: "source"]?["file"]
-                else { continue }
-                let format = entry[child: "driver"]?["type"] ?? "qcow2"
-                if !options.contains(.reuseFiles) {
-                    try refuseExisting(file)
-                    try makeOverlay(
-                        file, format: format, size: nil, backing: (Self.path(disk), Self.format(disk)))
-                    made.append(file)
-                }
-                number += 1
-                var overlay = disk
-                overlay["type"] = "file"
-                overlay[child: "source"] = XMLElement("source", ["file": file, "index": "\(number)"])
-                overlay[child: "driver"]?["type"] = format
-                guard var chain = try BlockNodes.arguments(of: overlay, named: "\(number)") else { continue }
-                // What is behind it is what the machine has open.
-                chain.json[chain.json.count - 1]["backing"] = .null
-                try admit(file, isReadOnly: false, format: "raw", to: live.process)
-                for node in chain.json {
-                    try live.monitor.execute("blockdev-add", node)
-                    nodes.append(node["node-name"]?.string ?? "")
-                }
-                actions.append([
-                    "type": "blockdev-snapshot",
-                    "data": ["node": .string(try topNode(live, disk)), "overlay": .string(chain.top)],
-                ])
-            }
-            try live.monitor.execute("transaction", ["actions": .array(actions)])
-        } catch {
-            for node in nodes.reversed() {
-                _ = try? live.monitor.execute("blockdev-del", ["node-name": .string(node)])
-            }
-            for file in made { try? StateFiles.remove(file) }
-            throw error
-        }
-        refreshChains(machine)
-        if machine.facts.isPersistent { try update(machine) { try Self.switchDisks(&$0, entries) } }
-        saveStatus(machine)
     }
 }

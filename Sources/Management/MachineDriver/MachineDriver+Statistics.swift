@@ -27,6 +27,12 @@ public struct StatisticsGroups: OptionSet, Sendable {
     public static let interface = StatisticsGroups(rawValue: 16)
     /// `block.*`: what each disk transferred.
     public static let block = StatisticsGroups(rawValue: 32)
+    /// `iothread.*`: how the IO threads poll.
+    public static let ioThread = StatisticsGroups(rawValue: 128)
+    /// `dirtyrate.*`: how fast the guest writes its memory, as far as it was measured.
+    public static let dirtyRate = StatisticsGroups(rawValue: 512)
+    /// All that libvirt knows; groups of which there is nothing here give nothing.
+    public static let known: UInt32 = 0x7ff
     /// What a mask of 0 stands for.
     public static let all = StatisticsGroups(rawValue: 0xffff)
 }
@@ -53,28 +59,77 @@ extension MachineDriver {
         }
         guard let machine = try? machine(facts.uuid) else { return list }
         let live = machine.live
-        if groups.contains(.processor), let live, let times = ProcessTimes(live.process) {
-            add("cpu.time", .ulong(times.total))
-            add("cpu.user", .ulong(times.user))
-            add("cpu.system", .ulong(times.system))
+        if groups.contains(.processor) {
+            // A machine that does not run has used nothing.
+            let times = live.flatMap { ProcessTimes($0.process) }
+            add("cpu.time", .ulong(times?.total ?? 0))
+            add("cpu.user", .ulong(times?.user ?? 0))
+            add("cpu.system", .ulong(times?.system ?? 0))
+            if live != nil { add("cpu.cache.monitor.count", .uint(0)) }
         }
         if groups.contains(.balloon) {
             add("balloon.current", .ulong(facts.memory))
             add("balloon.maximum", .ulong(facts.maximumMemory))
-            if let live, let times = ProcessTimes(live.process) { add("balloon.rss", .ulong(times.residentKiB)) }
+            if live != nil { list += balloonReports(facts.uuid) }
         }
         if groups.contains(.vcpu) {
             add("vcpu.current", .uint(UInt32(truncatingIfNeeded: facts.processors)))
             add("vcpu.maximum", .uint(UInt32(truncatingIfNeeded: facts.maximumProcessors)))
-            if live != nil {
-                for number in 0..<facts.processors { add("vcpu.\(number).state", .int(1)) }
-            }
+            if let live { list += processorFigures(live) }
         }
-        if let live {
-            if groups.contains(.interface) { list += interfaceFigures(live.definition) }
-            if groups.contains(.block) { list += blockFigures(live) }
-        } else if groups.contains(.block) {
-            list += Self.imageFigures(facts.disks)
+        guard let live else {
+            if groups.contains(.block) { list += Self.imageFigures(facts.disks) }
+            return list
+        }
+        if groups.contains(.interface) { list += interfaceFigures(live.definition) }
+        if groups.contains(.block) { list += blockFigures(live) }
+        if groups.contains(.ioThread) { list += ioThreadFigures(live) }
+        if groups.contains(.dirtyRate) { list += dirtyRateFigures(live) }
+        return list
+    }
+
+    /// libvirt's names of what a guest reports of its memory, by tag.
+    private static let reportNames: [Int32: String] = [
+        0: "swap_in", 1: "swap_out", 2: "major_fault", 3: "minor_fault", 4: "unused", 5: "available", 7: "rss",
+        8: "usable", 9: "last-update", 10: "disk_caches", 11: "hugetlb_pgalloc", 12: "hugetlb_pgfail",
+    ]
+
+    private func balloonReports(_ uuid: UniqueID) -> [TypedParameter] {
+        ((try? memoryFigures(uuid)) ?? []).compactMap { report in
+            Self.reportNames[report.tag].map { TypedParameter("balloon." + $0, .ulong(report.value)) }
+        }
+    }
+
+    private func processorFigures(_ live: LiveMachine) -> [TypedParameter] {
+        var list: [TypedParameter] = []
+        let running: Int32 = 1
+        for (number, thread) in ((try? threads(live)) ?? []).enumerated() {
+            let prefix = "vcpu.\(number)."
+            list.append(TypedParameter(prefix + "state", .int(running)))
+            guard let times = ThreadTimes(process: live.process, thread: thread) else { continue }
+            list.append(TypedParameter(prefix + "time", .ulong(times.total)))
+            // The kernel counts no waits of its own since it stopped keeping them apart.
+            list.append(TypedParameter(prefix + "wait", .ulong(0)))
+            list.append(TypedParameter(prefix + "delay", .ulong(times.waited)))
+        }
+        return list
+    }
+
+    private func ioThreadFigures(_ live: LiveMachine) -> [TypedParameter] {
+        guard let answer = try? live.monitor.execute("query-iothreads").array, !answer.isEmpty else { return [] }
+        var list = [TypedParameter("iothread.count", .uint(UInt32(answer.count)))]
+        for entry in answer {
+            guard let id = entry["id"]?.string, id.hasPrefix("iothread"), let number = UInt32(id.dropFirst(8)) else {
+                continue
+            }
+            for field in ["poll-max-ns", "poll-grow", "poll-shrink"] {
+                guard let value = entry[field]?.unsigned else { continue }
+                let isTime = field == "poll-max-ns"
+                list.append(
+                    TypedParameter(
+                        "iothread.\(number).\(field)",
+                        isTime ? .ulong(value) : .uint(UInt32(truncatingIfNeeded: value))))
+            }
         }
         return list
     }
@@ -96,6 +151,7 @@ extension MachineDriver {
         let disks = live.definition.devices.filter { $0.name == "disk" }
         var list = [TypedParameter("block.count", .uint(UInt32(disks.count)))]
         let answer = try? live.monitor.execute("query-blockstats").array
+        let nodes = (try? live.monitor.execute("query-named-block-nodes").array) ?? []
         for (number, disk) in disks.enumerated() {
             let prefix = "block.\(number)."
             list.append(TypedParameter(prefix + "name", .text(disk[child: "target"]?["dev"] ?? "")))
@@ -109,8 +165,31 @@ extension MachineDriver {
                 ("fl.reqs", figures.flushRequests), ("fl.times", figures.flushTime),
             ]
             for (label, value) in pairs { list.append(TypedParameter(prefix + label, .ulong(UInt64(max(0, value))))) }
+            list += Self.sizes(of: disk, answer ?? [], nodes).map {
+                TypedParameter(prefix + $0.label, .ulong($0.value))
+            }
+            if let index = disk[child: "source"]?["index"].flatMap({ UInt32($0) }) {
+                list.append(TypedParameter(prefix + "backingIndex", .uint(index)))
+            }
         }
         return list
+    }
+
+    /// Bytes of a disk's image, as the emulator knows them: written up to, seen by the guest, taken on the host.
+    private static func sizes(of disk: XMLElement, _ answer: [JSONValue], _ nodes: [JSONValue]) -> [(
+        label: String, value: UInt64
+    )] {
+        let alias = disk[child: "alias"]?["name"] ?? ""
+        guard let entry = answer.first(where: { isOf(alias, $0["qdev"]?.string) }),
+            let image = nodes.first(where: { $0["node-name"] == entry["node-name"] })?["image"]
+        else { return [] }
+        var found: [(label: String, value: UInt64)] = []
+        if let highest = entry["parent"]?["stats"]?["wr_highest_offset"]?.unsigned {
+            found.append(("allocation", highest))
+        }
+        if let size = image["virtual-size"]?.unsigned { found.append(("capacity", size)) }
+        if let size = image["actual-size"]?.unsigned { found.append(("physical", size)) }
+        return found
     }
 
     /// Disks of a machine that does not run: their files.

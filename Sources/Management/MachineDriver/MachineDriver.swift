@@ -28,6 +28,8 @@ public final class MachineDriver: @unchecked Sendable {
     let loop: EventLoop
     /// Work after events that waits: ends of processes, restarts.
     let workers: WorkerPool
+    /// Files that become definitions.
+    private let spares: SpareFiles
 
     private let lock = Lock()
     // Guarded by `lock`.
@@ -43,14 +45,19 @@ public final class MachineDriver: @unchecked Sendable {
     ///   - confinement: how emulators are confined; nil leaves them the service's own rights.
     ///   - filters: puts network filters in front of interfaces; nil refuses interfaces that ask for one.
     ///   - vlan: gives the `<vlan>` of a network's port group, or of the network.
+    ///   - switchProgram: the program that tells VLANs apart, and its first argument; nil leaves that to the kernel.
     ///   - bridge: gives the bridge of a network that is up.
     public init(
         folders: MachineFolders, emulator: EmulatorFacts, imageTool: String, events: EventHub,
         confinement: MachineConfinement? = nil, filters: InterfaceFilters? = nil,
         vlan: @escaping @Sendable (String, String?) -> XMLElement? = { _, _ in nil },
+        switchProgram: (path: String, word: String)? = nil,
         bridge: @escaping @Sendable (String) throws -> String
     ) throws(Errno) {
-        taps = TapDevices(bridge: bridge, filters: filters, vlan: vlan)
+        let switches = switchProgram.map {
+            VLANSwitches(program: .init(path: $0.path, word: $0.word), folder: folders.running)
+        }
+        taps = TapDevices(bridge: bridge, filters: filters, vlan: vlan, switches: switches)
         self.confinement = confinement
         imageToolPath = imageTool
         self.folders = folders
@@ -66,7 +73,9 @@ public final class MachineDriver: @unchecked Sendable {
             },
             variableStores: folders.variableStores)
         loop = try EventLoop()
-        workers = try WorkerPool(name: "machine-work", count: Self.workerCount)
+        let workers = try WorkerPool(name: "machine-work", count: Self.workerCount)
+        self.workers = workers
+        spares = SpareFiles(folder: folders.definitions) { work in workers.submit(work) }
         try folders.make()
         let loop = loop
         _ = try HostThread(name: "monitors") { loop.run() }
@@ -146,7 +155,7 @@ public final class MachineDriver: @unchecked Sendable {
         }
     }
 
-    private func renamed(_ machine: Machine, from old: String, to new: String) throws {
+    func renamed(_ machine: Machine, from old: String, to new: String) throws {
         try lock.withLock {
             guard uuids[new] == nil else {
                 throw ManagementError(.operationInvalid, "domain with name '\(new)' already exists")
@@ -154,71 +163,6 @@ public final class MachineDriver: @unchecked Sendable {
             uuids[old] = nil
             uuids[new] = machine.facts.uuid
         }
-    }
-
-    /// Gives a machine that does not run another name.
-    public func rename(_ uuid: UniqueID, to name: String) throws {
-        let machine = try machine(uuid)
-        try machine.job.withLock {
-            let facts = machine.facts
-            guard facts.isPersistent else {
-                throw ManagementError(.operationInvalid, "cannot rename a transient domain")
-            }
-            guard !facts.isActive else {
-                throw ManagementError(.operationInvalid, "cannot rename active domain")
-            }
-            guard machine.snapshots.count == 0 else {
-                throw ManagementError(.operationInvalid, "cannot rename domain with snapshots")
-            }
-            guard !hasSavedMemory(facts.name) else {
-                throw ManagementError(.operationInvalid, "cannot rename domain with a managed save image")
-            }
-            guard !name.isEmpty, !name.contains("/"), !name.contains("\n") else {
-                throw ManagementError(.xmlError, "name \(name) cannot contain '/'", from: .none)
-            }
-            var definition = try definition(of: machine)
-            definition.name = name
-            definition.order()
-            try renamed(machine, from: facts.name, to: name)
-            do {
-                // Until the old definition is gone it is said which of the two counts.
-                do throws(Errno) { try StateFiles.write(folders.renaming(facts.name), name) } catch {
-                    throw ManagementError(
-                        .systemError, "cannot write '\(folders.renaming(facts.name))': \(error)")
-                }
-                do { try store(definition) } catch {
-                    try? StateFiles.remove(folders.renaming(facts.name))
-                    throw error
-                }
-            } catch {
-                try renamed(machine, from: name, to: facts.name)
-                throw error
-            }
-            do { try finishRename(from: facts.name, to: name) } catch {
-                // Back to the old name, whose definition is there until the last step.
-                try? StateFiles.remove(folders.autostartLink(name))
-                try? StateFiles.remove(folders.definition(name))
-                try? StateFiles.remove(folders.renaming(facts.name))
-                try renamed(machine, from: name, to: facts.name)
-                throw error
-            }
-            let renamedDetail: Int32 = 2
-            emit(machine, (Lifecycle.undefined.0, 1))
-            machine.change { facts, _ in facts.name = name }
-            emit(machine, (Lifecycle.definedAdded.0, renamedDetail))
-        }
-    }
-
-    /// Removes what has the old name. What it does is done again when it was not finished.
-    func finishRename(from old: String, to new: String) throws {
-        do throws(Errno) {
-            if StateFiles.exists(folders.autostartLink(old)) || StateFiles.isLink(folders.autostartLink(old)) {
-                try StateFiles.link(folders.autostartLink(new), to: folders.definition(new))
-                try StateFiles.remove(folders.autostartLink(old))
-            }
-            try StateFiles.remove(folders.definition(old))
-            try StateFiles.remove(folders.renaming(old))
-        } catch { throw ManagementError(.systemError, "cannot remove the definition of '\(old)': \(error)") }
     }
 
     func takeID() -> Int32 {
@@ -256,7 +200,8 @@ public final class MachineDriver: @unchecked Sendable {
     /// Writes a machine's definition.
     func store(_ definition: DomainDefinition) throws {
         do throws(Errno) {
-            try StateFiles.write(folders.definition(definition.name), Self.notice + definition.printed())
+            try StateFiles.write(
+                folders.definition(definition.name), Self.notice + definition.printed(), from: spares)
         } catch {
             throw ManagementError(
                 .systemError, "cannot write the definition '\(folders.definition(definition.name))': \(error)")
@@ -279,8 +224,10 @@ public final class MachineDriver: @unchecked Sendable {
     }
 
     /// Defines a machine, or defines it anew.
-    public func define(_ text: String) throws -> MachineReference {
-        let definition = try DomainDefinition(parsing: text, context)
+    /// - Parameter validates: whether what nobody knows is refused instead of kept.
+    public func define(_ text: String, validates: Bool = false) throws -> MachineReference {
+        let definition = try DomainDefinition(parsing: text, context, validates: validates)
+        try checkEngine(definition)
         let (machine, isNew) = try claim(definition)
         return try machine.job.withLock {
             do { try store(definition) } catch {
@@ -294,6 +241,15 @@ public final class MachineDriver: @unchecked Sendable {
             emit(machine, isNew ? Lifecycle.definedAdded : Lifecycle.definedUpdated)
             return machine.facts.reference
         }
+    }
+
+    /// A machine that wants KVM cannot be made where there is none. One that is defined already stays.
+    func checkEngine(_ definition: DomainDefinition) throws {
+        guard definition.type == "kvm", let emulator = try? facts(ofEmulator: definition.emulator), !emulator.hasKVM
+        else { return }
+        throw ManagementError(
+            .configUnsupported, "Emulator '\(definition.emulator)' does not support virt type 'kvm'",
+            from: .machineDriver)
     }
 
     /// Changes the definition that stays.
@@ -328,30 +284,5 @@ public final class MachineDriver: @unchecked Sendable {
             } catch { throw ManagementError(.systemError, "cannot change autostart of '\(facts.name)': \(error)") }
             machine.change { facts, _ in facts.startsWithService = on }
         }
-    }
-
-    /// What a document is wanted for.
-    public struct DocumentOptions: OptionSet, Sendable {
-        /// libvirt's virDomainXMLFlags.
-        public let rawValue: UInt32
-        /// Takes a client's flags as they are.
-        public init(rawValue: UInt32) { self.rawValue = rawValue }
-        /// With the passwords of displays; not for read-only connections.
-        public static let secure = DocumentOptions(rawValue: 1)
-        /// The stored definition, even while the machine runs.
-        public static let inactive = DocumentOptions(rawValue: 2)
-        /// With the processor as the host makes it; the document is the same without.
-        public static let updateProcessor = DocumentOptions(rawValue: 4)
-        /// For a service on another host; the document is the same without.
-        public static let migratable = DocumentOptions(rawValue: 8)
-    }
-
-    /// A machine's document.
-    public func document(_ uuid: UniqueID, called name: String? = nil, _ options: DocumentOptions) throws -> String {
-        let machine = try machine(uuid, called: name)
-        if let live = machine.live, !options.contains(.inactive) {
-            return live.definition.printed(secure: options.contains(.secure), id: machine.facts.id)
-        }
-        return try definition(of: machine).printed(secure: options.contains(.secure))
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Diagnostics
+internal import Glibc
 internal import HostSystem
 internal import HostTools
 public import ManagementModel
@@ -33,6 +34,9 @@ struct TapDevices: Sendable {
     let filters: InterfaceFilters?
     /// The `<vlan>` of a network's port group, or of the network.
     let vlan: @Sendable (_ network: String, _ group: String?) -> XMLElement?
+
+    /// Tells VLANs apart where the kernel does not; nil where there is no program for it.
+    let switches: VLANSwitches?
 
     private static let tool = "/usr/sbin/ip"
 
@@ -67,6 +71,10 @@ struct TapDevices: Sendable {
 
     /// Applies the filters of a machine that is found again.
     func filterAgain(_ definition: DomainDefinition) {
+        for device in definition.devices where Self.needsTap(device) && device[child: "vlan"] != nil {
+            guard let bridge = device[child: "source"]?["bridge"], !VLANSwitches.kernelFilters(bridge) else { continue }
+            do { try switchPort(device) } catch { Console.shared.error("\(definition.name): \(error)") }
+        }
         for device in definition.devices where Self.needsTap(device) && device[child: "filterref"] != nil {
             do { try filters?.apply(device, Self.owner(definition)) } catch {
                 Console.shared.error("\(definition.name): \(error)")
@@ -104,18 +112,45 @@ struct TapDevices: Sendable {
         do {
             if network != nil { device[child: "source"]?["bridge"] = bridge }
             device[child: "target"] = XMLElement("target", ["dev": name])
-            try Self.run(["link", "set", name, "master", bridge], "connect '\(name)' to the bridge '\(bridge)'")
             let wanted = device[child: "vlan"] ?? network.flatMap { vlan($0, device[child: "source"]?["portgroup"]) }
-            if let wanted { try tag(name, bridge, VLANPort(wanted)) }
-            // Nothing passes before the filter is there.
-            if device[child: "filterref"] != nil { try filters?.apply(device, owner) }
-            try Self.run(["link", "set", name, "up"], "start '\(name)'")
+            device[child: "vlan"] = wanted
+            if wanted != nil, switches != nil, !VLANSwitches.kernelFilters(bridge) {
+                try Self.run(["link", "set", name, "up"], "start '\(name)'")
+                try switchPort(device)
+            } else {
+                try Self.run(["link", "set", name, "master", bridge], "connect '\(name)' to the bridge '\(bridge)'")
+                if let wanted { try tag(name, bridge, VLANPort(wanted)) }
+                // Nothing passes before the filter is there.
+                if device[child: "filterref"] != nil { try filters?.apply(device, owner) }
+                try Self.run(["link", "set", name, "up"], "start '\(name)'")
+            }
         } catch {
             made.removeLast()
             filters?.remove(name)
             remove(name)
             throw error
         }
+    }
+
+    /// Makes the device of an interface a port of its bridge's switch, again where the switch is another one by now.
+    private func switchPort(_ device: XMLElement) throws {
+        guard let switches, let wanted = device[child: "vlan"], let name = device[child: "target"]?["dev"],
+            let bridge = device[child: "source"]?["bridge"]
+        else { return }
+        guard device[child: "filterref"] == nil else {
+            throw ManagementError(
+                .configUnsupported,
+                "an interface with a network filter cannot have VLANs here: the kernel needs CONFIG_BRIDGE_VLAN_FILTERING",
+                from: .network)
+        }
+        // The host itself has nothing to say on this device.
+        let settings = "/proc/sys/net/ipv6/conf/\(name)/disable_ipv6"
+        if StateFiles.exists(settings) {
+            do throws(Errno) { try FileDescriptor.open(settings, flags: O_WRONLY).writeAll(Array("1\n".utf8)) } catch {
+                Console.shared.warning("cannot write '\(settings)': \(error)")
+            }
+        }
+        try switches.connect(name, to: bridge, VLANPort(wanted))
     }
 
     private func tag(_ name: String, _ bridge: String, _ port: VLANPort) throws {
@@ -135,6 +170,11 @@ struct TapDevices: Sendable {
     func disconnect(_ device: XMLElement) {
         guard Self.needsTap(device), let name = device[child: "target"]?["dev"] else { return }
         if device[child: "filterref"] != nil { filters?.remove(name) }
+        if device[child: "vlan"] != nil, let bridge = device[child: "source"]?["bridge"],
+            !VLANSwitches.kernelFilters(bridge)
+        {
+            switches?.disconnect(name, from: bridge)
+        }
         if StateFiles.exists("/sys/class/net/\(name)") { remove(name) }
     }
 

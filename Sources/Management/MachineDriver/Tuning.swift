@@ -261,6 +261,7 @@ extension MachineDriver {
     public func setDiskLimits(
         _ uuid: UniqueID, _ name: String, _ parameters: [TypedParameter], _ scope: ProcessorScope
     ) throws {
+        try Self.checkLimits(parameters)
         let machine = try machine(uuid)
         try machine.job.withLock {
             let (live, configuration) = try resolve(machine, scope)
@@ -284,6 +285,17 @@ extension MachineDriver {
             events.emit(
                 .machine(
                     machine.facts.reference, .tunable([TypedParameter("blkdeviotune.disk", .text(name))] + list)))
+        }
+    }
+
+    /// A limit of all and one of a direction exclude each other.
+    private static func checkLimits(_ parameters: [TypedParameter]) throws {
+        let set = Set(parameters.filter { $0.value != .ulong(0) }.map(\.name))
+        for unit in ["bytes_sec", "iops_sec", "bytes_sec_max", "iops_sec_max"] where set.contains("total_" + unit) {
+            guard !set.contains("read_" + unit), !set.contains("write_" + unit) else {
+                throw ManagementError(
+                    .invalidArg, "total and read/write of \(unit) cannot be set at the same time")
+            }
         }
     }
 

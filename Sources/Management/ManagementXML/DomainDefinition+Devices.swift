@@ -136,7 +136,7 @@ extension DomainDefinition {
     /// The place of the device of a name, either one that the service gave or one of the user.
     public func place(alias: String) throws -> Int {
         guard let place = devices.firstIndex(where: { $0[child: "alias"]?["name"] == alias }) else {
-            throw ManagementError(.deviceMissing, "no device found with alias \(alias)", from: .machineDriver)
+            throw ManagementError(.internalError, "no device found with alias \(alias)", from: .domain)
         }
         return place
     }

@@ -43,8 +43,15 @@ public struct DomainDefinition: Equatable, Sendable {
 
     /// Reads what a client sent and fills in what it left out.
     /// - Throws: what libvirt says about a document that it does not take.
-    public init(parsing text: String, _ context: DomainContext) throws {
-        try self.init(XMLDocument.parse(text, as: "domain", called: "domain_definition"), context)
+    /// - Parameter validates: whether elements and attributes that nobody knows are refused instead of kept.
+    public init(parsing text: String, _ context: DomainContext, validates: Bool = false) throws {
+        let document = try XMLDocument.parse(text, as: "domain", called: "domain_definition")
+        if validates, let unknown = Grammar.domain.unknown(in: document) {
+            throw ManagementError(
+                .xmlInvalidSchema, "Unable to validate doc against domain.rng\nDid not expect \(unknown) there",
+                from: .none)
+        }
+        try self.init(document, context)
     }
 
     /// Fills in what a document leaves out.

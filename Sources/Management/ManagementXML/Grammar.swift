@@ -95,6 +95,30 @@ public final class Grammar: Sendable {
         return found
     }
 
+    /// The first element or attribute that is not declared, as a path; nil for a document without any. What has a
+    /// namespace of its own belongs to others.
+    public func unknown(in element: XMLElement) -> String? { unknown(in: element, rules[0], element.name) }
+
+    private func unknown(in element: XMLElement, _ rule: Rule, _ path: String) -> String? {
+        for attribute in element.attributes
+        where rule.attributes[attribute.name] == nil && !Self.isForeign(attribute.name) {
+            return "\(path)/@\(attribute.name)"
+        }
+        for child in element.elements where !Self.isForeign(child.name) && !Self.free.contains(child.name) {
+            guard let known = rule.children[child.name] else { return "\(path)/\(child.name)" }
+            var inner = rules[known.rule]
+            if inner.attributes.isEmpty && inner.children.isEmpty, let common = shared[child.name] {
+                inner = rules[common]
+            }
+            if let found = unknown(in: child, inner, "\(path)/\(child.name)") { return found }
+        }
+        return nil
+    }
+
+    private static func isForeign(_ name: String) -> Bool { name.contains(":") || name == "xmlns" || name == "id" }
+    /// Elements that may have anything in them.
+    private static let free: Set<String> = ["metadata"]
+
     /// Puts attributes and elements in order, all the way down.
     public func order(_ element: inout XMLElement) { order(&element, rules[0]) }
 

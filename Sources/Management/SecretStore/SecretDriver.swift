@@ -79,7 +79,8 @@ public final class SecretDriver: @unchecked Sendable {
     // MARK: Defining
 
     private func definitionPath(_ uuid: UniqueID) -> String { folder + "/\(uuid).xml" }
-    private func valuePath(_ uuid: UniqueID) -> String { folder + "/\(uuid).base64" }
+    private func valuePath(_ uuid: UniqueID) -> String { folder + "/\(uuid)" + Self.valueSuffix }
+    private static let valueSuffix = ".base64"
 
     /// Reads a document and fills in what it leaves out.
     private static func parse(_ text: String) throws -> Secret {
@@ -157,8 +158,9 @@ public final class SecretDriver: @unchecked Sendable {
                 }
                 made.value = known.value
             }
-            if !made.facts.isEphemeral { try write(definitionPath(uuid), made.root.printed()) }
+            // A value without a definition goes at the next start; a definition without its value would stay.
             if !made.facts.isEphemeral, let value = made.value { try write(valuePath(uuid), Base64.encode(value)) }
+            if !made.facts.isEphemeral { try write(definitionPath(uuid), made.root.printed()) }
             secrets[uuid] = made
         }
         emit(made.facts, 0)
@@ -216,6 +218,11 @@ public final class SecretDriver: @unchecked Sendable {
     /// Reads all definitions and values.
     public func recover() {
         StateFiles.sweep(folder)
+        for name in StateFiles.names(in: folder, suffix: Self.valueSuffix)
+        where !StateFiles.exists(folder + "/" + name + ".xml") {
+            // Its definition was removed, or never written.
+            try? StateFiles.remove(folder + "/" + name + Self.valueSuffix)
+        }
         for name in StateFiles.names(in: folder, suffix: ".xml") {
             do {
                 guard let text = try StateFiles.read(folder + "/" + name + ".xml") else { continue }

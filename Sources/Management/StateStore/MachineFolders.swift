@@ -31,6 +31,8 @@ public struct MachineFolders: Sendable {
     public var saved: String { state + "/qemu/save" }
     /// Snapshots, a folder for each machine.
     public var snapshots: String { state + "/qemu/snapshot" }
+    /// Checkpoints, a folder for each machine.
+    public var checkpoints: String { state + "/qemu/checkpoint" }
     /// Variables of firmware in flash memory.
     public var variableStores: String { state + "/qemu/nvram" }
     /// Sockets of channels.
@@ -42,6 +44,8 @@ public struct MachineFolders: Sendable {
     public func definition(_ name: String) -> String { definitions + "/" + name + ".xml" }
     /// What a rename that was not finished was about.
     public func renaming(_ name: String) -> String { definitions + "/.renaming-" + name }
+    /// What goes with a definition that is being removed.
+    public func undefining(_ name: String) -> String { definitions + "/.undefining-" + name }
     /// A link to the definition while autostart is on.
     public func autostartLink(_ name: String) -> String { autostart + "/" + name + ".xml" }
     /// What a restarted service needs to find the running machine again.
@@ -53,6 +57,8 @@ public struct MachineFolders: Sendable {
     public func variableStore(_ name: String) -> String { variableStores + "/" + name + "_VARS.fd" }
     /// One document for each snapshot.
     public func snapshotFolder(_ name: String) -> String { snapshots + "/" + name }
+    /// One document for each checkpoint.
+    public func checkpointFolder(_ name: String) -> String { checkpoints + "/" + name }
 
     /// The folder of a running machine's sockets. Long names are cut, for a socket's path is at most 107 bytes.
     public func sockets(_ id: Int32, _ name: String) -> String {
@@ -62,7 +68,7 @@ public struct MachineFolders: Sendable {
     /// Makes all of them.
     /// - Throws: the host's error.
     public func make() throws(Errno) {
-        for folder in [autostart, running, saved, snapshots, variableStores, channels, machineLogs] {
+        for folder in [autostart, running, saved, snapshots, checkpoints, variableStores, channels, machineLogs] {
             try StateFiles.makeFolder(folder)
         }
     }

@@ -53,6 +53,14 @@ public enum StateFiles {
         }
     }
 
+    /// Removes links in a folder that lead nowhere: what they led to was removed, and they were not any more.
+    public static func sweepLinks(_ folder: String, suffix: String) {
+        for name in names(in: folder, suffix: suffix) where !exists(folder + "/" + name + suffix) {
+            // unlink copies the path.
+            _ = unsafe unlink(folder + "/" + name + suffix)
+        }
+    }
+
     /// Gives a file another name; one of that name is replaced.
     public static func move(_ path: String, to target: String) throws(Errno) {
         try StateFaults.before(.replace)

@@ -4,7 +4,7 @@ internal import HostTools
 internal import HostSystem
 internal import ManagementModel
 internal import StateStore
-internal import XMLTree
+package import XMLTree
 
 /// Pools of type `logical`: a volume group of LVM, through its own programs.
 package enum LogicalVolumes {
@@ -90,6 +90,39 @@ package enum LogicalVolumes {
                 entry, path: pool.path + "/" + entry.name, origin: entry.origin.map { pool.path + "/" + $0 })
         }
         return found
+    }
+
+    /// All groups of the host, each as a `<source>` with its devices.
+    static func sources() throws -> XMLElement {
+        let output = try run(
+            "pvs", ["--noheadings", "--separator", "\(separator)", "--options", "pv_name,vg_name"],
+            "list the volume groups")
+        return groups(output)
+    }
+
+    /// Reads the output of `pvs`: devices of no group are left out.
+    package static func groups(_ output: String) -> XMLElement {
+        var devices: [(group: String, paths: [String])] = []
+        for line in output.split(separator: "\n") {
+            let words = line.split(separator: separator, omittingEmptySubsequences: false).map {
+                $0.filter { !$0.isWhitespace }
+            }
+            guard words.count == 2, !words[0].isEmpty, !words[1].isEmpty else { continue }
+            if let place = devices.firstIndex(where: { $0.group == words[1] }) {
+                devices[place].paths.append(words[0])
+            } else {
+                devices.append((words[1], [words[0]]))
+            }
+        }
+        return XMLElement(
+            "sources", [:],
+            devices.map { entry in
+                XMLElement(
+                    "source", [:],
+                    entry.paths.map { XMLElement("device", ["path": $0]) } + [
+                        XMLElement("name", text: entry.group), XMLElement("format", ["type": "lvm2"]),
+                    ])
+            })
     }
 
     static func space(_ pool: Pool) throws -> (capacity: UInt64, available: UInt64) {

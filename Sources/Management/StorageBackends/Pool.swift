@@ -58,6 +58,14 @@ struct Pool: Sendable {
         } else {
             root[child: "uuid"] = XMLElement("uuid", text: UniqueID.random().description)
         }
+        if type == "netfs" {
+            guard root.at("source", "host")?["name"] != nil else {
+                throw ManagementError(.xmlError, "missing storage pool source host name", from: .storage)
+            }
+            guard root.at("source", "dir")?["path"] != nil else {
+                throw ManagementError(.xmlError, "missing storage pool source path", from: .storage)
+            }
+        }
         if type == "logical" {
             // The group's name is the pool's unless it has one, and its folder follows from it.
             var source = root[child: "source"] ?? XMLElement("source")

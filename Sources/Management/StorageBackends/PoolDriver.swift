@@ -114,7 +114,8 @@ public final class PoolDriver: @unchecked Sendable {
     private func linkPath(_ name: String) -> String { folder + "/autostart/" + name + ".xml" }
 
     /// Defines a pool, or makes one that is gone when it stops.
-    public func add(_ text: String, persistent: Bool) throws -> ObjectReference {
+    /// - Parameter builds: whether what a new one stands on is made first.
+    public func add(_ text: String, persistent: Bool, builds: Bool = false) throws -> ObjectReference {
         var pool = try Pool(parsing: text)
         try lock.withLock {
             for known in pools.values where known.name == pool.name && known.uuid != pool.uuid {
@@ -143,7 +144,7 @@ public final class PoolDriver: @unchecked Sendable {
         if persistent {
             events.emit(.pool(pool.reference, 0, detail: 0))
         } else {
-            do { try start(pool.uuid, builds: false) } catch {
+            do { try start(pool.uuid, builds: builds) } catch {
                 lock.withLock { pools[pool.uuid] = nil }
                 throw error
             }
@@ -191,6 +192,7 @@ public final class PoolDriver: @unchecked Sendable {
     public func recover() {
         StateFiles.sweep(folder)
         StateFiles.sweep(runtime)
+        StateFiles.sweepLinks(folder + "/autostart", suffix: ".xml")
         for name in StateFiles.names(in: folder, suffix: ".xml") {
             do {
                 guard let text = try StateFiles.read(definitionPath(name)) else { continue }
@@ -210,10 +212,15 @@ public final class PoolDriver: @unchecked Sendable {
     public func build(_ uuid: UniqueID) throws {
         let pool = try pool(uuid)
         try requireFolder(pool)
-        if pool.isLogical { return try LogicalVolumes.build(pool) }
-        try wrapping("create path '\(pool.path)'") { () throws(Errno) in
-            try StateFiles.makeFolder(pool.path, mode: 0o711)
+        if pool.isLogical {
+            try LogicalVolumes.build(pool)
+        } else {
+            try wrapping("create path '\(pool.path)'") { () throws(Errno) in
+                try StateFiles.makeFolder(pool.path, mode: 0o711)
+            }
         }
+        let created: Int32 = 4
+        events.emit(.pool(pool.reference, created, detail: 0))
     }
 
     private func requireFolder(_ pool: Pool) throws {

@@ -35,9 +35,10 @@ package struct NetworkDefinition: Sendable {
 
     private static let order = [
         "name", "uuid", "title", "description", "metadata", "forward", "bridge", "mtu", "mac", "domain", "dns", "vlan",
-        "bandwidth",
-        "portgroup", "ip", "route", "virtualport",
+        "bandwidth", "ip", "route", "virtualport", "portgroup",
     ]
+    /// What is in `<dns>`.
+    private static let nameOrder = ["forwarder", "txt", "srv", "host"]
 
     /// Reads and completes a document.
     /// - Parameter isBridgeFree: whether a new bridge may have that name.
@@ -72,8 +73,16 @@ package struct NetworkDefinition: Sendable {
         try completeBridge(isBridgeFree)
         for address in root.all("ip") { _ = try Self.addressing(address) }
         try checkForwarding()
-        root.elements = root.elements.enumerated().sorted { left, right in
-            let ranks = [left, right].map { Self.order.firstIndex(of: $0.element.name) ?? Self.order.count }
+        root.elements = Self.sorted(root.elements, Self.order)
+        if var names = root[child: "dns"], !names.children.isEmpty {
+            names.elements = Self.sorted(names.elements, Self.nameOrder)
+            root[child: "dns"] = names
+        }
+    }
+
+    private static func sorted(_ elements: [XMLElement], _ order: [String]) -> [XMLElement] {
+        elements.enumerated().sorted { left, right in
+            let ranks = [left, right].map { order.firstIndex(of: $0.element.name) ?? order.count }
             return ranks[0] != ranks[1] ? ranks[0] < ranks[1] : left.offset < right.offset
         }.map(\.element)
     }

@@ -199,6 +199,7 @@ public final class NetworkDriver: @unchecked Sendable {
     /// Reads all definitions, finds the networks that are up, and starts those that start with the service.
     public func recover() {
         StateFiles.sweep(folder)
+        StateFiles.sweepLinks(folder + "/autostart", suffix: ".xml")
         for name in StateFiles.names(in: folder, suffix: ".xml") {
             do {
                 guard let text = try StateFiles.read(path(name)) else { continue }

@@ -16,6 +16,7 @@ package import ManagementCore
 internal import ManagementModel
 internal import StateStore
 internal import StorageBackends
+internal import VLANSwitch
 internal import VirtualNetworks
 
 /// The daemon: reads its arguments, puts its parts together and serves until it is told to stop.
@@ -24,6 +25,7 @@ public enum DaemonProgram {
     public static func run(_ arguments: [String]) -> Int32 {
         // Machines are started, and shown their files, by processes of this program that take their own rights away.
         if arguments.first == ConfinedLaunch.word { return ConfinedLaunch.run(Array(arguments.dropFirst())) }
+        if arguments.first == SwitchProgram.word { return SwitchProgram.run(Array(arguments.dropFirst())) }
         if arguments.first == ConfinedLaunch.showWord { return ConfinedLaunch.show(Array(arguments.dropFirst())) }
         do {
             let options = try DaemonOptions(arguments)
@@ -103,7 +105,8 @@ public enum DaemonProgram {
                         guard let binding = FilterBinding(interface: interface, of: owner) else { return }
                         try filters.bind(binding)
                     }, remove: { [filters] in filters.unbind($0) }),
-                vlan: { [networks] in networks.vlan(ofNetwork: $0, group: $1) }
+                vlan: { [networks] in networks.vlan(ofNetwork: $0, group: $1) },
+                switchProgram: ("/proc/self/exe", SwitchProgram.word)
             ) { [networks] in
                 try networks.bridge(ofNetwork: $0)
             }

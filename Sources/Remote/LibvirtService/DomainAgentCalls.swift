@@ -59,7 +59,13 @@ enum DomainAgentCalls {
         }
         table.answer(Procedures.domainGetHostname, .blocking) { client, _, domain, flags in
             let (lease, agent): (UInt32, UInt32) = (1, 2)
-            if flags & (lease | agent) == agent {
+            guard flags & (lease | agent) != lease | agent else {
+                throw ManagementError(
+                    .invalidArg,
+                    "Flags 'VIR_DOMAIN_GET_HOSTNAME_LEASE' and 'VIR_DOMAIN_GET_HOSTNAME_AGENT' are mutually exclusive")
+            }
+            // The agent is asked unless the leases are wanted.
+            if flags & lease == 0 {
                 return try client.core.machines.guestHostname(client.checked(domain))
             }
             let macs = try client.core.machines.interfaces(client.checked(domain)).map(\.mac)
@@ -81,6 +87,7 @@ enum DomainAgentCalls {
     private static func registerInterfaces(in table: CallTable<ServiceConnection>) {
         table.answer(Procedures.domainInterfaceAddresses, .blocking) { client, _, domain, source, _ in
             if source == Source.agent { try client.requireChanges("virDomainInterfaceAddresses") }
+            guard try client.facts(domain).isActive else { throw DomainCalls.notRunning }
             let machines = client.core.machines
             let uuid = try client.checked(domain)
             let found: [MachineDriver.GuestInterface]
@@ -127,9 +134,12 @@ enum DomainAgentCalls {
             try client.core.machines.rename(client.checked(domain), to: name ?? "")
             return 0
         }
-        table.answer(Procedures.domainOpenChannel, .blocking) { client, call, domain, name, _ in
+        table.answer(Procedures.domainOpenChannel, .blocking) { client, call, domain, name, flags in
+            let force: UInt32 = 1
             let socket = try client.core.machines.openChannel(client.checked(domain), name)
-            try TerminalStream.open(socket, for: call, on: client.streamLoop)
+            try TerminalStream.open(
+                socket, called: "\(domain.uuid) channel \(name ?? "")", force: flags & force != 0, for: call,
+                on: client.streamLoop)
         }
         table.answer(Procedures.domainGetDiskErrors, .blocking) { client, _, domain, limit, _ in
             let errors = try client.core.machines.diskErrors(client.checked(domain))
@@ -157,14 +167,30 @@ enum DomainAgentCalls {
         table.answer(Procedures.domainMigrateGetMaxDowntime, .blocking) { client, _, domain, _ in
             try client.core.machines.migrationDowntime(client.checked(domain))
         }
-        table.answer(Procedures.domainListAllCheckpoints) { client, _, domain, _, _ in
-            _ = try client.facts(domain)
-            return ([], 0)
+        table.answer(Procedures.domainAgentSetResponseTimeout) { client, _, domain, seconds, _ in
+            try client.core.machines.setAgentPatience(client.checked(domain), seconds: seconds)
+            return 0
         }
-        table.answer(Procedures.domainCheckpointLookupByName) { client, _, domain, name, _ in
-            _ = try client.facts(domain)
-            throw ManagementError(
-                .noDomainCheckpoint, "no domain checkpoint with matching name '\(name)'", from: .machineDriver)
+        table.answer(Procedures.domainAuthorizedSshKeysGet, .blocking) { client, _, domain, user, _ in
+            try client.core.machines.guestKeys(client.checked(domain), of: user)
+        }
+        table.answer(Procedures.domainAuthorizedSshKeysSet, .blocking) { client, _, domain, user, keys, flags in
+            let (append, remove): (UInt32, UInt32) = (1, 2)
+            guard flags & (append | remove) != append | remove else {
+                throw ManagementError(
+                    .invalidArg,
+                    "Flags 'VIR_DOMAIN_AUTHORIZED_SSH_KEYS_SET_APPEND' and 'VIR_DOMAIN_AUTHORIZED_SSH_KEYS_SET_REMOVE' are mutually exclusive"
+                )
+            }
+            try client.core.machines.setGuestKeys(
+                client.checked(domain), of: user, keys, appends: flags & append != 0, removes: flags & remove != 0)
+        }
+        table.answer(Procedures.domainStartDirtyRateCalc, .blocking) { client, _, domain, seconds, flags in
+            try client.core.machines.startDirtyRate(client.checked(domain), seconds: seconds, mode: flags)
+        }
+        table.answer(Procedures.domainSetVcpu, .blocking) { client, _, domain, processors, state, flags in
+            try client.core.machines.setProcessors(
+                client.checked(domain), named: processors, on: state != 0, ProcessorScope(flags & 3))
         }
         table.answer(Procedures.domainGetLaunchSecurityInfo) { client, _, domain, _ in
             _ = try client.facts(domain)

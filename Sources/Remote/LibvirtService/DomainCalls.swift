@@ -91,7 +91,9 @@ enum DomainCalls {
             return []
         }
         table.answer(Procedures.domainGetMaxVcpus) { client, _, domain in
-            Int32(try client.facts(domain).maximumProcessors)
+            let facts = try client.facts(domain)
+            guard facts.isActive else { throw DomainCalls.notRunning }
+            return Int32(facts.maximumProcessors)
         }
         table.answer(Procedures.domainGetVcpusFlags, .blocking) { client, _, domain, flags in
             // To ask the guest's agent is a change, as for every other call of it.
@@ -112,8 +114,9 @@ enum DomainCalls {
         table.answer(Procedures.domainDefineXML, .blocking) { client, _, text in
             DomainHandle(try client.core.machines.define(text))
         }
-        table.answer(Procedures.domainDefineXMLFlags, .blocking) { client, _, text, _ in
-            DomainHandle(try client.core.machines.define(text))
+        table.answer(Procedures.domainDefineXMLFlags, .blocking) { client, _, text, flags in
+            let validate: UInt32 = 1
+            return DomainHandle(try client.core.machines.define(text, validates: flags & validate != 0))
         }
         table.answer(Procedures.domainUndefine, .blocking) { client, _, domain in
             try client.core.machines.undefine(domain.uuid, [])
@@ -144,7 +147,7 @@ extension ServiceConnection {
     /// A machine's document; a read-only client gets no passwords.
     func document(_ domain: DomainHandle, _ flags: UInt32) throws -> String {
         let options = MachineDriver.DocumentOptions(rawValue: flags)
-        if options.contains(.secure) && isReadOnly {
+        if !options.isDisjoint(with: [.secure, .migratable]) && isReadOnly {
             throw ManagementError(
                 .operationDenied, "virDomainGetXMLDesc with secure flag", from: .none)
         }

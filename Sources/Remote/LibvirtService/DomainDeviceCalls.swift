@@ -96,11 +96,12 @@ enum DomainDeviceCalls {
             try client.core.machines.setThreshold(client.checked(domain), device, threshold)
         }
         table.answer(Procedures.domainBlockPeek, .blocking) { client, _, domain, path, offset, size, _ in
+            let uuid = try client.checked(domain)
             try check(size)
-            return Bytes(
-                try client.core.machines.readDisk(client.checked(domain), path, at: offset, count: size))
+            return Bytes(try client.core.machines.readDisk(uuid, path, at: offset, count: size))
         }
         table.answer(Procedures.domainMemoryPeek, .blocking) { client, _, domain, start, size, flags in
+            let uuid = try client.checked(domain)
             try check(size)
             let (isVirtual, isPhysical): (UInt32, UInt32) = (1, 2)
             guard flags == isVirtual || flags == isPhysical else {
@@ -108,7 +109,7 @@ enum DomainDeviceCalls {
             }
             return Bytes(
                 try client.core.machines.readMemory(
-                    client.checked(domain), at: start, count: size, isVirtual: flags == isVirtual))
+                    uuid, at: start, count: size, isVirtual: flags == isVirtual))
         }
         table.answer(Procedures.domainSetBlockIoTune, .blocking) { client, _, domain, disk, parameters, flags in
             try client.core.machines.setDiskLimits(client.checked(domain), disk, parameters, ProcessorScope(flags))

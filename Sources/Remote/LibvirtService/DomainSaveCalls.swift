@@ -126,7 +126,11 @@ enum DomainSaveCalls {
             let figures = try client.core.machines.jobFigures(client.checked(domain))
             guard figures.isActive else { return (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) }
             let (total, done, left) = (figures.memoryTotal, figures.memoryProcessed, figures.memoryRemaining)
-            return (unbounded, figures.elapsed, 0, total, done, left, total, done, left, 0, 0, 0)
+            let (disks, copied, uncopied) = (figures.diskTotal, figures.diskProcessed, figures.diskRemaining)
+            return (
+                unbounded, figures.elapsed, 0, total &+ disks, done &+ copied, left &+ uncopied, total, done, left,
+                disks, copied, uncopied
+            )
         }
         table.answer(Procedures.domainGetJobStats, .blocking) { client, _, domain, flags in
             let (completed, keeps): (UInt32, UInt32) = (1, 2)

@@ -30,8 +30,7 @@ package struct MachineListFilter {
         if flags & 0x300 != 0, flags & (machines.hasSavedMemory(facts.name) ? 0x100 : 0x200) == 0 { return false }
         if flags & 0xc00 != 0, flags & (facts.startsWithService ? 0x400 : 0x800) == 0 { return false }
         if flags & 0x3000 != 0, flags & (facts.snapshotCount > 0 ? 0x1000 : 0x2000) == 0 { return false }
-        // There are no checkpoints.
-        return flags & 0xc000 == 0 || flags & 0x8000 != 0
+        return flags & 0xc000 == 0 || flags & (machines.hasCheckpoints(facts.uuid) ? 0x4000 : 0x8000) != 0
     }
 
     /// The bit of a state: running, paused, shut off, or another.

@@ -23,6 +23,7 @@ public enum ServiceTable {
         DomainGuestCalls.register(in: table)
         DomainMigrationCalls.register(in: table)
         SnapshotCalls.register(in: table)
+        CheckpointCalls.register(in: table)
         return table
     }
 }

@@ -20,11 +20,16 @@ enum StatisticsCalls {
         }
         table.answer(Procedures.connectGetAllDomainStats, .blocking) { client, _, domains, groups, flags in
             let machines = client.core.machines
-            let (active, inactive): (UInt32, UInt32) = (1, 2)
+            let (states, enforce): (UInt32, UInt32) = (0xff, 1 << 31)
+            guard flags & enforce == 0 || groups & ~StatisticsGroups.known == 0 else {
+                let unknown = String(groups & ~StatisticsGroups.known, radix: 16)
+                throw ManagementError(
+                    .argumentUnsupported, "Stats types bits 0x\(unknown) are not supported by this daemon or QEMU")
+            }
             let facts = try domains.isEmpty ? machines.all : domains.map { try client.facts($0) }
-            let asked = flags & (active | inactive)
+            let filter = MachineListFilter(flags & states)
             let wanted = groups == 0 ? StatisticsGroups.all : StatisticsGroups(rawValue: groups)
-            return facts.filter { asked == 0 || asked & ($0.isActive ? active : inactive) != 0 }.map {
+            return facts.filter { filter.takesAll || filter.takes($0, machines) }.map {
                 DomainStatsRecord(domain: DomainHandle($0.reference), parameters: machines.statistics($0, wanted))
             }
         }

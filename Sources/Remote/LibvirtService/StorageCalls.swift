@@ -87,8 +87,13 @@ enum StorageCalls {
         table.answer(Procedures.storagePoolDefineXML, .blocking) { client, _, text, _ in
             PoolHandle(try client.core.pools.add(text, persistent: true))
         }
-        table.answer(Procedures.storagePoolCreateXML, .blocking) { client, _, text, _ in
-            PoolHandle(try client.core.pools.add(text, persistent: false))
+        table.answer(Procedures.storagePoolCreateXML, .blocking) { client, _, text, flags in
+            // Whether what is there is kept or written over, it is made.
+            let builds: UInt32 = 7
+            return PoolHandle(try client.core.pools.add(text, persistent: false, builds: flags & builds != 0))
+        }
+        table.answer(Procedures.connectFindStoragePoolSources, .blocking) { client, _, type, source, _ in
+            try client.core.pools.sources(ofType: type, source)
         }
         table.answer(Procedures.storagePoolBuild, .blocking) { client, _, pool, _ in
             try client.core.pools.build(pool.uuid)

@@ -20,11 +20,32 @@ final class TerminalStream: StreamReceiver, @unchecked Sendable {
         self.loop = loop
     }
 
-    /// Opens the stream of a call and begins to read the terminal.
-    static func open(_ terminal: consuming FileDescriptor, for call: IncomingCall, on loop: EventLoop) throws {
+    /// Opens the stream of a call and begins to read the terminal. A terminal has one reader at a time.
+    /// - Parameters:
+    ///   - key: what names the terminal.
+    ///   - force: whether who reads it now has to stop; else the call fails.
+    static func open(
+        _ terminal: consuming FileDescriptor, called key: String, force: Bool, for call: IncomingCall,
+        on loop: EventLoop
+    ) throws {
         let receiver = TerminalStream(terminal, loop)
-        receiver.stream = try call.openStream(receiver)
+        try TerminalSessions.shared.take(key, receiver, force: force)
+        do { receiver.stream = try call.openStream(receiver) } catch {
+            TerminalSessions.shared.leave(receiver)
+            throw error
+        }
         loop.post { receiver.start() }
+    }
+
+    /// Whether the stream carries something, or will.
+    var isOpen: Bool { stream?.isActive ?? true }
+
+    /// Ends the stream because another client wants the terminal.
+    func giveUp() {
+        loop.post { [self] in
+            stop()
+            stream?.sendEnd()
+        }
     }
 
     private func start() {
@@ -63,6 +84,7 @@ final class TerminalStream: StreamReceiver, @unchecked Sendable {
     private func stop() {
         watch?.cancel()
         watch = nil
+        TerminalSessions.shared.leave(self)
     }
 
     func received(_ bytes: ArraySlice<UInt8>) throws {
@@ -90,4 +112,30 @@ final class TerminalStream: StreamReceiver, @unchecked Sendable {
 
     func finished() { loop.post { [self] in stop() } }
     func aborted() { loop.post { [self] in stop() } }
+}
+
+/// Who reads which terminal.
+private final class TerminalSessions: @unchecked Sendable {
+    static let shared = TerminalSessions()
+
+    private let lock = Lock()
+    // Guarded by `lock`.
+    private var readers: [String: TerminalStream] = [:]
+
+    /// - Throws: `operationFailed` when somebody reads it and need not stop.
+    func take(_ key: String, _ reader: TerminalStream, force: Bool) throws {
+        let old: TerminalStream? = try lock.withLock {
+            let old = readers[key].flatMap { $0.isOpen ? $0 : nil }
+            guard old == nil || force else {
+                throw ManagementError(.operationFailed, "Active console session exists for this domain")
+            }
+            readers[key] = reader
+            return old
+        }
+        old?.giveUp()
+    }
+
+    func leave(_ reader: TerminalStream) {
+        lock.withLock { readers = readers.filter { $0.value !== reader } }
+    }
 }

@@ -24,7 +24,8 @@ final class VolumeStream: StreamReceiver, @unchecked Sendable {
     {
         do throws(Errno) {
             let file = try FileDescriptor.open(volume.path, flags: flags)
-            let size = try file.size()
+            // A device has no length of its own, but an end.
+            let size = max(try file.size(), Int64(lseek(file.number, 0, SEEK_END)))
             guard offset <= UInt64(Int64.max / 2), length <= UInt64(Int64.max / 2) else { throw .invalidArgument }
             let start = Int64(offset)
             let rest = max(0, size - start)
@@ -73,7 +74,10 @@ final class VolumeStream: StreamReceiver, @unchecked Sendable {
             return .hole(count)
         }
         var wanted = min(Int64(Self.chunk), left)
-        if sparse { wanted = min(wanted, max(1, Int64(lseek(file.number, Int(position), SEEK_HOLE)) - position)) }
+        // A device says nothing of holes.
+        if sparse, case let hole = Int64(lseek(file.number, Int(position), SEEK_HOLE)), hole > position {
+            wanted = min(wanted, hole - position)
+        }
         var bytes = [UInt8](repeating: 0, count: Int(wanted))
         let place = position
         // The array lives for the call.

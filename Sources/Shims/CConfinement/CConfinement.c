@@ -49,6 +49,10 @@ int roost_restrict_mount(const char *target, int read_only, int devices) {
     return mount(0, target, 0, flags, 0);
 }
 
+int roost_unmount(const char *target) {
+    return umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW) == 0 || errno == EINVAL ? 0 : -1;
+}
+
 int roost_pivot_here(void) {
     if (syscall(SYS_pivot_root, ".", ".")) return -1;
     // The old root lies on top of the new one now.

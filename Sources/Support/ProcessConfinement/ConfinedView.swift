@@ -115,6 +115,8 @@ enum ConfinedView {
                 } catch { throw ConfinementError(what: "make a place for", path: path, cause: error) }
             }
         }
+        // What was there before may be a file that is gone by now, or one that could be read alone.
+        if root.isEmpty { try check("take away the old", path) { unsafe roost_unmount(target) } }
         try check("show", path) { unsafe roost_move_mount(tree, target) }
         try check("restrict", path) {
             unsafe roost_restrict_mount(target, isReadOnly ? 1 : 0, isDevice ? 1 : 0)

@@ -88,12 +88,13 @@ package struct MachineDocument {
                     ]))
         }
         if let disc {
+            // Kernels made for clouds have no driver for a CD-ROM; cloud-init finds the seed by its label on any disk.
             list.append(
                 XMLElement(
-                    "disk", ["type": "file", "device": "cdrom"],
+                    "disk", ["type": "file", "device": "disk"],
                     [
                         XMLElement("driver", ["name": "qemu", "type": "raw"]), XMLElement("source", ["file": disc]),
-                        XMLElement("target", ["dev": "sda", "bus": "sata"]), XMLElement("readonly"),
+                        XMLElement("target", ["dev": "vdb", "bus": "virtio"]), XMLElement("readonly"),
                     ]))
         }
         if let network {

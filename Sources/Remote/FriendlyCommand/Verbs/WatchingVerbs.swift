@@ -38,7 +38,10 @@ extension Verbs {
 
     private static func ssh(_ invocation: Invocation) throws {
         let service = try Service(invocation.settings)
-        let machine = try service.machine(invocation.words[0])
+        // `user@machine`, as ssh itself has it; a name of a machine may have the sign as well.
+        let parts = invocation.words[0].split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
+        let named = parts.count == 2 && (try? service.machine(invocation.words[0])) == nil
+        let machine = try service.machine(named ? String(parts[1]) : invocation.words[0])
         let document = try XMLParser.parse(try service.document(machine))
         guard let address = try MachineReach(service).find(machine, document) else {
             throw UserError(
@@ -48,7 +51,7 @@ extension Verbs {
         guard let program = ProgramFiles.find("ssh") else {
             throw UserError("there is no ssh on this host", remedy: "install openssh-client")
         }
-        let user = invocation["user"] ?? OwnedFiles.user(document) ?? "root"
+        let user = invocation["user"] ?? (named ? String(parts[0]) : nil) ?? OwnedFiles.user(document) ?? "root"
         // The guest behind a forwarded port changes, so its key is not that of this host's name.
         let options = ["-o", "HostKeyAlias=roost-\(machine.uuid)", "-o", "StrictHostKeyChecking=accept-new"]
         try ProgramFiles.become(

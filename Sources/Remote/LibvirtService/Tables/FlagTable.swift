@@ -36,6 +36,7 @@ extension FlagRules {
         182 7 qemuDomainManagedSave
         183 0 qemuDomainHasManagedSaveImage
         184 0 qemuDomainManagedSaveRemove
+        185 3ff qemuDomainSnapshotCreateXML
         186 1 qemuDomainSnapshotGetXMLDesc
         187 7ff qemuDomainSnapshotNum
         188 7ff qemuDomainSnapshotListNames
@@ -86,6 +87,8 @@ extension FlagRules {
         271 0 qemuDomainSnapshotIsCurrent
         272 0 qemuDomainSnapshotHasMetadata
         273 ffff qemuConnectListAllDomains
+        274 7ff qemuDomainListAllSnapshots
+        275 7ff qemuDomainSnapshotListAllChildren
         277 3 qemuDomainGetHostname
         279 3 qemuDomainPinEmulator
         280 3 qemuDomainGetEmulatorPinInfo
@@ -94,6 +97,7 @@ extension FlagRules {
         284 3 udevConnectListAllInterfaces
         286 0 nwfilterConnectListAllNWFilters
         287 f secretConnectListAllSecrets
+        291 3 networkUpdate
         293 0 virHostCPUGetMap
         294 0 qemuDomainFSTrim
         296 1 qemuDomainOpenChannel
@@ -107,6 +111,7 @@ extension FlagRules {
         337 0 qemuDomainGetTime
         338 1 qemuDomainSetTime
         340 0 qemuNodeGetFreePages
+        342 0 qemuConnectGetDomainCapabilities
         343 1 qemuDomainOpenGraphicsFD
         347 1 qemuNodeAllocPages
         349 0 qemuDomainGetFSInfo
@@ -120,6 +125,7 @@ extension FlagRules {
         366 3 qemuDomainSetPerfEvents
         371 0 qemuDomainGetGuestVcpus
         372 0 qemuDomainSetGuestVcpus
+        378 1 storageVolGetInfoFlags
         384 3 qemuDomainSetVcpu
         386 0 qemuDomainSetBlockThreshold
         388 1 qemuDomainManagedSaveGetXMLDesc
@@ -130,9 +136,19 @@ extension FlagRules {
         403 0 storageConnectGetStoragePoolCapabilities
         409 0 networkPortGetXMLDesc
         410 0 networkPortDelete
+        411 7 qemuDomainCheckpointCreateXML
+        412 7 qemuDomainCheckpointGetXMLDesc
+        413 f qemuDomainListAllCheckpoints
+        414 f qemuDomainCheckpointListAllChildren
+        415 0 qemuDomainCheckpointLookupByName
+        416 0 qemuDomainCheckpointGetParent
+        417 7 qemuDomainCheckpointDelete
         418 0 qemuDomainGetGuestInfo
         420 0 qemuDomainAgentSetResponseTimeout
+        421 1 qemuDomainBackupBegin
+        422 0 qemuDomainBackupGetXMLDesc
         424 0 qemuDomainAuthorizedSSHKeysGet
+        425 3 qemuDomainAuthorizedSSHKeysSet
         426 3 qemuDomainGetMessages
         427 3 qemuDomainStartDirtyRateCalc
         428 1 nodeDeviceDefineXML

@@ -19,6 +19,8 @@ int roost_move_mount(int tree, const char *target);
 /// Makes what is mounted at `target`, and is no copy of anything else, read-only, without device nodes unless `devices`,
 /// and without set-user-ID programs.
 int roost_restrict_mount(const char *target, int read_only, int devices);
+/// umount2(2), at once even while files are open below it; 0 also for a place where nothing is mounted.
+int roost_unmount(const char *target);
 /// pivot_root(2) to the current folder; the old root is unmounted.
 int roost_pivot_here(void);
 /// setns(2) to the mounts of another process.
