@@ -538,7 +538,10 @@ var testTargets: [Target] = [
         ]),
     tests(
         "BlockJobs",
-        ["RandomKit", "BlockLayer", "DiskImages", "StorageTestKit", "HostSystem", "NBDProtocol", "QCOW2Image", "RawImage"]),
+        [
+            "RandomKit", "BlockLayer", "DiskImages", "StorageTestKit", "HostSystem", "NBDProtocol", "QCOW2Image",
+            "RawImage",
+        ]),
     tests(
         "USBDevices",
         [

@@ -63,9 +63,11 @@ import X86Translator
         }
     }
 
-    private func prepare(_ code: [UInt8], translates: Bool, _ random: SeededGenerator) throws -> TranslatedMachine {
+    private func prepare(
+        _ code: [UInt8], translates: Bool, isLockstep: Bool = false, _ random: SeededGenerator
+    ) throws -> TranslatedMachine {
         var random = random
-        let machine = try TranslatedMachine(code, translates: translates)
+        let machine = try TranslatedMachine(code, translates: translates, isLockstep: isLockstep)
         for register in 0..<16 { machine.cpu[general: register] = random.next() }
         for register in [3, 4, 5, 10, 14] {
             let page = UInt64(0x10_0000) + UInt64(register) * 0x1_0000
@@ -76,7 +78,8 @@ import X86Translator
         return machine
     }
 
-    @Test(arguments: 0..<60) func agreeWithTheInterpreter(seed: Int) throws {
+    /// A loop of instructions with operands near the bases.
+    private func program(seed: Int) -> Program {
         var program = Program(random: SeededGenerator(seed: UInt64(seed) &* 7919))
         if seed % 2 == 1 {
             program.usesFPU = true
@@ -87,6 +90,25 @@ import X86Translator
         let back = -(program.bytes.count + 9)
         // dec r15; jnz
         program.bytes += [0x49, 0xFF, 0xCF, 0x0F, 0x85] + (0..<4).map { UInt8(truncatingIfNeeded: back >> ($0 * 8)) }
+        return program
+    }
+
+    /// With each instruction on both tiers.
+    @Test(arguments: 100..<130) func agreeInLockstep(seed: Int) throws {
+        let program = program(seed: seed)
+        let both = try prepare(program.bytes, translates: true, isLockstep: true, program.random)
+        let interpreted = try prepare(program.bytes, translates: false, program.random)
+        let stop = both.run()
+        #expect(both.cpu.failure == nil)
+        #expect(stop == interpreted.run())
+        for register in 0..<16 {
+            #expect(both.cpu[general: register] == interpreted.cpu[general: register], "register \(register)")
+        }
+        #expect(try image(both) == image(interpreted))
+    }
+
+    @Test(arguments: 0..<60) func agreeWithTheInterpreter(seed: Int) throws {
+        let program = program(seed: seed)
         let translated = try prepare(program.bytes, translates: true, program.random)
         let interpreted = try prepare(program.bytes, translates: false, program.random)
         let stop = translated.run()

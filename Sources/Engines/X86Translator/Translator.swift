@@ -38,8 +38,8 @@ public final class Translator: CodeTranslator {
     /// As `blocks` for code whose accesses are made one by one.
     var plainBlocks = BlockTable()
     var cachedSites: [CachedSite] = []
-    private let slots: SlotAllocator
-    private let cachesEverywhere: Bool
+    let slots: SlotAllocator
+    let cachesEverywhere: Bool
     private var isOnlyProcessor = false
     /// The keys in `blocks` of each page.
     var pages: [UInt64: [UInt64]] = [:]

@@ -208,13 +208,13 @@ struct BlockTranslator {
     /// `dataOffset` in the data area by then.
     mutating func emit() {
         let is64 = UInt8(truncatingIfNeeded: key) & StateLayout.widthMask == StateLayout.width64
-        let isGrouped = is64 && !isPlain && !isAlone
-        if isPlain || isAlone { slots = nil }
+        let isGrouped = is64 && !isPlain
+        if isPlain { slots = nil }
         if isGrouped { groups = AccessGroups(body, start: start) }
         emitEntry()
         for index in body.indices { emit(index) }
         if let last = body.last, !last.endsFlow { emitContinuation(at: last.end, last) }
-        if isGrouped, let loopCells, !needsFlags, let loop = AccessLoop(body, start: start) {
+        if isGrouped, !isAlone, let loopCells, !needsFlags, let loop = AccessLoop(body, start: start) {
             emitLoop(loop, loopCells.takeLoop())
         }
         emitCold()

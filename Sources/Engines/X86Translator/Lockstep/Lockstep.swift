@@ -18,8 +18,8 @@ final class Lockstep {
     let before = ComparedState(), interpreted = ComparedState(), translated = ComparedState()
     /// The flags that translated code left, where the next region goes on from it.
     var carriedFlags: UInt64?
-    /// Regions that were compared.
-    var compared: UInt64 = 0
+    /// Regions that were compared, and those of them whose accesses did not go together.
+    var compared: UInt64 = 0, ungrouped: UInt64 = 0
 
     /// After so many regions the TLB is emptied before translated code runs, so that its slow paths are compared too.
     static let flushInterval: UInt64 = 61
@@ -102,7 +102,17 @@ extension Translator {
         if let flags = lockstep.carriedFlags { translation.pointee.savedFlags = flags }
         lockstep.compared += 1
         if lockstep.compared % Lockstep.flushInterval == 0 { cpu.forgetDataTranslations() }
-        guard let reason = runTranslated(region, count, cpu) else { return Outcome.next.rawValue }
+        guard var reason = runTranslated(region, count, isPlain: false, cpu) else { return Outcome.next.rawValue }
+        if reason == ExitReason.ungroup || reason == ExitReason.demote {
+            // It came half way: again, with each access by itself.
+            lockstep.ungrouped += 1
+            lockstep.journal.restore()
+            cpu.restore(lockstep.before, units: region.usesUnits)
+            cpu.saveFlagsForTranslation()
+            if let flags = lockstep.carriedFlags { translation.pointee.savedFlags = flags }
+            guard let again = runTranslated(region, count, isPlain: true, cpu) else { return Outcome.next.rawValue }
+            reason = again
+        }
         if reason == ExitReason.poll {
             cpu.restore(lockstep.before, units: region.usesUnits)
             return Outcome.branch.rawValue
@@ -159,20 +169,27 @@ extension Translator {
         return Outcome.branch.rawValue
     }
 
-    /// - Returns: why translated code came back; nil where there is none.
-    private func runTranslated(_ region: LockstepRegion, _ count: Int, _ cpu: SoftCPU) -> UInt32? {
-        var entry = region.entry
-        if count < region.count {
-            guard let physical = cpu.physicalCode(at: translation.pointee.codePage &+ UInt64(region.start)),
-                let part = translateAlone(physical, keyOf(physical, cpu), limit: count, cpu)
-            else { return nil }
-            entry = part.entry
+    /// The code of a region's first instructions.
+    private func entry(_ region: LockstepRegion, _ count: Int, isPlain: Bool, _ cpu: SoftCPU) -> UnsafeRawPointer? {
+        let isWhole = count == region.count
+        if isWhole, let known = isPlain ? region.plainEntry : region.entry { return known }
+        guard let physical = cpu.physicalCode(at: translation.pointee.codePage &+ UInt64(region.start)) else {
+            return nil
         }
+        let part = translateAlone(physical, keyOf(physical, cpu), limit: count, isPlain: isPlain, cpu)
+        if isWhole { region.plainEntry = part?.entry }
+        return part?.entry
+    }
+
+    /// - Returns: why translated code came back; nil where there is none.
+    private func runTranslated(_ region: LockstepRegion, _ count: Int, isPlain: Bool, _ cpu: SoftCPU) -> UInt32? {
+        guard let entry = entry(region, count, isPlain: isPlain, cpu) else { return nil }
         let page = translation.pointee.codePage
         let result = enter(state, entry)
         let reason = UInt32(truncatingIfNeeded: result)
         let site = Int(result >> 32)
         switch reason {
+        case ExitReason.demote: demote(site, cpu)
         case ExitReason.chain: cpu.translationRIP = page &+ UInt64(sites[site].target) &- cpu.codeBase
         case UInt32(Outcome.branch.rawValue): cpu.saveFlagsForTranslation()
         default: break

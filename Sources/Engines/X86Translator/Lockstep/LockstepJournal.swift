@@ -52,6 +52,11 @@ struct LockstepJournal {
     /// Keeps what was written, and puts back what was there.
     func undo() {
         for entry in entries { (after + entry.offset).copyMemory(from: entry.place, byteCount: entry.count) }
+        restore()
+    }
+
+    /// Puts back what was there, after translated code came to write some of it.
+    func restore() {
         for entry in entries.reversed() {
             entry.place.copyMemory(from: before + entry.offset, byteCount: entry.count)
         }

@@ -9,8 +9,10 @@ final class LockstepRegion {
     private let plans: [Plan]
     /// As `items` for the interpreter, with one more behind.
     let instructions: UnsafePointer<Instruction>
-    /// Of the translated code.
+    /// Of the translated code, whose accesses are made as those of other code.
     let entry: UnsafeRawPointer
+    /// Of the code whose accesses are made one by one; nil before they had to be.
+    var plainEntry: UnsafeRawPointer?
     var count: Int { plans.count }
     /// Offset of the first in its page, and the page's number.
     let start: Int

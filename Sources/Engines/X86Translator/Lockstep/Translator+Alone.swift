@@ -5,7 +5,10 @@ internal import X86CPU
 
 extension Translator {
     /// Translates a block that nothing is linked with and that is not kept.
-    func translateAlone(_ physical: UInt64, _ key: UInt64, limit: Int, _ cpu: SoftCPU) -> LockstepRegion? {
+    /// - Parameter isPlain: its accesses are made one by one.
+    func translateAlone(
+        _ physical: UInt64, _ key: UInt64, limit: Int, isPlain: Bool = false, _ cpu: SoftCPU
+    ) -> LockstepRegion? {
         makeRoom()
         let modeKey = key & (1 << Self.modeBits - 1)
         let reader = CodeReader(
@@ -15,6 +18,9 @@ extension Translator {
             start: Int(physical & UInt64(CodeReader.pageSize - 1)), place: cursor, firstSite: sites.count)
         block.isAlone = true
         block.limit = limit
+        block.isPlain = isPlain
+        slots.isUser = UInt8(truncatingIfNeeded: modeKey) & StateLayout.userBit != 0
+        if slots.isUser || cachesEverywhere { block.slots = slots }
         guard block.decode() else { return nil }
         block.dataOffset = keepInstructions(block)
         block.emit()
