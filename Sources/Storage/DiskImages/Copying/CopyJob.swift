@@ -46,6 +46,20 @@ final class CopyJob: @unchecked Sendable {
         let kind: Kind
     }
 
+    /// Memory for a part and for its compressed form.
+    private struct Buffers {
+        let plain: AlignedBuffer
+        let packed: AlignedBuffer
+    }
+
+    /// A part as it is to be written.
+    private struct ReadPart {
+        let part: Part
+        let buffers: Buffers
+        var clusters: [(range: Range<Int>, form: Form)] = []
+        var runs: [(range: Range<Int>, isZero: Bool)] = []
+    }
+
     private enum Kind { case data, zero, skip }
 
     /// How a cluster is to be stored.
@@ -58,14 +72,16 @@ final class CopyJob: @unchecked Sendable {
     private let clusterSize: Int
     private let warn: @Sendable (String) -> Void
     private let lock = Lock()
+    /// What parts are read into.
+    private let buffers: LendingPool<Buffers>
+    /// Parts that were read, where they are written in order.
+    private let order = OrderedWork<ReadPart>()
     /// The bytes that `progress` counts: those that are read and written.
     private var toCopy: Int64 = 0
     // Guarded by `lock`.
     private var cursor: Int64 = 0
     private var known: (end: Int64, kind: Kind) = (0, .skip)
     private var nextNumber = 0
-    private var nextWrite = 0
-    private var done: Int64 = 0
     /// What of it was data.
     private var written: Int64 = 0
     private var handedOut: Int64 = 0
@@ -81,8 +97,18 @@ final class CopyJob: @unchecked Sendable {
         self.warn = warn
         total = plan.source.length
         clusterSize = plan.isCompressed ? (plan.target as? any CompressedWriting)?.compressor.clusterSize ?? 65536 : 0
-        partSize = plan.isCompressed ? max(clusterSize, 256 << 10) : 2 << 20
+        let partSize = plan.isCompressed ? max(clusterSize, 256 << 10) : Self.plainPartSize
+        self.partSize = partSize
+        buffers = LendingPool(
+            (0..<plan.workers * 2).map { _ in
+                Buffers(
+                    plain: AlignedBuffer(count: partSize),
+                    packed: AlignedBuffer(count: plan.isCompressed ? partSize : 1))
+            })
     }
+
+    /// What the workers have in hand stays in the processor's caches between reading and writing.
+    private static let plainPartSize = 512 << 10
 
     /// Copies everything.
     /// - Parameter progress: gets the part done, from this thread.
@@ -101,7 +127,7 @@ final class CopyJob: @unchecked Sendable {
         }
         lock.lock()
         while running > 0 {
-            // A change wakes this thread; without one it looks again, for the sake of the progress display.
+            // The end wakes this thread; before that it looks again and again, for the sake of the progress display.
             _ = lock.wait(until: monotonicNanoseconds() + 100_000_000)
             let steps = pendingSteps
             pendingSteps = []
@@ -116,13 +142,21 @@ final class CopyJob: @unchecked Sendable {
     }
 
     private func work() {
-        let buffer = AlignedBuffer(count: partSize)
-        let packed = AlignedBuffer(count: plan.isCompressed ? partSize : 1)
         do throws(BlockError) {
-            while let part = try nextPart() { try copy(part, buffer.region, packed.region) }
+            // Whoever has a number has memory too, so that the first of those handed out can always be read.
+            while let buffers = buffers.take(), let part = try nextPart() {
+                let read = try read(part, buffers)
+                if plan.isOrdered {
+                    try order.add(read, number: part.number, write)
+                } else {
+                    try write(read)
+                }
+            }
         } catch {
             lock.withLock { if failure == nil { failure = error } }
         }
+        // There is nothing more to be read, or something went wrong.
+        buffers.close()
         lock.withLock {
             running -= 1
             lock.broadcast()
@@ -221,63 +255,44 @@ final class CopyJob: @unchecked Sendable {
 
     // MARK: Copying
 
-    private func copy(_ part: Part, _ buffer: ByteRegion, _ packed: ByteRegion) throws(BlockError) {
-        let region = buffer.slice(0, part.kind == .data ? part.count : 0)
-        var clusters: [(range: Range<Int>, form: Form)] = []
-        var runs: [(range: Range<Int>, isZero: Bool)] = []
-        let isOffloaded = part.kind == .data && offload(part)
-        if part.kind == .data, !isOffloaded {
-            do throws(BlockError) {
-                try read(part, region)
-                if plan.isCompressed { clusters = try compress(region, packed) } else { runs = split(region, part) }
-            } catch {
-                leave(part, error)
-                throw error
-            }
+    private func read(_ part: Part, _ buffers: Buffers) throws(BlockError) -> ReadPart {
+        var result = ReadPart(part: part, buffers: buffers)
+        guard part.kind == .data, !offload(part) else { return result }
+        let region = buffers.plain.region.slice(0, part.count)
+        try read(part, region)
+        if plan.isCompressed {
+            result.clusters = try compress(region, buffers.packed.region)
+        } else {
+            result.runs = split(region, part)
         }
+        return result
+    }
+
+    private func write(_ read: ReadPart) throws(BlockError) {
+        let part = read.part
+        let region = read.buffers.plain.region
         do throws(BlockError) {
-            if plan.isOrdered { try wait(for: part) }
             switch part.kind {
             case .skip: break
             case .zero: try writeZeroes(part.offset, Int64(part.count))
             case .data:
                 if plan.isCompressed {
-                    try store(clusters, region, packed, part)
+                    try store(read.clusters, region, read.buffers.packed.region, part)
                 } else {
-                    for run in runs { try write(run, region, part) }
+                    for run in read.runs { try write(run, region, part) }
                 }
             }
         } catch {
-            let located = BlockError(
+            throw BlockError(
                 error.kind, "error while writing at byte \(part.offset): \(error.errno)", errno: error.errno,
                 hint: error.hint)
-            leave(part, located)
-            throw located
         }
+        buffers.give(read.buffers)
         finish(part)
-    }
-
-    private func wait(for part: Part) throws(BlockError) {
-        try lock.withLock { () throws(BlockError) in
-            while nextWrite != part.number {
-                if let failure { throw failure }
-                lock.wait()
-            }
-        }
-    }
-
-    private func leave(_ part: Part, _ error: BlockError) {
-        lock.withLock {
-            if failure == nil { failure = error }
-            lock.broadcast()
-        }
     }
 
     private func finish(_ part: Part) {
         let pause: UInt64 = lock.withLock {
-            nextWrite += 1
-            done += Int64(part.count)
-            lock.broadcast()
             guard plan.rate > 0, part.kind == .data else { return 0 }
             // Only bytes that are written count, and the first of them wait for nothing.
             let due = started &+ UInt64(Double(written) / Double(plan.rate) * 1e9)
