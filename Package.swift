@@ -525,7 +525,7 @@ var testTargets: [Target] = [
     tests("VDIImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
     tests("VHDImage", ["BlockLayer", "FormatTestKit", "StorageTestKit"]),
     tests("RawImage", ["BlockLayer", "StorageTestKit"]),
-    tests("DiskImages", ["RandomKit", "StorageTestKit", "ImageFuzzing", "BlockLayer"]),
+    tests("DiskImages", ["RandomKit", "StorageTestKit", "ImageFuzzing", "BlockLayer", "HostSystem"]),
     tests("QCOW2Image", ["RandomKit", "BlockLayer", "RawImage", "StorageTestKit", "HostSystem"]),
     tests("Virtio", ["RandomKit", "VirtqueueDriver", "HostSystem", "GuestMemory", "MachineModel", "PCIBus"]),
     tests(
