@@ -41,7 +41,6 @@ test: test-dependencies build
 	MIGRATE_MOVES=1 Integration/migrate
 	Integration/backup
 	Integration/move-tls
-	SCREENS=1 Integration/screen
 	Integration/cpu-programs/run
 	Integration/cross-images
 	Integration/image-words
