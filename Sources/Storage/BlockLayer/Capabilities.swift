@@ -310,10 +310,13 @@ public struct DirectMapping: Sendable {
     public let descriptor: Int32
     /// The offset in bytes in that file.
     public let offset: Int64
+    /// What the addresses and lengths of the memory must be multiples of: a power of two, 1 where anything goes.
+    public let memoryAlignment: Int
 
-    /// Both parts.
-    public init(descriptor: Int32, offset: Int64) {
+    /// All parts.
+    public init(descriptor: Int32, offset: Int64, memoryAlignment: Int = 1) {
         self.descriptor = descriptor
         self.offset = offset
+        self.memoryAlignment = memoryAlignment
     }
 }

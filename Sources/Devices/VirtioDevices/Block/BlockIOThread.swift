@@ -143,6 +143,11 @@ final class BlockIOThread: @unchecked Sendable {
                 at: request.offset, count: Int(count), isWrite: request.operation == .write)
         else { return false }
         request.isDirect = true
+        // The file below a format may ask for more than the format.
+        guard isAligned(request, to: place.memoryAlignment) else {
+            endDirect(request)
+            return false
+        }
         if queue(request, ring, place) { return true }
         // The ring is full: the kernel takes what is there, and there is room again.
         submit()
@@ -168,12 +173,17 @@ final class BlockIOThread: @unchecked Sendable {
             let unit = Int64(limits.requestAlignment)
             guard request.offset % unit == 0, request.count % unit == 0 else { return false }
         }
-        guard limits.memoryAlignment > 1 else { return true }
+        return isAligned(request, to: limits.memoryAlignment)
+    }
+
+    /// Whether the request's memory begins and ends at multiples of a power of two.
+    private func isAligned(_ request: BlockRequest, to alignment: Int) -> Bool {
+        guard alignment > 1 else { return true }
         let vectors = unsafe request.vectors
         for index in 0..<vectors.count {
             // Only the numbers are looked at.
             let bits = unsafe Int(bitPattern: vectors[index].iov_base) | vectors[index].iov_len
-            if bits & (limits.memoryAlignment - 1) != 0 { return false }
+            if bits & (alignment - 1) != 0 { return false }
         }
         return true
     }

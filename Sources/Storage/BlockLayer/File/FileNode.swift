@@ -188,7 +188,9 @@ public final class FileNode: HostStorageNode, ResizableNode, IdentifiedNode, Loc
         let mask = Int64(limits.requestAlignment - 1)
         guard (offset | Int64(count)) & mask == 0 else { return nil }
         if isWrite { extents.forget() }
-        return DirectMapping(descriptor: descriptor.number, offset: offset)
+        return DirectMapping(
+            descriptor: descriptor.number, offset: offset,
+            memoryAlignment: limits.requestAlignment > 1 ? limits.memoryAlignment : 1)
     }
 
     /// Nothing was held.
