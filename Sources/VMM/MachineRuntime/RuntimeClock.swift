@@ -80,6 +80,7 @@ public final class RuntimeClock: MachineClock, @unchecked Sendable {
     /// processor's thread that holds no locks.
     /// - Parameter isLate: the host evidently does not keep up: whatever is due is run.
     public func runOverdue(isLate: Bool = false) {
+        guard lock.withLock({ isRunning }) else { return }
         let limit = now
         let late = limit > Self.overdueNanoseconds ? limit - Self.overdueNanoseconds : 0
         guard earliest.load(ordering: .relaxed) <= (isLate ? limit : late) else { return }
