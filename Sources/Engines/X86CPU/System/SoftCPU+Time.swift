@@ -29,8 +29,8 @@ extension SoftCPU {
     private static let mostTicks = timestampFrequency / 40
     /// More than the timers of a machine make up for.
     private static let mostInterrupts = 64
-    /// A guest that ran does more than this in the time of a standstill.
-    private static let standstillInstructions: UInt64 = 200_000
+    /// A guest that ran does more than this in the time of a standstill, and hardly as much between two looks.
+    private static let standstillInstructions: UInt64 = 900_000
 
     /// The guest's counter; nil where an interrupt must be taken before the instruction that reads it.
     func readTime() -> UInt64? {
