@@ -42,6 +42,7 @@ extension MachineDriver {
                     do { try Self.reopen(live, node, backing: backing, isReadOnly: true) } catch {
                         Console.shared.warning("'\(node.name)' stays open for writing: \(error)")
                     }
+                    giveBack(Self.store(node))
                 }
             }
             for entry in checkpoint.disks {
@@ -52,8 +53,9 @@ extension MachineDriver {
                 for (place, node) in chain.enumerated() where node.bitmaps[bitmap] != nil {
                     if node.isReadOnly {
                         let backing = place + 1 < chain.count ? chain[place + 1].name : nil
-                        try Self.reopen(live, node, backing: backing, isReadOnly: false)
+                        try admit(node.path, isReadOnly: false, format: "raw", to: live.process)
                         opened.append((node, backing))
+                        try Self.reopen(live, node, backing: backing, isReadOnly: false)
                     }
                     actions.append([
                         "type": "block-dirty-bitmap-remove",
@@ -63,6 +65,11 @@ extension MachineDriver {
             }
             if !actions.isEmpty { try live.monitor.execute("transaction", ["actions": .array(actions)]) }
         }
+    }
+
+    /// A disk of that image, to give it back to its owner.
+    private static func store(_ node: BitmapNode) -> XMLElement {
+        XMLElement("disk", [:], [XMLElement("source", ["file": node.path])])
     }
 
     private static func reopen(
@@ -85,6 +92,8 @@ extension MachineDriver {
         var name: String
         var driver: String
         var isReadOnly: Bool
+        /// The image's file.
+        var path: String
         /// The node of its file, where this service named them both.
         var file: String? {
             name.hasPrefix("libvirt-") && name.hasSuffix("-format") ? name.dropLast(6) + "storage" : nil
@@ -107,7 +116,8 @@ extension MachineDriver {
             found.append(
                 BitmapNode(
                     name: node["node-name"]?.string ?? "", driver: node["drv"]?.string ?? "",
-                    isReadOnly: node["ro"]?.bool ?? false, bitmaps: bitmaps))
+                    isReadOnly: node["ro"]?.bool ?? false, path: node["image"]?["filename"]?.string ?? "",
+                    bitmaps: bitmaps))
             guard let behind = node["image"]?["backing-image"]?["filename"]?.string else { break }
             next = all.first { candidate in
                 candidate["image"]?["filename"]?.string == behind

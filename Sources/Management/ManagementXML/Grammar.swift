@@ -100,6 +100,8 @@ public final class Grammar: Sendable {
     public func unknown(in element: XMLElement) -> String? { unknown(in: element, rules[0], element.name) }
 
     private func unknown(in element: XMLElement, _ rule: Rule, _ path: String) -> String? {
+        // An element whose order nobody asks for declares nothing.
+        guard !rule.attributes.isEmpty || !rule.children.isEmpty else { return nil }
         for attribute in element.attributes
         where rule.attributes[attribute.name] == nil && !Self.isForeign(attribute.name) {
             return "\(path)/@\(attribute.name)"
@@ -115,7 +117,16 @@ public final class Grammar: Sendable {
         return nil
     }
 
-    private static func isForeign(_ name: String) -> Bool { name.contains(":") || name == "xmlns" || name == "id" }
+    private static func isForeign(_ name: String) -> Bool {
+        name.contains(":") || name == "xmlns" || alsoKnown.contains(name)
+    }
+
+    /// Names that stand in more places than the declaration has them.
+    private static let alsoKnown: Set<String> = [
+        "id", "append", "mode", "index", "order", "filter", "type", "model", "uid", "level", "bits", "reconnect",
+        "cipher", "commandline",
+    ]
+
     /// Elements that may have anything in them.
     private static let free: Set<String> = ["metadata"]
 

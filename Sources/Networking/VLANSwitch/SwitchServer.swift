@@ -20,6 +20,9 @@ internal import PacketPorts
     private var devices: [Int: SwitchDevice] = [:]
     private var clients: [Int32: [UInt8]] = [:]
     private var next = 1
+    // Nanoseconds of the monotonic clock.
+    private var nextLook: UInt64 = 0
+    private var lastUse = monotonicNanoseconds()
     // Allocated by `init`, freed by `deinit`, and used by one frame at a time.
     private let buffer: UnsafeMutableRawBufferPointer
 
@@ -33,8 +36,10 @@ internal import PacketPorts
     private static let batch = 64
     /// Connections at once: the service makes one at a time.
     private static let clientLimit = 16
-    /// Milliseconds without ports after which the process ends.
-    private static let patience: Int32 = 10_000
+    /// Nanoseconds without ports after which the process ends.
+    private static let patience: UInt64 = 10_000_000_000
+    /// Milliseconds between two looks whether devices are still there.
+    private static let lookInterval: Int32 = 1000
 
     /// - Parameters:
     ///   - path: of the socket; only its owner may connect.
@@ -67,8 +72,8 @@ internal import PacketPorts
             let firstDevice = wanted.count
             wanted += numbers.map { pollfd(fd: devices[$0]?.socket.number ?? -1, events: Int16(POLLIN), revents: 0) }
             // The array lives for the call.
-            let count = unsafe poll(&wanted, nfds_t(wanted.count), devices.count > 1 ? -1 : Self.patience)
-            if count == 0 && devices.count == 1 && clients.isEmpty { return }
+            let count = unsafe poll(&wanted, nfds_t(wanted.count), Self.lookInterval)
+            if isDone() { return }
             guard count > 0 else { continue }
             for (place, entry) in wanted.enumerated().dropFirst(firstDevice) where entry.revents != 0 {
                 pass(numbers[place - firstDevice])
@@ -76,6 +81,19 @@ internal import PacketPorts
             for entry in wanted[1..<firstDevice] where entry.revents != 0 { read(entry.fd) }
             if wanted[0].revents != 0 { accept() }
         }
+    }
+
+    /// Drops the ports of devices that are gone, now and then; whether there have been none for long enough.
+    private func isDone() -> Bool {
+        let now = monotonicNanoseconds()
+        guard now >= nextLook else { return false }
+        nextLook = now &+ UInt64(Self.lookInterval) &* 1_000_000
+        // if_nametoindex copies the name.
+        for (number, device) in devices where unsafe number != Self.uplink && if_nametoindex(device.name) == 0 {
+            drop(number)
+        }
+        if devices.count > 1 || !clients.isEmpty { lastUse = now }
+        return now &- lastUse > Self.patience
     }
 
     // MARK: Frames
@@ -86,8 +104,7 @@ internal import PacketPorts
             let found: (count: Int, tag: UInt16?)?
             // The buffer is this object's alone.
             do throws(Errno) { found = try unsafe device.receive(buffer) } catch {
-                // A device that is down may come up again; one that is gone has gone for good.
-                if error.code != ENETDOWN { drop(number) }
+                // A device that is down may come up again; one that is gone is noticed soon.
                 return
             }
             guard let found else { return }
