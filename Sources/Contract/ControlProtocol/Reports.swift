@@ -85,6 +85,8 @@ public struct BlockDeviceReport: Equatable, Sendable {
         public var backingImages: [Medium] = []
         /// Snapshots inside the image.
         public var snapshots: [Snapshot] = []
+        /// Limits by the names of `query-block`, and the group that shares them; those that are left out are none.
+        public var limits: [String: UInt64] = [:], limitGroup: String?
         /// What notes the guest's writes, the newest first.
         public var dirtyBitmaps: [DirtyBitmap] = []
         /// Nothing known yet: the owner of the thing fills it in.

@@ -38,6 +38,7 @@ public final class BlockBackend: FilterNode, DirectlyMappedNode, HostStorageNode
     private var guards: [any WriteGuard] = []
     private var readers = 0, writers = 0, waiting = 0
     private var held: Hold?
+    private var pace: IOThrottle?
     private var readOnly: Bool
 
     /// A backend on a node.
@@ -66,6 +67,12 @@ public final class BlockBackend: FilterNode, DirectlyMappedNode, HostStorageNode
     public func allocatedBytes() -> Int64? { (filtered as? any HostStorageNode)?.allocatedBytes() }
 
     // MARK: requests
+
+    /// What requests wait for; nil for none.
+    public var throttle: IOThrottle? {
+        get { lock.withLock { pace } }
+        set { lock.withLock { pace = newValue } }
+    }
 
     private func isKept(_ isWrite: Bool) -> Bool {
         switch held {
@@ -100,6 +107,7 @@ public final class BlockBackend: FilterNode, DirectlyMappedNode, HostStorageNode
     private func writing(
         at offset: Int64, count: Int64, _ body: (any BlockNode) throws(BlockError) -> Void
     ) throws(BlockError) {
+        throttle?.pass(isWrite: true, bytes: count)
         let node = begin(isWrite: true)
         // A write that failed may have changed a part.
         defer { end(isWrite: true, at: offset, count: count) }
@@ -109,6 +117,7 @@ public final class BlockBackend: FilterNode, DirectlyMappedNode, HostStorageNode
 
     /// Reads from the node.
     public func read(_ regions: [ByteRegion], at offset: Int64) throws(BlockError) {
+        throttle?.pass(isWrite: false, bytes: regions.reduce(Int64(0)) { $0 &+ Int64($1.count) })
         let node = begin(isWrite: false)
         defer { end(isWrite: false) }
         try node.read(regions, at: offset)
@@ -167,7 +176,7 @@ public final class BlockBackend: FilterNode, DirectlyMappedNode, HostStorageNode
     public func beginDirect(at offset: Int64, count: Int, isWrite: Bool) -> DirectMapping? {
         let target: (any DirectlyMappedNode)? = lock.withLock {
             // A guard may have to wait, which whoever goes directly cannot.
-            guard let direct, !isKept(isWrite), !isWrite || guards.isEmpty else { return nil }
+            guard let direct, !isKept(isWrite), !isWrite || guards.isEmpty, pace == nil else { return nil }
             if isWrite { writers += 1 } else { readers += 1 }
             return direct
         }

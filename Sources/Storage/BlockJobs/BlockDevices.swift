@@ -38,6 +38,8 @@ public final class BlockDevices: @unchecked Sendable {
     var busyBitmaps: [(node: String, name: String)] = []
     /// Backends have bitmaps to note writes in.
     var hasFollowedBitmaps = false
+    /// Limits that disks share, by the group's name.
+    var throttles: [String: IOThrottle] = [:]
     /// Nodes that are served to others, by the export's name.
     var exported: [String: any BlockNode] = [:]
     private var nextNumber = 100

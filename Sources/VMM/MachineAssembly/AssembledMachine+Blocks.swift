@@ -25,6 +25,7 @@ extension AssembledMachine {
     /// Who has stopped the machine finds its disks as the guest left them: nothing is under way, and all of it is written
     /// out.
     func settleDisks() {
+        storage.devices.setThrottlesOpen(true)
         for disk in disks { disk.device.hold() }
         lock.withLock { for drive in drives { drive.medium.settle() } }
         do throws(UserError) { try diskFlush()() } catch { messages.error(error.description) }
@@ -46,8 +47,20 @@ extension AssembledMachine: BlockReporting {
                 report.trayOpen = lock.withLock { packets.state.isTrayOpen }
             }
             report.medium = medium(root.backend.filtered, flags: root.flags)
+            if let limits = root.backend.throttle?.limits { Self.show(limits, in: &report.medium) }
             return report
         }
+    }
+
+    private static func show(_ limits: IOLimits, in medium: inout BlockDeviceReport.Medium?) {
+        for (kind, limit) in limits.limits where limit.average > 0 {
+            medium?.limits[kind.rawValue] = limit.average
+            guard limit.maximum > 0 else { continue }
+            medium?.limits[kind.rawValue + "_max"] = limit.maximum
+            medium?.limits[kind.rawValue + "_max_length"] = limit.length
+        }
+        if limits.requestSize > 0 { medium?.limits["iops_size"] = limits.requestSize }
+        medium?.limitGroup = limits.group
     }
 
     /// All nodes, also those below others.

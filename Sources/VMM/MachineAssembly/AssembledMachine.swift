@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import BlockJobs
 internal import BlockLayer
 internal import CLinux
 internal import Glibc
@@ -197,7 +198,9 @@ final class AssembledMachine: @unchecked Sendable {
             switch event {
             case .stopped: settleDisks()
             // Requests that an error policy kept are tried again.
-            case .resumed: for disk in disks { disk.device.resumeStopped() }
+            case .resumed:
+                storage.devices.setThrottlesOpen(false)
+                for disk in disks { disk.device.resumeStopped() }
             default: break
             }
         }

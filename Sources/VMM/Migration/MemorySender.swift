@@ -29,15 +29,18 @@ final class MemorySender: @unchecked Sendable {
     /// In a barrier's frame: an answer is waited for.
     static let answered: UInt32 = 1
 
+    /// Says by how many further channels memory comes, before they are opened: the other side takes part in that.
+    static func announce(_ count: Int, on main: MigrationChannel) throws(UserError) {
+        guard count > 0 else { return }
+        var builder = ByteBuilder()
+        builder.append(UInt32(count))
+        try main.write(StateFrame(kind: .channels, payload: builder.bytes).encoded)
+    }
+
     init(_ memory: GuestMemory, main: MigrationChannel, others: [MigrationChannel]) throws(UserError) {
         self.memory = memory
         self.main = main
         self.others = others
-        if !others.isEmpty {
-            var builder = ByteBuilder()
-            builder.append(UInt32(others.count))
-            try main.write(StateFrame(kind: .channels, payload: builder.bytes).encoded)
-        }
         for channel in others {
             try channel.write(StateFrame.magic)
             do throws(Errno) { threads.append(try HostThread(name: "migration+") { [self] in serve(channel) }) } catch {

@@ -131,6 +131,7 @@ public final class OutgoingMigration: @unchecked Sendable {
         if count > 0, !opener.allowsSeveral {
             throw UserError("several channels need a socket", remedy: "turn multifd off, or use tcp: or unix:")
         }
+        try MemorySender.announce(count, on: main)
         for _ in 0..<count {
             let way = try opener.open()
             lock.withLock { others.append(way) }

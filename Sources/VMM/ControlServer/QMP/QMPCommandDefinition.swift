@@ -101,7 +101,7 @@ enum QMPCommandTable {
         + characterCommands + objectCommands
         + deviceCommands + descriptorCommands + probingCommands + migrationCommands + jobCommands
         + blockChangeCommands + blockJobCommands + bitmapCommands + backupCommands + exportCommands
-        + creationCommands + dumpCommands + snapshotCommands
+        + creationCommands + throttleCommands + dumpCommands + snapshotCommands
         + hotPlugCommands
 
     static let byName: [String: QMPCommandDefinition] = Dictionary(

@@ -46,6 +46,61 @@ extension QMPCommandTable {
         },
     ]
 
+    /// How fast disks may be.
+    static let throttleCommands = [
+        QMPCommandDefinition(
+            "block_set_io_throttle",
+            [QMPParameter("device", .string, optional: true), QMPParameter("id", .string, optional: true)]
+                + IOLimits.Kind.allCases.map { QMPParameter($0.rawValue, .integer) }
+                + IOLimits.Kind.allCases.flatMap { kind in
+                    [
+                        QMPParameter(kind.rawValue + "_max", .integer, optional: true),
+                        QMPParameter(kind.rawValue + "_max_length", .integer, optional: true),
+                    ]
+                } + [
+                    QMPParameter("iops_size", .integer, optional: true), QMPParameter("group", .string, optional: true),
+                ]
+        ) { (context, arguments) throws(QMPError) in
+            let disks = try JobAnswers.disks(context)
+            let machine = try JobAnswers.machine(context)
+            var limits = IOLimits()
+            func number(_ name: String, else standard: UInt64 = 0) throws(QMPError) -> UInt64 {
+                guard let value = arguments[name] else { return standard }
+                guard let number = value.unsigned, number <= IOLimits.largest else {
+                    throw QMPError("bps/iops/max values must be within [0, \(IOLimits.largest)]")
+                }
+                return number
+            }
+            for kind in IOLimits.Kind.allCases {
+                var limit = IOLimits.Limit()
+                limit.average = try number(kind.rawValue)
+                limit.maximum = try number(kind.rawValue + "_max")
+                limit.length = try number(kind.rawValue + "_max_length", else: 1)
+                limits.limits[kind] = limit
+            }
+            limits.requestSize = try number("iops_size")
+            limits.group = arguments["group"]?.string ?? ""
+            return try JobAnswers.perform { () throws(BlockError) in
+                let name = try drive(machine, arguments)
+                try disks.setLimits(limits, of: name)
+            }
+        }
+    ]
+
+    /// The drive or node of the device or drive that is named.
+    private static func drive(
+        _ machine: any BlockControlling, _ arguments: QMPArguments
+    ) throws(BlockError) -> String {
+        if let device = arguments["device"]?.string { return device }
+        guard let identifier = arguments["id"]?.string else {
+            throw BlockError(.invalidArgument, "Need exactly one of 'device' and 'id'")
+        }
+        let reports = (machine as? any BlockReporting)?.blockReports() ?? []
+        let found = reports.first { $0.qdev == identifier || $0.qdev?.contains("/\(identifier)/") == true }
+        guard let found else { throw BlockError(.notFound, "Device '\(identifier)' not found") }
+        return found.device.isEmpty ? found.medium?.nodeName ?? "" : found.device
+    }
+
     /// QMP's names of what an image is made with, as `create` takes them: mostly with another line.
     private static func createOptions(
         _ driver: String, _ options: JSONObject

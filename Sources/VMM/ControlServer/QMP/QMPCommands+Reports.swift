@@ -187,6 +187,8 @@ enum BlockAnswers {
             "file": .string(medium.file),
         ]
         if let backing = medium.backingFile { object["backing_file"] = .string(backing) }
+        for (name, value) in medium.limits.sorted(by: { $0.key < $1.key }) { object[name] = JSONValue(value) }
+        if let group = medium.limitGroup { object["group"] = .string(group) }
         if !medium.dirtyBitmaps.isEmpty {
             object["dirty-bitmaps"] = .array(medium.dirtyBitmaps.map(BitmapAnswers.bitmap))
         }
