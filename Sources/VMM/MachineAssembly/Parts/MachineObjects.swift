@@ -57,7 +57,7 @@ final class MachineObjects: SecretProvider, TLSCredentialProvider, @unchecked Se
         if secret.isBase64 { bytes = try decoded(bytes) }
         guard let key = secret.key else { return bytes }
         return try SecretDecryption.decrypt(
-            bytes, key: try decoded(try self.secret(key.identifier, depth: depth + 1)),
+            bytes, key: try self.secret(key.identifier, depth: depth + 1),
             vector: try decoded(Array(key.vector.utf8)))
     }
 
