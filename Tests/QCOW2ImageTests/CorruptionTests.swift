@@ -48,6 +48,26 @@ import Testing
 
     private static let (refcountTable, refcountBlock, l1, l2) = (65536, 131072, 196608, 262144)
 
+    /// A refcount block that nothing counts is found before the disk becomes shorter, not in the middle of it.
+    @Test(arguments: [[0, 0xff, 0xff, 0xff, 0, 0, 0, 0], [0, 0, 0, 0x10, 0, 0, 0, 0]] as [[UInt8]])
+    func aFailedShrinkLeavesTheSize(_ place: [UInt8]) throws {
+        let image = try sample([(Self.refcountTable + 8, place)])
+        let node = try image.open()
+        let error = #expect(throws: BlockError.self) {
+            try node.resize(to: 32 << 20, preallocation: .off, exact: true)
+        }
+        #expect(error?.description.contains("Failed to discard unused refblocks") == true)
+        #expect(node.length == 64 << 20)
+        try? node.close()
+        #expect(try image.repair().corruptions == 0)
+        let again = try image.open()
+        #expect(again.length == 64 << 20)
+        #expect(try again.readBytes(at: 0, count: 1) == [1])
+        try again.resize(to: 32 << 20, preallocation: .off, exact: true)
+        #expect(again.length == 32 << 20)
+        try again.close()
+    }
+
     /// (what, where, bytes, the words of the message) for damage that a write over the first cluster runs into.
     static let writes: [(String, Int, [UInt8], String)] = [
         ("data in L1", l2, [0x80, 0, 0, 0, 0, 3, 0, 0], "overlaps with active L1 table"),

@@ -36,6 +36,10 @@ extension QCOW2Node: ResizableNode {
     private func shrink(to newLength: Int64) throws(BlockError) {
         let oldEnd = geometry.roundUp(length)
         try exclusively { () throws(BlockError) in
+            try discardingBlocks { () throws(BlockError) in
+                // What contradicts itself is found before anything changes.
+                for block in try unusedBlocks() { _ = try isCoveredByOther(block) }
+            }
             try resizeBitmaps(to: newLength)
             // First the size says so, in one write: after a crash the disk is as it was, or short. What is still stored
             // behind its end then goes when it grows again.
@@ -52,18 +56,22 @@ extension QCOW2Node: ResizableNode {
                 changedL1.insert(index)
             }
             try settle()
-            do throws(BlockError) {
-                try dropUnusedBlocks()
-            } catch {
-                throw BlockError(system: error.errno, "Failed to discard unused refblocks")
-            }
+            try discardingBlocks(dropUnusedBlocks)
             try settle()
             try cutFile()
         }
     }
 
-    /// Refcount blocks that count nothing but themselves are freed, so that they do not keep the file long.
-    private func dropUnusedBlocks() throws(BlockError) {
+    private func discardingBlocks(_ body: () throws(BlockError) -> Void) throws(BlockError) {
+        do throws(BlockError) {
+            try body()
+        } catch {
+            throw BlockError(system: error.errno, "Failed to discard unused refblocks")
+        }
+    }
+
+    /// Refcount blocks that count nothing but themselves.
+    private func unusedBlocks() throws(BlockError) -> [Int] {
         var unused: [Int] = []
         var seen: Set<UInt64> = []
         let buffer = AlignedBuffer(count: geometry.clusterSize)
@@ -81,27 +89,37 @@ extension QCOW2Node: ResizableNode {
             }
             if !isInFile || buffer.region.isZero { unused.append(block) }
         }
+        return unused
+    }
+
+    /// Refcount blocks that count nothing but themselves are freed, so that they do not keep the file long.
+    private func dropUnusedBlocks() throws(BlockError) {
+        let unused = try unusedBlocks()
         guard !unused.isEmpty else { return }
-        let places = unused.map { (block: UInt64($0), offset: refcounts.table[$0]) }
+        // The counts are lowered once nothing refers to the blocks; a block that goes takes its own count along.
+        var counted: [Int64] = []
+        for block in unused where try isCoveredByOther(block) { counted.append(Int64(refcounts.table[block])) }
+        let places = unused.map { Int64(refcounts.table[$0]) >> Int64(geometry.clusterBits) }
         try refcounts.drop(unused)
-        for place in places { try freeBlock(place.offset, of: place.block) }
+        for place in places { reserved.remove(cluster: place) }
+        for offset in counted { freeList.add(offset, Int64(geometry.clusterSize), discards: false) }
+    }
+
+    /// Whether a refcount block is counted by another one; fails where no block counts it.
+    private func isCoveredByOther(_ block: Int) throws(BlockError) -> Bool {
+        let offset = refcounts.table[block]
+        let covering = covering(offset >> UInt64(geometry.clusterBits))
+        if covering == UInt64(block) { return false }
+        guard covering < UInt64(refcounts.table.count), refcounts.table[Int(covering)] != 0 else {
+            throw corruption("Refblock at \(hexadecimal(offset)) is not covered by the refcount structures")
+        }
+        return true
     }
 
     /// How many refcount blocks there are.
     package var refcountBlockCount: Int { lock.withLock { refcounts.table.count { $0 != 0 } } }
 
     private func covering(_ cluster: UInt64) -> UInt64 { cluster / UInt64(geometry.countsPerBlock) }
-
-    /// Lowers the count of a block that is not in the table any more, unless it went with the block itself.
-    private func freeBlock(_ offset: UInt64, of block: UInt64) throws(BlockError) {
-        let covering = covering(offset >> UInt64(geometry.clusterBits))
-        reserved.remove(cluster: Int64(offset >> UInt64(geometry.clusterBits)))
-        if covering == block { return }
-        guard covering < UInt64(refcounts.table.count), refcounts.table[Int(covering)] != 0 else {
-            throw corruption("Refblock at \(hexadecimal(offset)) is not covered by the refcount structures")
-        }
-        freeList.add(Int64(offset), Int64(geometry.clusterSize), discards: false)
-    }
 
     /// Makes clusters unallocated. Called with the lock held.
     func dropClusters(_ range: Range<Int64>) throws(BlockError) {
