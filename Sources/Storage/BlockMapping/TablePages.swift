@@ -120,15 +120,14 @@ public final class TablePages: @unchecked Sendable {
         _ type: Value.Type, count: Int64, _ body: (Int64, Value) throws(BlockError) -> Void
     ) throws(BlockError) {
         let size = Int64(Value.bitWidth / 8)
-        let chunk = AlignedBuffer(count: 1 << 20)
+        let chunk = AlignedBuffer(count: 1 << 20).region
         var index: Int64 = 0
         while index < count {
-            let here = min(count - index, Int64(chunk.region.count) / size)
-            try file.read(chunk.region.slice(0, Int(here * size)), at: offset + index * size)
+            let here = min(count - index, Int64(chunk.count) / size)
+            try file.read(chunk.slice(0, Int(here * size)), at: offset + index * size)
             for entry in 0..<Int(here) {
                 let place = entry * Int(size)
-                let value: Value =
-                    order == .little ? chunk.region.littleEndian(at: place) : chunk.region.bigEndian(at: place)
+                let value: Value = order == .little ? chunk.littleEndian(at: place) : chunk.bigEndian(at: place)
                 try body(index + Int64(entry), value)
             }
             index += here

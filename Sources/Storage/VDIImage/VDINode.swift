@@ -104,6 +104,9 @@ extension VDINode: CheckableNode {
     /// Nothing is repaired.
     public var canRepair: Bool { false }
 
+    /// Damage beyond repair need not be listed to the end.
+    private static let mostFindings: Int64 = 1_000_000
+
     /// Counts the blocks and looks for numbers out of range or used twice.
     public func check(repair: RepairOptions, report: (String) -> Void) throws(BlockError) -> CheckResult {
         if !repair.isEmpty {
@@ -111,26 +114,27 @@ extension VDINode: CheckableNode {
         }
         return try lock.withLock { () throws(BlockError) in
             var result = CheckResult()
+            func found(_ line: String) throws(BlockError) {
+                result.corruptions += 1
+                guard result.corruptions <= Self.mostFindings else {
+                    throw BlockError(.corrupt, "more than \(Self.mostFindings) errors; the rest was not looked at")
+                }
+                report(line)
+            }
             var used = [UInt64](repeating: 0, count: Int(header.blockCount) / 64 + 1)
             var count: UInt32 = 0
-            try table.forEach(UInt32.self, count: Int64(header.blockCount)) { block, entry in
+            try table.forEach(UInt32.self, count: Int64(header.blockCount)) { (block, entry) throws(BlockError) in
                 guard entry < Self.discarded else { return }
                 guard entry < header.blockCount else {
-                    report("ERROR: block index \(block) out of range, is \(entry)")
-                    result.corruptions += 1
-                    return
+                    return try found("ERROR: block index \(block) out of range, is \(entry)")
                 }
                 count &+= 1
                 let bit: UInt64 = 1 << UInt64(entry % 64)
-                if used[Int(entry / 64)] & bit != 0 {
-                    report("ERROR: block index \(entry) also used twice")
-                    result.corruptions += 1
-                }
+                if used[Int(entry / 64)] & bit != 0 { try found("ERROR: block index \(entry) also used twice") }
                 used[Int(entry / 64)] |= bit
             }
             if count != header.allocated {
-                report("ERROR: allocated blocks mismatch, is \(count), should be \(header.allocated)")
-                result.corruptions += 1
+                try found("ERROR: allocated blocks mismatch, is \(count), should be \(header.allocated)")
             }
             return result
         }
