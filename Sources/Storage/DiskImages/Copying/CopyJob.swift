@@ -328,9 +328,11 @@ final class CopyJob: @unchecked Sendable {
             try plan.source.read(region, at: part.offset)
         } catch {
             guard plan.isSalvaging else {
+                // Where it knows more than the number.
+                let advice = error.message == "\(error.errno)" ? nil : error.message
                 throw BlockError(
                     error.kind, "error while reading at byte \(part.offset): \(error.errno)", errno: error.errno,
-                    advice: error.message)
+                    advice: advice)
             }
             salvage(part, region)
         }
