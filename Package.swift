@@ -372,8 +372,8 @@ let benchmarks: [Target] = [
         name: "virtio-benchmark",
         dependencies: [
             "RandomKit",
-            "VirtqueueDriver", "Virtio", "VirtioDevices", "BlockLayer", "RawImage", "PacketPorts", "GuestMemory",
-            "HostIO", "HostSystem",
+            "VirtqueueDriver", "Virtio", "VirtioDevices", "BlockLayer", "RawImage", "QCOW2Image", "PacketPorts",
+            "GuestMemory", "HostIO", "HostSystem",
         ],
         path: "Benchmarks/virtio-benchmark", swiftSettings: strict),
     .executableTarget(

@@ -6,13 +6,14 @@ import GuestMemory
 import HostIO
 import HostSystem
 import PacketPorts
-internal import RandomKit
+import QCOW2Image
+import RandomKit
 import RawImage
 import Virtio
 import VirtioDevices
 import VirtqueueDriver
 
-// What a request costs on the device's side: rings alone, disk reads of 4 KiB, frames over a wire. The numbers include
+// What a request costs on the device's side: rings alone, disk requests of 4 KiB, frames over a wire. The numbers include
 // the driver that the benchmark has to play, so they are for comparing one build with another on one host.
 
 func report(_ name: String, _ count: Int, since start: UInt64) {
@@ -47,24 +48,30 @@ func rings() throws {
     report("ring: take, complete, publish in batches of 256", batches * 256, since: start)
 }
 
-/// Reads of 4 KiB, `depth` at a time, from a file of 64 MiB.
-func disk(_ path: String, depth: Int) throws {
-    let node = try BlockGraph(drivers: [FileDriver.file, RawDriver()]).open(path, format: "raw")
+/// Requests of 4 KiB at random places, `depth` at a time. Returns nanoseconds for each.
+func disk(_ node: any BlockNode, depth: Int, isWrite: Bool, seed: UInt64) throws -> UInt64 {
     let machine = try VirtioTestMachine()
     let device = try VirtioBlockDevice(node)
+    defer { device.close() }
     let driver = try VirtioPCIDriver(device, in: machine)
-    guard driver.start([0]), let queue = driver.queues[0] else { return }
-    var generator = SeededGenerator(seed: 1)
-    let total = 40_000
+    guard driver.start([0]), let queue = driver.queues[0] else { return 0 }
+    var generator = SeededGenerator(seed: seed)
+    let total = 10_000
     var sent = 0, done = 0
     let blocks = UInt64(node.length) / 4096
+    let content = [UInt8](repeating: 7, count: 4096)
     let start = monotonicNanoseconds()
     while done < total {
         while sent - done < depth, sent < total {
             let sector = generator.next() % blocks * 8
             let header =
-                [UInt8](repeating: 0, count: 8) + (0..<8).map { UInt8(truncatingIfNeeded: sector >> UInt64($0 * 8)) }
-            guard queue.add(reading: [header], writing: [4096, 1]) != nil else { break }
+                [isWrite ? 1 : 0] + [UInt8](repeating: 0, count: 7)
+                + (0..<8).map { UInt8(truncatingIfNeeded: sector >> UInt64($0 * 8)) }
+            let added =
+                isWrite
+                ? queue.add(reading: [header, content], writing: [1])
+                : queue.add(reading: [header], writing: [4096, 1])
+            guard added != nil else { break }
             sent += 1
         }
         driver.kick(0)
@@ -73,9 +80,40 @@ func disk(_ path: String, depth: Int) throws {
         _ = machine.messages.take()
         done += used
     }
-    report("disk: reads of 4 KiB, \(depth) at a time", done, since: start)
-    device.close()
-    try node.close()
+    return (monotonicNanoseconds() - start) / UInt64(max(done, 1))
+}
+
+/// The same requests on a raw disk and on a qcow2 image, in turn; prints the best times and the medians.
+func disks(_ folder: String) throws {
+    let graph = BlockGraph(drivers: [FileDriver.file, RawDriver(), QCOW2Driver()])
+    let nodes = try ["raw", "qcow2"].map { format in
+        guard let driver = graph.driver(format) as? any CreatingDriver else { throw Errno(ENOTSUP) }
+        var options = CreateOptions(driver.createOptions)
+        try options.set("size", "64M")
+        try driver.create(CreateRequest(filename: folder + format, options: options, graph: graph))
+        var flags = OpenFlags.writable
+        flags.cache = .unsafe
+        let node = try graph.open(folder + format, format: format, flags: flags)
+        for index in 0..<64 { try node.write([UInt8](repeating: 7, count: 1 << 20), at: Int64(index) << 20) }
+        return node
+    }
+    let rounds = 7
+    for isWrite in [false, true] {
+        for depth in [1, 32] {
+            var times: [[UInt64]] = [[], []]
+            for round in 0..<rounds {
+                for (index, node) in nodes.enumerated() {
+                    let seed = UInt64(2 * round + index)
+                    times[index].append(try disk(node, depth: depth, isWrite: isWrite, seed: seed))
+                }
+            }
+            let sorted = times.map { $0.sorted() }
+            print(
+                "disk: \(isWrite ? "writes" : "reads") of 4 KiB, \(depth) at a time: raw \(sorted[0][0]) ns (median",
+                "\(sorted[0][rounds / 2])), qcow2 \(sorted[1][0]) ns (median \(sorted[1][rounds / 2]))")
+        }
+    }
+    for node in nodes { try node.close() }
 }
 
 /// Frames of 1500 bytes from the driver to the far end of a wire.
@@ -112,12 +150,12 @@ func network() throws {
 
 func main() throws {
     try rings()
-    let path = "/tmp/roost-virtio-benchmark-\(monotonicNanoseconds())"
-    let file = try FileDescriptor.open(path, flags: O_RDWR | O_CREAT)
-    for _ in 0..<64 { try file.writeAll([UInt8](repeating: 7, count: 1 << 20)) }
-    for depth in [1, 32] { try disk(path, depth: depth) }
-    // Only the path is passed.
-    _ = unsafe unlink(path)
+    let path = "/tmp/roost-virtio-benchmark-\(monotonicNanoseconds())-"
+    defer {
+        // Only the paths are passed.
+        for format in ["raw", "qcow2"] { _ = unsafe unlink(path + format) }
+    }
+    try disks(path)
     try network()
 }
 
