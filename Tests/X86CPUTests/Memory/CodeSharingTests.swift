@@ -2,6 +2,7 @@
 
 import CPUInterface
 import GuestMemory
+import HostSystem
 import MachineModel
 import Testing
 import X86CPU
@@ -12,24 +13,36 @@ import X86CPU
     private static let code: [UInt8] = [0xB8, 5, 0, 0, 0, 0xF4]
     private static let place: UInt64 = 0x3000
 
-    /// A second processor of the same machine.
-    private func neighbour(of machine: FlatMachine) throws -> SoftCPU {
-        // One that need not be woken by the first.
-        let cpu = try SoftCPU(
-            index: 0,
-            environment: .init(
-                memory: machine.memory, ports: machine.ports, devices: machine.devices,
-                model: try CPUModel(named: "max", capabilities: SoftCPU.capabilities())))
-        cpu.setFlatMode(bits: 64)
-        cpu[general: 4] = FlatMachine.stackTop
-        return cpu
-    }
+    /// Two processors with one memory.
+    private struct Pair {
+        let memory = GuestMemory()
+        let devices: AddressSpace
+        let writer: SoftCPU, other: SoftCPU
 
-    private func runCode(on cpu: SoftCPU) -> UInt64 {
-        cpu.leaveHalt()
-        cpu.instructionPointer = Self.place
-        #expect(cpu.runUntilIdle() == nil)
-        return cpu[general: 0]
+        init() throws {
+            try memory.addRegion(name: "ram", start: 0, count: FlatMachine.memorySize)
+            let lock = Lock()
+            devices = AddressSpace(machineLock: lock)
+            let environment = try SoftCPU.Environment(
+                memory: memory, ports: AddressSpace(machineLock: lock), devices: devices,
+                model: CPUModel(named: "max", capabilities: SoftCPU.capabilities()))
+            // Neither need be woken by the other.
+            writer = try SoftCPU(index: 0, environment: environment)
+            other = try SoftCPU(index: 0, environment: environment)
+            for cpu in [writer, other] {
+                cpu.setFlatMode(bits: 64)
+                cpu[general: 4] = FlatMachine.stackTop
+            }
+            try memory.write(CodeSharingTests.code, at: CodeSharingTests.place)
+        }
+
+        /// What the code in the page gives on the other processor.
+        func runCode() -> UInt64 {
+            other.leaveHalt()
+            other.instructionPointer = CodeSharingTests.place
+            #expect(other.runUntilIdle() == nil)
+            return other[general: 0]
+        }
     }
 
     /// A register that runs something when it is written.
@@ -44,27 +57,26 @@ import X86CPU
     func aFlushTellsWhatWasWritten(_ flush: [UInt8]) throws {
         // In one block: mov byte [0x3006], 0, after which the page can be written without a look; mov [0x80000000], al,
         // when the neighbour runs what is in the page; mov byte [0x3001], 7; the flush.
-        let machine = try FlatMachine(
+        let pair = try Pair()
+        try pair.memory.write(
             [0xC6, 0x04, 0x25, 0x06, 0x30, 0, 0, 0, 0xBA, 0, 0, 0, 0x80, 0x88, 0x02]
-                + [0xC6, 0x04, 0x25, 0x01, 0x30, 0, 0, 7] + flush)
-        try machine.memory.write(Self.code, at: Self.place)
-        let other = try neighbour(of: machine)
+                + [0xC6, 0x04, 0x25, 0x01, 0x30, 0, 0, 7] + flush + [0xF4], at: FlatMachine.origin)
         let trigger = Trigger()
-        _ = machine.devices.map(trigger, at: 0x8000_0000, count: 4096, name: "trigger")
+        _ = pair.devices.map(trigger, at: 0x8000_0000, count: 4096, name: "trigger")
         var before: UInt64 = 0
-        trigger.action = { before = runCode(on: other) }
-        _ = machine.run()
+        trigger.action = { before = pair.runCode() }
+        pair.writer[general: 0] = 0
+        pair.writer.instructionPointer = FlatMachine.origin
+        #expect(pair.writer.execute() == .halted)
         #expect(before == 5)
-        #expect(runCode(on: other) == 7)
+        #expect(pair.runCode() == 7)
     }
 
     /// As above; a device's bytes.
     @Test func aDeviceTellsWhatItWrote() throws {
-        let machine = try FlatMachine()
-        try machine.memory.write(Self.code, at: Self.place)
-        let other = try neighbour(of: machine)
-        #expect(runCode(on: other) == 5)
-        try machine.memory.write([9], at: Self.place + 1)
-        #expect(runCode(on: other) == 9)
+        let pair = try Pair()
+        #expect(pair.runCode() == 5)
+        try pair.memory.write([9], at: Self.place + 1)
+        #expect(pair.runCode() == 9)
     }
 }
