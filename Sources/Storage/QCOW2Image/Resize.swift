@@ -37,8 +37,15 @@ extension QCOW2Node: ResizableNode {
         let oldEnd = geometry.roundUp(length)
         try exclusively { () throws(BlockError) in
             try discardingBlocks { () throws(BlockError) in
-                // What contradicts itself is found before anything changes.
-                for block in try unusedBlocks() { _ = try isCoveredByOther(block) }
+                // What contradicts itself is found before the disk changes; a block that nothing counts is of no use.
+                for block in try unusedBlocks() {
+                    do throws(BlockError) {
+                        _ = try isCoveredByOther(block)
+                    } catch {
+                        try refcounts.drop([block])
+                        throw error
+                    }
+                }
             }
             try resizeBitmaps(to: newLength)
             // First the size says so, in one write: after a crash the disk is as it was, or short. What is still stored
