@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CPUInterface
+import Glibc
 import GuestMemory
 import Testing
 import X86CPU
@@ -36,10 +37,27 @@ import X86CPU
         return machine
     }
 
-    /// Lets the host's time pass while the processor does nothing.
+    /// Lets the host's time pass while the thread has no processor of the host.
     private func standStill(_ machine: SystemMachine) {
         let start = machine.cpu.timestamp
-        while machine.cpu.timestamp &- start < Self.ticksOfStandstill {}
+        while machine.cpu.timestamp &- start < Self.ticksOfStandstill { usleep(1000) }
+    }
+
+    /// A thread that runs all the time has taken its interrupts as they came.
+    @Test func timeInWhichTheThreadRunsIsNoStandstill() throws {
+        let timers = OwingTimers()
+        let machine = try makeMachine(timers)
+        try machine.run(Self.readTime)
+        var end = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end)
+        let start = end
+        while (end.tv_sec - start.tv_sec) * 1_000_000_000 + end.tv_nsec - start.tv_nsec < 20_000_000 {
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end)
+        }
+        timers.owed = 5
+        // sti; nop; rdtsc; mov esi, ebx
+        try machine.run([0xFB, 0x90] + Self.readTime + Self.keepCount)
+        #expect(machine.cpu.registers.general[6] < 5)
     }
 
     @Test func interruptsThatAStandstillHeldUpGoBeforeTheTime() throws {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CX86Native
+internal import Glibc
 
 /// Whether the host kept a processor from its work while the guest watched the clock, and what was done about it.
 struct Lateness {
-    /// Instructions at the last look.
-    var instructions: UInt64 = 0
+    /// Nanoseconds that the processor's thread had run for at the last look.
+    var busy: UInt64 = 0
     /// Interrupts go before the time.
     var isCatchingUp = false
     /// Ticks of the host's counter that the processor waited for interrupts: since the last one, and altogether.
@@ -29,8 +30,6 @@ extension SoftCPU {
     private static let mostTicks = timestampFrequency / 40
     /// More than the timers of a machine make up for.
     private static let mostInterrupts = 64
-    /// A guest that ran does more than this in the time of a standstill, and hardly as much between two looks.
-    private static let standstillInstructions: UInt64 = 900_000
 
     /// The guest's counter; nil where an interrupt must be taken before the instruction that reads it.
     func readTime() -> UInt64? {
@@ -42,7 +41,7 @@ extension SoftCPU {
     /// A processor that slept has missed nothing.
     func noteSleep() {
         state.pointee.timerLook = roost_rdtsc()
-        lateness = Lateness(instructions: state.pointee.instructionCount)
+        lateness = Lateness(busy: Self.threadNanoseconds())
     }
 
     /// - Returns: the host's counter before the last look; nil where an interrupt waits.
@@ -72,12 +71,25 @@ extension SoftCPU {
         return time
     }
 
+    /// Time in which the thread did not run is the host's: a guest that ran had its interrupts by itself.
     private func noteStandstill(_ now: UInt64) {
         let due = state.pointee.timerLook
-        let ran = state.pointee.instructionCount &- lateness.instructions
-        lateness.instructions = state.pointee.instructionCount
-        guard due != 0, now &- due > Self.standstillTicks, ran < Self.standstillInstructions else { return }
-        lateness = Lateness(instructions: lateness.instructions, isCatchingUp: true)
+        let busy = Self.threadNanoseconds()
+        let ran = (busy &- lateness.busy).multipliedFullWidth(by: Self.timestampFrequency)
+        lateness.busy = busy
+        guard due != 0, now &- due > Self.standstillTicks, ran.high < Self.nanosecondsPerSecond else { return }
+        let ranTicks = Self.nanosecondsPerSecond.dividingFullWidth(ran).quotient
+        guard now &- due > ranTicks, now &- due &- ranTicks > Self.standstillTicks else { return }
+        lateness = Lateness(busy: busy, isCatchingUp: true)
+    }
+
+    private static let nanosecondsPerSecond: UInt64 = 1_000_000_000
+
+    /// How long the calling thread has run.
+    private static func threadNanoseconds() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return UInt64(time.tv_sec) &* nanosecondsPerSecond &+ UInt64(time.tv_nsec)
     }
 
     /// An interrupt would be taken before the next instruction; who wants the processor to stop does not wait.
