@@ -16,14 +16,16 @@ import Testing
         #expect(try controllers("-M pc").isEmpty)
         #expect(try controllers("-M pc,usb=off").isEmpty)
         #expect(try controllers("-M pc -usb").map(\.model) == ["piix3-usb-uhci"])
-        #expect(try controllers("-M q35,usb=on").map(\.model) == ["qemu-xhci"])
+        let chips = try controllers("-M q35,usb=on")
+        #expect(chips.map(\.model) == ["ich9-usb-ehci1", "ich9-usb-uhci1", "ich9-usb-uhci2", "ich9-usb-uhci3"])
+        #expect(chips.dropFirst().map(\.firstPort) == [0, 2, 4] && chips.last?.masterBus == "usb-bus.0")
         let chip = try #require(try spec("-M pc -usb").devices.first { $0.typeName == "piix3-usb-uhci" })
         #expect(chip.placement.slot == 1 && chip.placement.function == 2)
     }
 
     @Test func theShortFlagBringsAController() throws {
         #expect(try devices("-M q35 -usbdevice tablet -usbdevice keyboard").map(\.kind) == [.tablet, .keyboard])
-        #expect(try controllers("-M q35 -usbdevice mouse").count == 1)
+        #expect(try controllers("-M q35 -usbdevice mouse").count == 4)
         #expect(failure("-usbdevice tablets").hasSuffix("did you mean 'tablet'?"))
     }
 
