@@ -48,8 +48,7 @@ enum CompareString: StringOperation {
         let a: Word = try state.load(try state.stringAddress(instruction, Register.rsi, size: size))
         let b: Word = try state.load(try state.stringAddress(instruction, Register.rdi, size: size))
         _ = Subtract.apply(state, a, b)
-        state.advance(instruction, Register.rsi, size: size)
-        state.advance(instruction, Register.rdi, size: size)
+        advanceBoth(state, instruction, Word.self)
     }
 
     @inline(__always)
@@ -57,13 +56,7 @@ enum CompareString: StringOperation {
         _ state: State, _ instruction: UnsafePointer<Instruction>, count: UInt64, _: Word.Type
     ) -> UInt64 {
         let size = MemoryLayout<Word>.size
-        let mask = instruction.pointee.addressMask
-        let sourceOffset = state[register: Register.rsi] & mask
-        let source = state.segment(Int(instruction.pointee.segment)).pointee.base &+ sourceOffset
-        let target = state[register: Register.rdi] & mask
-        let limit = min(
-            elements(source, sourceOffset, instruction, Word.self), elements(target, target, instruction, Word.self))
-        let chunk = min(count, limit)
+        let (chunk, source, target) = pair(state, instruction, count: count, Word.self)
         let bytes = Int(chunk) &* size
         guard chunk > 0, let left = state.readablePointer(source, size: bytes),
             let right = state.readablePointer(target, size: bytes)
@@ -77,8 +70,7 @@ enum CompareString: StringOperation {
             done &+= 1
         } while done < Int(chunk) && (a == b) != stopsWithZero
         _ = Subtract.apply(state, a, b)
-        state.advance(instruction, Register.rsi, size: size, by: UInt64(done))
-        state.advance(instruction, Register.rdi, size: size, by: UInt64(done))
+        advanceBoth(state, instruction, by: UInt64(done), Word.self)
         return UInt64(done)
     }
 }

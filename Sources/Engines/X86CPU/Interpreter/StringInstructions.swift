@@ -84,6 +84,29 @@ extension StringOperation {
         let mask = instruction.pointee.addressMask
         return offset > mask &- 4096 ? 0 : inPage
     }
+
+    /// Up to `count` elements of a source and a target that each lie in one page, and the linear addresses of both.
+    @inline(__always)
+    static func pair<Word: OperandWord>(
+        _ state: State, _ instruction: UnsafePointer<Instruction>, count: UInt64, _: Word.Type
+    ) -> (count: UInt64, source: UInt64, target: UInt64) {
+        let mask = instruction.pointee.addressMask
+        let sourceOffset = state[register: Register.rsi] & mask
+        let source = state.segment(Int(instruction.pointee.segment)).pointee.base &+ sourceOffset
+        let target = state[register: Register.rdi] & mask
+        let limit = min(
+            elements(source, sourceOffset, instruction, Word.self), elements(target, target, instruction, Word.self))
+        return (min(count, limit), source, target)
+    }
+
+    /// Moves both index registers on.
+    @inline(__always)
+    static func advanceBoth<Word: OperandWord>(
+        _ state: State, _ instruction: UnsafePointer<Instruction>, by count: UInt64 = 1, _: Word.Type
+    ) {
+        state.advance(instruction, Register.rsi, size: MemoryLayout<Word>.size, by: count)
+        state.advance(instruction, Register.rdi, size: MemoryLayout<Word>.size, by: count)
+    }
 }
 
 /// How long a repeated instruction runs before the run loop has a look at its limit.
@@ -150,21 +173,14 @@ enum MoveString: StringOperation {
         let size = MemoryLayout<Word>.size
         let value: Word = try state.load(try state.stringAddress(instruction, Register.rsi, size: size))
         try state.store(try state.stringAddress(instruction, Register.rdi, size: size, isWrite: true), value)
-        state.advance(instruction, Register.rsi, size: size)
-        state.advance(instruction, Register.rdi, size: size)
+        advanceBoth(state, instruction, Word.self)
     }
 
     @inline(__always)
     static func chunk<Word: OperandWord>(
         _ state: State, _ instruction: UnsafePointer<Instruction>, count: UInt64, _: Word.Type
     ) -> UInt64 {
-        let mask = instruction.pointee.addressMask
-        let sourceOffset = state[register: Register.rsi] & mask
-        let source = state.segment(Int(instruction.pointee.segment)).pointee.base &+ sourceOffset
-        let target = state[register: Register.rdi] & mask
-        let limit = min(
-            elements(source, sourceOffset, instruction, Word.self), elements(target, target, instruction, Word.self))
-        let chunk = min(count, limit)
+        let (chunk, source, target) = pair(state, instruction, count: count, Word.self)
         let bytes = Int(chunk) &* MemoryLayout<Word>.size
         guard chunk > 0, let from = state.readablePointer(source, size: bytes),
             let to = state.writablePointer(target, size: bytes)
@@ -179,8 +195,7 @@ enum MoveString: StringOperation {
         } else {
             memmove(to, from, bytes)
         }
-        state.advance(instruction, Register.rsi, size: MemoryLayout<Word>.size, by: chunk)
-        state.advance(instruction, Register.rdi, size: MemoryLayout<Word>.size, by: chunk)
+        advanceBoth(state, instruction, by: chunk, Word.self)
         return chunk
     }
 }
