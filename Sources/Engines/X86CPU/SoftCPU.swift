@@ -113,6 +113,8 @@ public final class SoftCPU: @unchecked Sendable {
     public var lookAfterTimers: (_ catchesUp: Bool) -> Void = { _ in }
     /// Whether the guest was kept from its work while it watched the clock.
     var lateness = Lateness()
+    /// How long the calling thread has run; tests have a host of their own.
+    package var busyNanoseconds: () -> UInt64 = SoftCPU.threadNanoseconds
     /// Whether the guest works or mostly halts.
     var idleness = Idleness()
     /// After RESET or INIT, on an application processor.

@@ -41,7 +41,7 @@ extension SoftCPU {
     /// A processor that slept has missed nothing.
     func noteSleep() {
         state.pointee.timerLook = roost_rdtsc()
-        lateness = Lateness(busy: Self.threadNanoseconds())
+        lateness = Lateness(busy: busyNanoseconds())
     }
 
     /// - Returns: the host's counter before the last look; nil where an interrupt waits.
@@ -74,7 +74,7 @@ extension SoftCPU {
     /// Time in which the thread did not run is the host's: a guest that ran had its interrupts by itself.
     private func noteStandstill(_ now: UInt64) {
         let due = state.pointee.timerLook
-        let busy = Self.threadNanoseconds()
+        let busy = busyNanoseconds()
         let ran = (busy &- lateness.busy).multipliedFullWidth(by: Self.timestampFrequency)
         lateness.busy = busy
         guard due != 0, now &- due > Self.standstillTicks, ran.high < Self.nanosecondsPerSecond else { return }
@@ -86,7 +86,7 @@ extension SoftCPU {
     private static let nanosecondsPerSecond: UInt64 = 1_000_000_000
 
     /// How long the calling thread has run.
-    private static func threadNanoseconds() -> UInt64 {
+    static func threadNanoseconds() -> UInt64 {
         var time = timespec()
         clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
         return UInt64(time.tv_sec) &* nanosecondsPerSecond &+ UInt64(time.tv_nsec)
