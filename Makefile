@@ -9,7 +9,7 @@ BUILD := .build/release
 	test-kvm test-lockstep test-images test-migration \
 	stress-cpu crash-images crash-jobs \
 	bench-boot bench-block bench-img bench-machine bench-cpu bench-rpc bench-virtio bench-migration bench-vnc \
-	fuzz-virtio fuzz-devices fuzz-cpu fuzz-images fuzz-state fuzz-rpc fuzz-vnc
+	fuzz-virtio fuzz-devices fuzz-qmp fuzz-cpu fuzz-images fuzz-state fuzz-rpc fuzz-vnc
 
 # Builds the four programs into .build/release.
 build: dependencies
@@ -137,6 +137,11 @@ fuzz-virtio: build
 fuzz-devices:
 	$(SWIFT) build -c release --product fuzz-devices
 	SWIFT_BACKTRACE=enable=no $(BUILD)/fuzz-devices $(or $(SEED),1) $(ROUNDS)
+
+# Commands to the monitors of whole machines in any order and with wrong arguments: SEED=n ROUNDS=n.
+fuzz-qmp:
+	$(SWIFT) build -c release --product fuzz-qmp
+	SWIFT_BACKTRACE=enable=no $(BUILD)/fuzz-qmp $(or $(SEED),1) $(ROUNDS)
 
 # Compares random instructions with the host's processor until stopped or until one differs.
 fuzz-cpu:

@@ -324,6 +324,17 @@ let programs: [Target] = [
 let testSupport: [Target] = [
     .target(name: "RandomKit", path: "Tests/Support/RandomKit", swiftSettings: strict),
     .target(
+        name: "StreamTestKit", dependencies: ["CharacterStreams"], path: "Tests/Support/StreamTestKit",
+        swiftSettings: strict),
+    .target(
+        name: "MachineTestKit",
+        dependencies: [
+            "MachineAssembly", "MachineRuntime", "MachineModel", "PCIBus", "GuestMemory", "CPUInterface", "StateCoding",
+            "ControlServer", "MachineSpec", "JSONCoding", "Diagnostics", "HostSystem", "RandomKit", "StreamTestKit",
+            "StorageTestKit", "BlockLayer", "QCOW2Image",
+        ],
+        path: "Tests/Support/MachineTestKit", swiftSettings: strict),
+    .target(
         name: "VirtqueueDriver",
         dependencies: ["Virtio", "GuestMemory", "HostIO", "HostSystem", "MachineModel", "PCIBus"],
         path: "Tests/Support/VirtqueueDriver", swiftSettings: strict),
@@ -410,8 +421,10 @@ let benchmarks: [Target] = [
         ],
         path: "Fuzz/fuzz-virtio", swiftSettings: strict),
     .executableTarget(
-        name: "fuzz-devices", dependencies: ["MachineAssembly", "Diagnostics"], path: "Fuzz/fuzz-devices",
+        name: "fuzz-devices", dependencies: ["MachineTestKit", "Diagnostics"], path: "Fuzz/fuzz-devices",
         swiftSettings: strict),
+    .executableTarget(
+        name: "fuzz-qmp", dependencies: ["MachineTestKit", "Diagnostics"], path: "Fuzz/fuzz-qmp", swiftSettings: strict),
 ]
 
 /// Runs instructions on the host's processor and on the software CPU, for tests and for the fuzz target.
@@ -477,7 +490,9 @@ var testTargets: [Target] = [
     tests("InterruptControllers", ["RandomKit", "MachineModel", "CPUInterface", "HostSystem"]),
     tests("PCChipset", ["RandomKit", "MachineModel", "GuestMemory", "HostSystem", "CharacterStreams"]),
     tests("HostIO", ["HostSystem"]),
-    tests("MachineAssembly", ["Diagnostics"]),
+    tests(
+        "MachineAssembly",
+        ["MachineTestKit", "MachineSpec", "StateCoding", "JSONCoding", "StorageTestKit", "Diagnostics"]),
     tests("MachineRuntime", ["CPUInterface", "MachineModel", "HostIO", "HostSystem"]),
     tests("CharacterStreams", ["HostIO", "HostSystem"]),
     tests("Migration", ["Diagnostics", "GuestMemory", "HostIO", "HostSystem", "StateCoding"]),
@@ -510,7 +525,7 @@ var testTargets: [Target] = [
         "ControlServer",
         [
             "ControlProtocol", "MachineRuntime", "MachineModel", "GuestMemory", "CharacterStreams", "JSONCoding",
-            "CPUInterface", "Diagnostics", "HostIO", "HostSystem", "MachineSpec",
+            "CPUInterface", "Diagnostics", "HostIO", "HostSystem", "MachineSpec", "StreamTestKit",
         ]),
     tests("CommandLineKit", ["Diagnostics", "JSONCoding"]),
     tests("Diagnostics", ["HostSystem"]),

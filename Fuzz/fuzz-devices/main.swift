@@ -2,7 +2,7 @@
 
 import Diagnostics
 import Glibc
-import MachineAssembly
+import MachineTestKit
 
 // Rubbish in every port, register, configuration space and in the memory behind them, on whole machines, without end (or
 // for as many rounds as the second argument says), from the seed in the first. A trap is a bug, and so is a round that

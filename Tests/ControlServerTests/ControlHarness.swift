@@ -11,72 +11,8 @@ import HostSystem
 import JSONCoding
 import MachineModel
 import MachineRuntime
+import StreamTestKit
 import Testing
-
-/// A stream whose other end is the test: what was sent is kept, what the test types is delivered at once.
-final class MemoryStream: CharacterBackend, @unchecked Sendable {
-    let label: String
-    let filename = "memory"
-    private(set) var isOpen: Bool
-    weak var frontend: (any CharacterFrontend)? {
-        didSet { if isOpen { frontend?.handle(.opened) } }
-    }
-    private(set) var sent: [UInt8] = []
-    /// Bytes that `send` takes before it refuses more; nil for all.
-    var room: Int?
-    private var waiting: [UInt8] = []
-
-    init(_ label: String = "test", isOpen: Bool = true) {
-        self.label = label
-        self.isOpen = isOpen
-    }
-
-    func send(_ bytes: ArraySlice<UInt8>) -> Int {
-        let taken = min(bytes.count, room ?? bytes.count)
-        sent += bytes.prefix(taken)
-        room = room.map { $0 - taken }
-        return taken
-    }
-
-    func resumeInput() { deliver() }
-    func close() { isOpen = false }
-
-    /// Delivers bytes as far as the front end takes them, and keeps the rest.
-    func type(_ text: String) {
-        waiting += Array(text.utf8)
-        deliver()
-    }
-
-    func type(_ bytes: [UInt8]) {
-        waiting += bytes
-        deliver()
-    }
-
-    private func deliver() {
-        while !waiting.isEmpty, let capacity = frontend?.receiveCapacity, capacity > 0 {
-            let part = Array(waiting.prefix(capacity))
-            waiting.removeFirst(part.count)
-            frontend?.receive(part[...])
-        }
-    }
-
-    /// The other end goes away or comes back.
-    func setOpen(_ open: Bool) {
-        isOpen = open
-        frontend?.handle(open ? .opened : .closed)
-    }
-
-    /// What was sent since the last call.
-    func takeText() -> String {
-        defer { sent = [] }
-        return String(decoding: sent, as: UTF8.self)
-    }
-
-    /// The lines that were sent since the last call, without their ends.
-    func takeLines() -> [String] {
-        takeText().replacing("\r\n", with: "\n").split(separator: "\n").map(String.init)
-    }
-}
 
 /// A vCPU that never runs: its registers are what the test sets, linear addresses are physical ones + `offset`.
 final class StillCPU: VirtualCPU, @unchecked Sendable {

@@ -9,6 +9,7 @@ import HostIO
 import HostSystem
 import MachineModel
 import MachineRuntime
+import StreamTestKit
 import Testing
 
 /// A body as a packet.

@@ -8,6 +8,7 @@ import GuestMemory
 import MachineModel
 import MachineRuntime
 import MachineSpec
+import StreamTestKit
 import Testing
 
 @Suite struct HumanMonitorTests {

@@ -8,6 +8,7 @@ import GuestMemory
 import JSONCoding
 import MachineRuntime
 import MachineSpec
+import StreamTestKit
 import Testing
 
 /// A QMP session that has finished its negotiation.

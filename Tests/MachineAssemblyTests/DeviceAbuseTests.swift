@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Diagnostics
-import MachineAssembly
+import MachineTestKit
 import Testing
 
 @Suite struct DeviceAbuseTests {

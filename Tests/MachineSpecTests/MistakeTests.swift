@@ -94,6 +94,7 @@ import Testing
         "-accel tcg,kernel-irqchip=split",
         "-cpu", "-rtc base=2006-13-01",
         "-M microvm -device virtio-rng-pci", "-M none -device isa-debug-exit", "-M q35 -device virtio-rng-device",
+        "-M q35 -device pcie-root-port,id=a -device pcie-root-port,id=b", "-M q35 -device pcie-root-port,slot=8192",
         "-M pc -device virtio-rng-pci,bus=pcie.0", "-serial stdio -monitor stdio", "-serial mon:stdio -serial stdio",
         "-device virtserialport,chardev=x", "-device virtio-rng-pci,id=a -device virtio-rng-pci,id=a",
         "-chardev null,id=c -device isa-serial,chardev=c -mon c", "-nographic -daemonize",

@@ -10,7 +10,7 @@ import Testing
     private let express: Int
 
     init() throws {
-        port = PCIExpressRootPort(identifier: "p1", port: 1, chassis: 2, upstream: board.bus)
+        port = PCIExpressRootPort(identifier: "p1", port: 1, slot: 2, upstream: board.bus)
         try board.bus.add(port)
         express = port.capabilities.first { $0.identifier == 0x10 }!.offset
         port.reset()
@@ -32,7 +32,7 @@ import Testing
         #expect(status & 0x40 == 0)
         #expect(control & 0x400 != 0)
         let fixed = PCIExpressRootPort(
-            identifier: "p2", port: 1, chassis: 2, isHotPluggable: false, upstream: board.bus)
+            identifier: "p2", port: 1, isHotPluggable: false, upstream: board.bus)
         #expect(throws: PCIBusError.self) { try fixed.plug(makeDevice()) }
         #expect(throws: PCIBusError.self) { try fixed.requestUnplug() }
     }

@@ -9,7 +9,7 @@ import Testing
     let device = makeDevice()
 
     init() throws {
-        port = PCIExpressRootPort(identifier: "pci.1", port: 0x10, chassis: 3, upstream: board.bus)
+        port = PCIExpressRootPort(identifier: "pci.1", port: 0x10, slot: 3, upstream: board.bus)
         try board.bus.add(port, at: PCIAddress(slot: 2, function: 0))
         try port.secondaryBus.add(device, at: PCIAddress(slot: 0, function: 0))
     }
@@ -24,6 +24,14 @@ import Testing
         #expect(port.classCode == 0x06_0400)
         let identifiers = port.capabilities.map(\.identifier)
         #expect(identifiers.contains(PCICapabilityID.express) && identifiers.contains(0x0D))
+    }
+
+    /// Systems name network cards by it: one that was not given must not be made up.
+    @Test func theSlotHasItsNumber() {
+        let express = port.capabilities.first { $0.identifier == PCICapabilityID.express }?.offset ?? 0
+        #expect(port.readConfig(offset: express + 0x14, size: 4) >> 19 == 3)
+        let plain = PCIExpressRootPort(identifier: nil, port: 1, upstream: board.bus)
+        #expect(plain.readConfig(offset: express + 0x14, size: 4) >> 19 == 0)
     }
 
     @Test func aPortThatSharesItsSlotSaysSo() {

@@ -33,11 +33,12 @@ public final class PCIExpressRootPort: PCIDevice, @unchecked Sendable {
 
     /// A port with an empty slot.
     /// - Parameters:
-    ///   - slotNumber: what the slot is called on the case: `chassis` and `port`.
+    ///   - port: the number in the link's capabilities.
+    ///   - slot: the physical number of the slot, 0...8191, which systems name it and what is in it by; 0 for none.
     ///   - bus: where the bus behind it finds ports, memory and messages.
     ///   - isHotPluggable: functions may come and go while the guest runs.
     public init(
-        identifier: String?, port: UInt8, chassis: UInt8, isHotPluggable: Bool = true, upstream bus: PCIBus
+        identifier: String?, port: UInt8, slot: UInt16 = 0, isHotPluggable: Bool = true, upstream bus: PCIBus
     ) {
         self.isHotPluggable = isHotPluggable
         secondaryBus = PCIBus(
@@ -66,18 +67,18 @@ public final class PCIExpressRootPort: PCIDevice, @unchecked Sendable {
         }
         for register in [Register.ioUpperBase, Register.ioUpperLimit] { config.setWritable(register, UInt16.max) }
         config.setWritable(Register.control, Self.controlWritable)
-        addSlot(port: port, chassis: chassis)
+        addSlot(port: port, number: slot)
     }
 
     /// The Express capability with its slot, and the subsystem's identity, which bridges have no header field for.
-    private func addSlot(port: UInt8, chassis: UInt8) {
+    private func addSlot(port: UInt8, number: UInt16) {
         let subsystemCapability: UInt8 = 0x0D
         express = addExpress(.rootPort)
         // A slot is behind it, with this number.
         let slotImplemented: UInt16 = 1 << 8
         config.set(express + 2, setting: slotImplemented)
         config.set(express + 0x0C, UInt32(port) << 24 | config.get(express + 0x0C, as: UInt32.self) & 0x00FF_FFFF)
-        config.set(express + 0x14, UInt32(chassis) << 19)
+        config.set(express + 0x14, UInt32(number) << 19)
         if isHotPluggable { addHotPlug() }
         addCapability(subsystemCapability, body: [0, 0, 0x36, 0x1B, 0, 0])
     }

@@ -76,7 +76,7 @@ extension AssembledMachine {
             try add(PCIPanicDevice(events: events, requests: requests), device, board)
         case .pcieRootPort(let port):
             let function = PCIExpressRootPort(
-                identifier: device.identifier, port: port.port, chassis: port.chassis,
+                identifier: device.identifier, port: port.port, slot: port.slot,
                 isHotPluggable: port.isHotpluggable, upstream: board.bus)
             try add(function, device, board)
         case .pc(let part): try addPart(part, device, board)

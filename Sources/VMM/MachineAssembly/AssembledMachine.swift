@@ -165,7 +165,7 @@ final class AssembledMachine: @unchecked Sendable {
         }
     }
 
-    private func close() {
+    func close() {
         for server in screenServers { server.close() }
         // First the threads that use the disks.
         for disk in disks { disk.device.close() }

@@ -16,6 +16,9 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
         return z ^ (z >> 31)
     }
 
+    /// A number from 0 to below `bound`; 0 where there is none.
+    public mutating func below(_ bound: Int) -> Int { Int(next() >> 33) % max(bound, 1) }
+
     /// Bytes of which many are small numbers, as lengths and flags are.
     public mutating func bytes(_ count: Int) -> [UInt8] {
         (0..<count).map { _ in

@@ -294,6 +294,7 @@ struct DeviceReader {
         var port = PCIeRootPortSpec()
         port.port = UInt8(try list.takeInteger("port", in: 0...255) ?? 0)
         port.chassis = UInt8(try list.takeInteger("chassis", in: 0...255) ?? 0)
+        port.slot = UInt16(try list.takeInteger("slot", in: 0...0x1FFF) ?? 0)
         port.isHotpluggable = try list.takeBool("hotplug") ?? true
         return port
     }

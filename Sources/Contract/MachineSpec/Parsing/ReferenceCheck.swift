@@ -12,6 +12,8 @@ struct ReferenceCheck {
     private var frontends: [String: String] = [:]
     private var serialBuses: [String] = []
     private var bridges: Set<String> = []
+    /// Chassis and slot numbers of root ports.
+    private var slots: Set<[UInt16]> = []
     private var usbBuses: [String] = []
 
     private let nodes: [String]
@@ -152,6 +154,12 @@ struct ReferenceCheck {
         case .pc(.usbController):
             usbBuses.append(device.identifier.map { $0 + ".0" } ?? "usb-bus.\(usbBuses.count)")
         case .pc(.usbDevice(let usb)): try check(usb, device)
+        case .pcieRootPort(let port):
+            guard slots.insert([UInt16(port.chassis), port.slot]).inserted else {
+                throw UserError(
+                    "another port has slot \(port.slot) of chassis \(port.chassis)",
+                    remedy: "give each port a chassis= or slot= of its own")
+            }
         case .isaDebugConsole(_, _, let stream): try use(stream, by: device.typeName)
         default: break
         }

@@ -181,6 +181,7 @@ public struct DeviceType: Equatable, Sendable {
         case .rootPort:
             [
                 DeviceProperty("port", "uint8", "0"), DeviceProperty("chassis", "uint8", "0"),
+                DeviceProperty("slot", "uint16", "0"),
                 DeviceProperty("hotplug", "bool", "true"),
             ]
         }

@@ -64,8 +64,10 @@ public struct DeviceSpec: Equatable, Sendable {
 public struct PCIeRootPortSpec: Equatable, Sendable {
     /// The port's number in its slot register.
     public var port: UInt8 = 0
-    /// The chassis number, which with the slot names the port.
+    /// The case that the slot is in; no other port has the same pair of numbers.
     public var chassis: UInt8 = 0
+    /// The slot's physical number, 0...8191, which systems name what is in it by; 0 for none.
+    public var slot: UInt16 = 0
     /// Whether devices can be put in while the guest runs.
     public var isHotpluggable = true
     /// Everything at QEMU's default.

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CPUInterface
-package import Diagnostics
+public import Diagnostics
 internal import Glibc
 internal import HostSystem
+internal import MachineAssembly
 internal import MachineRuntime
+internal import RandomKit
 internal import StateCoding
 
 /// What became of saved states with wrong contents.
-package struct StateAbuseResult: Sendable {
+public struct StateAbuseResult: Sendable {
     /// States that the machine took, and that it refused with a sentence.
-    package var taken = 0, refused = 0
+    public var taken = 0, refused = 0
     /// A refusal without a sentence that names a section, which is a bug; nil without any.
-    package var silentRefusal: String?
+    public var silentRefusal: String?
     /// Sections that were changed and taken.
-    package var sections: Set<String> = []
+    public var sections: Set<String> = []
 }
 
 extension DeviceAbuse {
@@ -26,11 +28,11 @@ extension DeviceAbuse {
     ///   - count: how many states.
     ///   - accesses: how many accesses follow each state that was taken.
     /// - Throws: the machine cannot be saved.
-    package func disturbState(_ count: Int, accesses: Int) throws(UserError) -> StateAbuseResult {
+    public func disturbState(_ count: Int, accesses: Int) throws(UserError) -> StateAbuseResult {
         var result = StateAbuseResult()
         machine.runner.pause(.paused)
         let good: [StateRecord]
-        do throws(StateError) { good = try machine.saveSections() } catch { throw UserError(error.description) }
+        do throws(StateError) { good = try machine.save() } catch { throw UserError(error.description) }
         for _ in 0..<count {
             machine.runner.pause(.paused)
             var records = good
@@ -43,9 +45,7 @@ extension DeviceAbuse {
                 changed.append(records[place].name)
             }
             do throws(StateError) {
-                let restore = try machine.checkSections(records)
-                machine.runner.resetForState()
-                restore()
+                try machine.load(records)
                 result.taken += 1
                 result.sections.formUnion(changed)
                 machine.runner.resume()
@@ -60,9 +60,48 @@ extension DeviceAbuse {
         }
         // As it was, for what comes next.
         machine.runner.pause(.paused)
-        if let restore = try? machine.checkSections(good) { restore() }
+        do throws(StateError) { try machine.load(good) } catch { throw UserError(error.description) }
         machine.runner.resume()
         return result
+    }
+
+    /// Saves the machine, loads that into another of the same arguments, and saves that one.
+    /// - Returns: what is other than it was, for it got lost on the way: sections, each with the first place in it.
+    /// - Throws: what does not save or load.
+    public func lostByMoving() throws(UserError) -> [String] {
+        let other = try MachineUnderTest(arguments)
+        // A function that was ejected has no state.
+        guard machine.functions.map(\.name) == other.functions.map(\.name) else { return [] }
+        do throws(StateError) {
+            machine.runner.pause(.paused)
+            other.runner.pause(.paused)
+            let sent = try machine.save()
+            try other.load(sent)
+            var lost: [String] = []
+            // The counters of processors go on.
+            for (old, new) in zip(sent, try other.save()) where !old.name.hasPrefix("cpu") {
+                let was = try StateValue(decoding: old.payload), isNow = try StateValue(decoding: new.payload)
+                if let place = Self.difference(was, isNow) { lost.append(old.name + place) }
+            }
+            return lost
+        } catch { throw UserError(error.description) }
+    }
+
+    /// Where two trees differ first, with both values; nil where they do not.
+    private static func difference(_ old: StateValue, _ new: StateValue) -> String? {
+        switch (old, new) {
+        case (.record(let olds), .record(let news)) where olds.map(\.name) == news.map(\.name):
+            for (old, new) in zip(olds, news) {
+                if let below = difference(old.value, new.value) { return ".\(old.name)\(below)" }
+            }
+            return nil
+        case (.list(let olds), .list(let news)) where olds.count == news.count:
+            for (place, (old, new)) in zip(olds, news).enumerated() {
+                if let below = difference(old, new) { return "[\(place)]\(below)" }
+            }
+            return nil
+        default: return old == new ? nil : ": \("\(old)".prefix(60)) became \("\(new)".prefix(60))"
+        }
     }
 
     /// Lets each processor run for a moment with whatever its registers say.

@@ -1,62 +1,53 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import Diagnostics
+public import Diagnostics
 internal import GuestMemory
-internal import HostIO
-internal import HostSystem
+internal import MachineAssembly
 internal import MachineModel
 internal import MachineRuntime
-internal import MachineSpec
 internal import PCIBus
+internal import RandomKit
 
 /// A whole machine whose processors stand still while something else, with nothing but rubbish in mind, reads and writes
 /// its ports, registers, configuration space and memory: for tests and for the fuzz target.
-package final class DeviceAbuse {
-    let machine: AssembledMachine
-    private let loop: EventLoop
-    var random: RandomWords
+public final class DeviceAbuse {
+    let machine: MachineUnderTest
+    let arguments: [String]
+    var random: SeededGenerator
     private static let configAddress: UInt64 = 0xCF8, configData: UInt64 = 0xCFC
     private static let configEnable: UInt64 = 1 << 31
     /// What was reached so far: accesses by the name of the window.
-    package private(set) var accesses: [String: Int] = [:]
+    public private(set) var accesses: [String: Int] = [:]
 
     /// Builds the machine of a command line and lets its time pass.
     /// - Throws: what roost-vmm would say of it.
-    package init(_ arguments: [String], seed: UInt64) throws(UserError) {
-        random = RandomWords(seed: seed)
-        do throws(Errno) { loop = try EventLoop() } catch {
-            throw UserError("cannot make the event loop", because: error)
-        }
-        let request = try MachineArguments.parse(arguments) { path throws(UserError) in
-            throw UserError("cannot read '\(path)'")
-        }
-        guard case .run(let spec) = request else { throw UserError("these arguments make no machine") }
-        machine = try AssembledMachine(spec, loop: loop, messages: Console.shared)
-        machine.runner.performReset(.hostQMPSystemReset)
-        machine.runner.resume()
+    public init(_ arguments: [String], seed: UInt64) throws(UserError) {
+        self.arguments = arguments
+        random = SeededGenerator(seed: seed)
+        machine = try MachineUnderTest(arguments)
     }
 
     /// Does that many accesses, with the events that they cause.
-    package func run(_ count: Int) {
+    public func run(_ count: Int) {
         for step in 0..<count {
             switch random.below(16) {
-            case 0...4: touch(machine.portSpace)
-            case 5...9: touch(machine.space)
+            case 0...4: touch(machine.spaces.ports)
+            case 5...9: touch(machine.spaces.registers)
             case 10...12: touchConfiguration()
             case 13...14: fillMemory()
             default: if random.below(64) == 0 { machine.runner.performReset(.guestReset) }
             }
             let eventInterval = 16
-            if step % eventInterval == 0 { loop.runOnce(timeoutMilliseconds: 0) }
+            if step % eventInterval == 0 { machine.handleEvents() }
         }
         // A machine that was switched off or stopped goes on, as after `cont`.
-        loop.runOnce(timeoutMilliseconds: 0)
+        machine.handleEvents()
         if machine.runner.state == .shutdown { machine.runner.performReset(.guestReset) }
         machine.runner.resume()
     }
 
     /// The firmware's configuration, so that base addresses and controllers are in use.
-    package func configure() { machine.lock.withLock { try? machine.board?.configureAsFirmware() } }
+    public func configure() { machine.configure() }
 
     private func touch(_ space: AddressSpace) {
         guard !space.mappings.isEmpty else { return }
@@ -78,25 +69,26 @@ package final class DeviceAbuse {
         switch random.below(5) {
         case 0: UInt64(random.below(16))
         case 1: 1 << UInt64(random.below(64))
-        case 2: random.next() % machine.spec.memory.bytes & ~0xFFF
+        case 2: random.next() % machine.memoryBytes & ~0xFFF
         case 3: UInt64(random.below(256)) &* 0x0101_0101_0101_0101
         default: random.next()
         }
     }
 
     private func touchConfiguration() {
-        guard let functions = machine.board?.bus.devices, !functions.isEmpty else { return }
+        let functions = machine.functions
+        guard !functions.isEmpty else { return }
         let function = functions[random.below(functions.count)]
         accesses["config \(function.name)", default: 0] += 1
         let offset = random.below(256)
-        machine.portSpace.write(
+        machine.spaces.ports.write(
             Self.configAddress, size: 4,
             value: Self.configEnable | UInt64(function.address.packed) << 8 | UInt64(offset & 0xFC))
         let size = 1 << random.below(3), port = Self.configData + UInt64(offset & 3)
         if random.below(2) == 0 {
-            _ = machine.portSpace.read(port, size: size)
+            _ = machine.spaces.ports.read(port, size: size)
         } else {
-            machine.portSpace.write(port, size: size, value: value() & 0xFFFF_FFFF)
+            machine.spaces.ports.write(port, size: size, value: value() & 0xFFFF_FFFF)
         }
     }
 
@@ -106,24 +98,8 @@ package final class DeviceAbuse {
             let word = value()
             return (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64($0 * 8)) }
         }
-        let place = random.next() % machine.spec.memory.bytes & ~0x3F
+        let place = random.next() % machine.memoryBytes & ~0x3F
         // Where no memory is, nothing is written.
-        try? machine.guestMemory.write(bytes, at: place)
+        try? machine.memory.write(bytes, at: place)
     }
-}
-
-/// xorshift64*: the same words for the same seed.
-struct RandomWords {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
-
-    mutating func next() -> UInt64 {
-        state ^= state >> 12
-        state ^= state << 25
-        state ^= state >> 27
-        return state &* 0x2545_F491_4F6C_DD1D
-    }
-
-    mutating func below(_ bound: Int) -> Int { Int(next() >> 33) % max(bound, 1) }
 }
