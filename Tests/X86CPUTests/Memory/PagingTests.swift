@@ -180,6 +180,37 @@ import X86CPU
         #expect(machine.cpu.fetch(Self.page) == .value(0x7000))
     }
 
+    /// INVLPG makes the processor look code up anew only where code was fetched: not because a large page of the other
+    /// half of the address space shares a hash with the page of a program.
+    @Test func invalidationOfDataKeepsWhatIsKnownOfCode() throws {
+        let kernel: UInt64 = 0xFFFF_8880_0020_0000, program: UInt64 = 0x4000_0020_0000
+        try tables.map(kernel, to: 0x20_0000, PageTables.writable, level: 2)
+        try tables.map(program, to: Self.data, PageTables.writable)
+        try tables.map(Self.page, to: Self.data, 0)
+        start()
+        _ = machine.cpu.load(kernel + 0x3000, size: 8)
+        _ = machine.cpu.load(program, size: 8)
+        _ = machine.cpu.fetch(Self.page)
+        let key = machine.cpu.fetchKey
+        machine.cpu.invalidate(page: program)
+        machine.cpu.invalidate(page: kernel + 0x5000)
+        #expect(machine.cpu.fetchKey == key)
+        machine.cpu.invalidate(page: Self.page)
+        #expect(machine.cpu.fetchKey != key)
+    }
+
+    /// Code anywhere in a large page is looked up anew when an address of that page is invalidated.
+    @Test func invalidationOfALargePageOfCode() throws {
+        for place in [0x4000_0020_0000, 0xFFFF_8880_0020_0000] as [UInt64] {
+            try tables.map(place, to: 0x20_0000, PageTables.writable, level: 2)
+            start()
+            _ = machine.cpu.fetch(place + 0x1F_F000)
+            let key = machine.cpu.fetchKey
+            machine.cpu.invalidate(page: place + 0x1000)
+            #expect(machine.cpu.fetchKey != key)
+        }
+    }
+
     @Test func invalidationOfALargePage() throws {
         let place: UInt64 = 0x4020_0000
         try tables.map(place, to: 0x20_0000, 2, level: 2)

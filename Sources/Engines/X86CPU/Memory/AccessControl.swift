@@ -43,6 +43,7 @@ extension UnsafeMutablePointer where Pointee == CPUState {
         _ access: AccessClass, _ body: () throws(CPUFault) -> Result
     ) throws(CPUFault) -> Result {
         let saved = pointee.accessClass
+        if saved == access { return try body() }
         setAccessClass(access)
         defer { setAccessClass(saved) }
         return try body()
@@ -88,30 +89,29 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     func flushTranslation(page linear: UInt64) {
         cpu.answerMarks()
         let mmu = pointee.mmu
-        var mayBeLarge = false
+        var shift: UInt64 = 12
         for index in 0..<mmu.pointee.contextCount where mmu.pointee.contexts[index].isInUse {
-            if mmu.pointee.contexts[index].mayBeLarge(linear) { mayBeLarge = true }
+            shift = max(shift, mmu.pointee.contexts[index].mayBeLarge(linear))
             mmu.pointee.contexts[index].flush(page: linear)
         }
         let page = linear & ~4095
-        if mayBeLarge { dropSites() } else { dropSites { tag, _ in tag == page } }
-        if isFetched(page: linear) || mayBeLarge { forgetFetches() }
+        if shift > 12 { dropSites() } else { dropSites { tag, _ in tag == page } }
+        if isFetched(linear, shift: shift) { forgetFetches() }
     }
 
     /// Notes that code was fetched from a page.
     @inline(__always)
     func noteFetched(page linear: UInt64) {
-        let bit = linear >> 12
-        pointee.mmu.pointee.fetched[Int(truncatingIfNeeded: bit >> 6) & (MMUState.fetchedWords - 1)] |=
-            1 << (bit & 63)
+        pointee.mmu.pointee.fetched[MMUState.fetchedWord(linear)] |= 1 << (linear >> 12 & 63)
     }
 
-    /// False where no code was fetched from a page since fetches were forgotten last.
-    private func isFetched(page linear: UInt64) -> Bool {
-        let bit = linear >> 12
-        let word = pointee.mmu.pointee.fetched[
-            Int(truncatingIfNeeded: bit >> 6) & (MMUState.fetchedWords - 1)]
-        return word & 1 << (bit & 63) != 0
+    /// False where no code was fetched from a page of `1 << shift` bytes (12, 22 or 30) since fetches were forgotten last.
+    private func isFetched(_ linear: UInt64, shift: UInt64) -> Bool {
+        let fetched = pointee.mmu.pointee.fetched
+        guard shift > 12 else { return fetched[MMUState.fetchedWord(linear)] & 1 << (linear >> 12 & 63) != 0 }
+        guard shift == 22 else { return true }
+        let first = MMUState.fetchedWord(linear & ~(1 << 22 - 1))
+        return (first..<first + 1 << (22 - 12 - 6)).contains { fetched[$0] != 0 }
     }
 
     /// INVPCID for one context, which may not be kept here.

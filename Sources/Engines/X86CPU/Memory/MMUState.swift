@@ -40,9 +40,17 @@ struct MMUState {
     var hasWatches = false
     /// The source of fresh values of `CPUState.fetchKey`.
     var fetchCounter: UInt64 = 0
-    /// A bit for each linear page, by hash, that code was fetched from since all fetches were forgotten.
+    /// A bit for each linear page, by hash, that code was fetched from since all fetches were forgotten. The halves of
+    /// the address space have bits of their own, and pages that lie together have neighbouring bits.
     let fetched: UnsafeMutablePointer<UInt64>
     static let fetchedWords = 1024
+
+    /// The word of `fetched` for a page by an address in it; the bit is the page's number modulo 64.
+    @inline(__always)
+    static func fetchedWord(_ linear: UInt64) -> Int {
+        let perHalf = fetchedWords / 2
+        return Int(truncatingIfNeeded: linear >> 18) & (perHalf &- 1) | TLBContext.half(linear) &* perHalf
+    }
 
     /// Address spaces that keep their translations; Linux uses six PCIDs of its own.
     static let maximumContexts = 8

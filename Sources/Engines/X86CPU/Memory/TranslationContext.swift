@@ -18,10 +18,12 @@ struct TLBContext {
     let summary: UnsafeMutablePointer<UInt64>
     /// A bit for each entry that is of a global page.
     let global: UnsafeMutablePointer<UInt64>
-    /// Which 2 MiB regions may have entries of a page larger than 4 KiB, by hash; INVLPG drops all of such a page.
+    /// Which 2 MiB regions may have entries of a page larger than 4 KiB, by hash; INVLPG drops all of such a page. Each
+    /// half of the address space has bits of its own: kernels map all memory by large pages in theirs, and the hash of
+    /// a page of a program, which lies where chance put it, must not be one of theirs.
     let large: UnsafeMutablePointer<UInt64>
-    /// As `large` for 1 GiB regions.
-    var huge: UInt64 = 0
+    /// As `large` for 1 GiB regions, of the lower half and the upper one.
+    var huge = InlineArray<2, UInt64>(repeating: 0)
     /// The PCID.
     var identifier: UInt16 = 0
     var isInUse = false
@@ -35,7 +37,7 @@ struct TLBContext {
     static let wordsPerTable = size / 64
     static let words = TLBTable.count * wordsPerTable
     static let summaryWords = words / 64
-    static let largeWords = 16
+    static let largeWords = 32
 
     init() {
         entries = ZeroedMemory.allocate(TLBTable.count * Self.size, of: TLBEntry.self)
@@ -84,7 +86,7 @@ struct TLBContext {
     mutating func noteLarge(_ linear: UInt64, shift: UInt8) {
         guard shift > 12 else { return }
         if shift >= 30 {
-            huge |= 1 << ((linear >> 30) & 63)
+            huge[Self.half(linear)] |= 1 << ((linear >> 30) & 63)
         } else {
             // A page of 4 MiB is two regions.
             let region = shift == 22 ? linear >> 21 & ~1 : linear >> 21
@@ -95,9 +97,20 @@ struct TLBContext {
 
     @inline(__always)
     private func setLarge(_ region: UInt64) {
-        let hash = Int(truncatingIfNeeded: region) & (Self.largeWords * 64 - 1)
+        let hash = Self.largeHash(region)
         large[hash >> 6] |= 1 << UInt64(hash & 63)
     }
+
+    /// The bit of `large` for a 2 MiB region by its number.
+    @inline(__always)
+    private static func largeHash(_ region: UInt64) -> Int {
+        let perHalf = largeWords * 32
+        return Int(truncatingIfNeeded: region) & (perHalf &- 1) | half(region &<< 21) &* perHalf
+    }
+
+    /// 0 for an address of the lower half of the address space, 1 for one of the upper.
+    @inline(__always)
+    static func half(_ linear: UInt64) -> Int { Int(truncatingIfNeeded: linear >> 63) }
 
     /// Drops the entries that `isDropped` names among the filled ones.
     private func drop(tables: Range<Int>, where isDropped: (TLBEntry) -> Bool) {
@@ -149,7 +162,7 @@ struct TLBContext {
         }
         if !keepingGlobal {
             large.update(repeating: 0, count: Self.largeWords)
-            huge = 0
+            huge = [0, 0]
         }
     }
 
@@ -160,20 +173,16 @@ struct TLBContext {
         for number in 0..<TLBTable.count where table(number)[index].tag == page {
             table(number)[index] = .invalid(at: index)
         }
-        if huge & 1 << ((linear >> 30) & 63) != 0 {
-            drop(tables: 0..<TLBTable.count) { $0.tag >> 30 == linear >> 30 }
-        }
-        let hash = Int(truncatingIfNeeded: linear >> 21) & (Self.largeWords * 64 - 1)
-        if large[hash >> 6] & 1 << UInt64(hash & 63) != 0 {
-            // 4 MiB, so that either kind of large page goes whole.
-            drop(tables: 0..<TLBTable.count) { $0.tag >> 22 == linear >> 22 }
-        }
+        let shift = mayBeLarge(linear)
+        if shift > 12 { drop(tables: 0..<TLBTable.count) { $0.tag >> shift == linear >> shift } }
     }
 
-    /// Whether a page that holds an address may be larger than 4 KiB.
-    func mayBeLarge(_ linear: UInt64) -> Bool {
-        let hash = Int(truncatingIfNeeded: linear >> 21) & (Self.largeWords * 64 - 1)
-        return huge & 1 << ((linear >> 30) & 63) != 0 || large[hash >> 6] & 1 << UInt64(hash & 63) != 0
+    /// How large a page that holds an address may be, as log2 of its bytes: 12, 22 (4 MiB, so that either kind of large
+    /// page goes whole) or 30.
+    func mayBeLarge(_ linear: UInt64) -> UInt64 {
+        if huge[Self.half(linear)] & 1 << ((linear >> 30) & 63) != 0 { return 30 }
+        let hash = Self.largeHash(linear >> 21)
+        return large[hash >> 6] & 1 << UInt64(hash & 63) != 0 ? 22 : 12
     }
 
     /// Whether the entry of code at an address is of a global page.
