@@ -23,7 +23,9 @@ struct BlockBuilder {
     /// - Throws: the faults of an instruction fetch.
     func block(at linear: UInt64) throws(CPUFault) -> UnsafeMutablePointer<Block> {
         let physical = try state.translateFetch(linear)
-        if let block = cpu.blocks.find(physical: physical, mode: mode) {
+        if let known = cpu.blocks.find(physical: physical, mode: mode),
+            let block = try atSecondPage(of: known, linear)
+        {
             remember(block, linear)
             return block
         }
@@ -45,6 +47,16 @@ struct BlockBuilder {
         cpu.blocks.keep(block)
         remember(block, linear)
         return block
+    }
+
+    /// A block that crosses pages is the right one where its second page is the one that follows now.
+    private func atSecondPage(
+        of block: UnsafeMutablePointer<Block>, _ linear: UInt64
+    ) throws(CPUFault) -> UnsafeMutablePointer<Block>? {
+        guard block.pointee.secondPage != Block.noPage else { return block }
+        let pageSize = GuestMemory.pageSize
+        let second = try state.translateFetch(state.codeLinear((linear | (pageSize &- 1)) &+ 1))
+        return cpu.blocks.find(like: block, secondPage: second / pageSize)
     }
 
     private func remember(_ block: UnsafeMutablePointer<Block>, _ linear: UInt64) {

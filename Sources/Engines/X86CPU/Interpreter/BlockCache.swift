@@ -38,9 +38,24 @@ final class BlockCache {
         return Int(truncatingIfNeeded: mixed >> 50)
     }
 
-    /// A block that was decoded before.
+    /// A block that was decoded before; any of those that begin there and go on in different pages.
     func find(physical: UInt64, mode: CodeMode) -> UnsafeMutablePointer<Block>? {
-        var next = heads[Self.hash(physical, mode)]
+        find(from: heads[Self.hash(physical, mode)], physical, mode)
+    }
+
+    /// As `block`, which crosses pages, for another second page.
+    func find(like block: UnsafeMutablePointer<Block>, secondPage: UInt64) -> UnsafeMutablePointer<Block>? {
+        var next: UnsafeMutablePointer<Block>? = block
+        while let block = next, block.pointee.secondPage != secondPage {
+            next = find(from: block.pointee.nextInHash, block.pointee.physical, block.pointee.mode)
+        }
+        return next
+    }
+
+    private func find(
+        from first: UnsafeMutablePointer<Block>?, _ physical: UInt64, _ mode: CodeMode
+    ) -> UnsafeMutablePointer<Block>? {
+        var next = first
         while let block = next {
             if block.pointee.physical == physical, block.pointee.mode == mode { return block }
             next = block.pointee.nextInHash
@@ -55,8 +70,7 @@ final class BlockCache {
         return (arena.base + used).bindMemory(to: Block.self, capacity: 1)
     }
 
-    /// Keeps the block in the last `room`. A block that crosses pages is found by its linear address only, as what
-    /// follows its first page is not known by the physical address.
+    /// Keeps the block in the last `room`.
     func keep(_ block: UnsafeMutablePointer<Block>) {
         used += Block.bytes(forInstructions: Int(block.pointee.count))
         resident = max(resident, used)
@@ -65,11 +79,10 @@ final class BlockCache {
             block.pointee.nextInPage = pages[page]
             pages[page] = block
         }
-        if block.pointee.secondPage == Block.noPage {
-            let hash = Self.hash(block.pointee.physical, block.pointee.mode)
-            block.pointee.nextInHash = heads[hash]
-            heads[hash] = block
-        } else {
+        let hash = Self.hash(block.pointee.physical, block.pointee.mode)
+        block.pointee.nextInHash = heads[hash]
+        heads[hash] = block
+        if block.pointee.secondPage != Block.noPage {
             block.pointee.nextInSecondPage = pages[block.pointee.secondPage]
             pages[block.pointee.secondPage] = block
         }
@@ -85,9 +98,8 @@ final class BlockCache {
             let isSecond = block.pointee.secondPage == page
             next = isSecond ? block.pointee.nextInSecondPage : block.pointee.nextInPage
             for index in 0...Int(block.pointee.count) { block.instructions[index].handler = resumeHandler }
-            if block.pointee.secondPage == Block.noPage {
-                unlinkFromHash(block)
-            } else {
+            unlinkFromHash(block)
+            if block.pointee.secondPage != Block.noPage {
                 unlinkFromPage(
                     block, isSecond ? block.pointee.physical / GuestMemory.pageSize : block.pointee.secondPage)
             }
