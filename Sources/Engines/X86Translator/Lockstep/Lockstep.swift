@@ -122,6 +122,9 @@ extension Translator {
         lockstep.translated[ComparedState.flags] = SoftCPU.flagsImage(ofSaved: flags)
         report(region, count, reason, lockstep, cpu)
         lockstep.carriedFlags = flags
+        let open = region.openFlags[count - 1]
+        lockstep.interpreted[ComparedState.flags] =
+            lockstep.interpreted[ComparedState.flags] & ~open | lockstep.translated[ComparedState.flags] & open
         cpu.restore(lockstep.interpreted, units: region.usesUnits)
         return Outcome.branch.rawValue
     }

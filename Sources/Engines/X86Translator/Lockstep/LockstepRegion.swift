@@ -19,6 +19,8 @@ final class LockstepRegion {
     let physicalPage: UInt64
     /// See `definedFlags`, by the index of the last instruction.
     let flagsAfter: [UInt64]
+    /// See `OpenFlags`, by the index of the last instruction.
+    let openFlags: [UInt64]
     /// Some use the vector registers or the x87 unit.
     let usesUnits: Bool
 
@@ -30,6 +32,11 @@ final class LockstepRegion {
         self.items = items
         plans = items.map(Plan.init)
         flagsAfter = items.indices.map { Self.definedFlags(items, after: $0 + 1) }
+        var open: UInt64 = 0
+        openFlags = items.map { item in
+            open = OpenFlags.after(item, open)
+            return open
+        }
         self.instructions = instructions
         self.entry = entry
         start = items.first?.offset ?? 0
