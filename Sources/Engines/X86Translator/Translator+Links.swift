@@ -7,7 +7,11 @@ extension Translator {
     func link(_ number: Int) {
         let site = sites[number]
         let key = (site.page << 12 | UInt64(site.target)) << Self.modeBits | site.mode
-        guard case .block(let entries) = blocks.find(key) else { return }
+        let found = blocks.find(key)
+        guard case .block(let entries) = found else {
+            if case .untranslatable = found { linkThroughTable(site) }
+            return
+        }
         let target =
             site.needsSavedEntry ? entries.saved : site.isForward ? entries.unpolled : entries.native
         Emitter.link(site.place, to: target)
@@ -19,13 +23,15 @@ extension Translator {
         let site = farSites[number]
         let linear = translation.pointee.codePage &+ UInt64(bitPattern: Int64(site.target))
         cpu.translationRIP = linear
-        guard let physical = cpu.physicalCode(at: linear),
-            case .block(let entries) = blocks.find(physical << Self.modeBits | modeKey(cpu))
-        else { return }
+        guard let physical = cpu.physicalCode(at: linear) else { return }
+        let found = blocks.find(physical << Self.modeBits | modeKey(cpu))
+        if case .unknown = found { return }
         Emitter.link(site.exit, to: site.isUser ? stubs.userFarMiss : stubs.kernelFarMiss)
+        // The table knows what begins in one page and ends in another; its site is never filled.
+        guard case .block(let entries) = found else { return }
         // The key of global pages says nothing of others: kernels that have none look into the table each time.
         guard site.isUser || cpu.isGlobalCode(at: linear) else { return }
-        let key = site.isUser ? translation.pointee.userKey : translation.pointee.globalKey
+        let key = site.isUser ? translation.pointee.userKeys.space : translation.pointee.kernelKeys.global
         let cell = state + Int(site.cell)
         let check = 0 &- (key &+ translation.pointee.codePage)
         let code = UInt64(UInt(bitPattern: area.executable(entries.saved)))

@@ -25,7 +25,7 @@ public final class Translator: CodeTranslator {
     let stubs: Stubs
     let enter: EnterCode
     let table: JumpTable
-    let buffer = UnsafeMutablePointer<UInt8>.allocate(capacity: CodeReader.pageSize)
+    let buffer = UnsafeMutablePointer<UInt8>.allocate(capacity: CodeReader.bufferSize)
     var cursor: UnsafeMutablePointer<UInt8>
     var dataUsed = 0
     /// Bytes of code, stubs included, and of the data area that were used since memory was given back.
@@ -38,6 +38,7 @@ public final class Translator: CodeTranslator {
     /// As `blocks` for code whose accesses are made one by one.
     var plainBlocks = BlockTable()
     var cachedSites: [CachedSite] = []
+    var crossings = CrossingBlocks()
     let slots: SlotAllocator
     let cachesEverywhere: Bool
     private var isOnlyProcessor = false
@@ -63,7 +64,7 @@ public final class Translator: CodeTranslator {
     private static let dataBytes =
         (BlockTranslator.maximumInstructions + 1) * MemoryLayout<Instruction>.stride + headerBytes
     /// Before a block's instructions: its offset in the page.
-    private static let headerBytes = 8
+    static let headerBytes = 8
     static let modeBits: UInt64 = 14
 
     /// Gives a processor a translator.
@@ -141,7 +142,7 @@ public final class Translator: CodeTranslator {
 
     // MARK: running
 
-    fileprivate func run(_ first: UInt64) -> Int32 {
+    func run(_ first: UInt64) -> Int32 {
         cpu._withUnsafeGuaranteedRef { cpu in
             cpu.saveFlagsForTranslation()
             var linear = first
@@ -181,12 +182,12 @@ public final class Translator: CodeTranslator {
                 case ExitReason.far: link(far: site, cpu)
                 case ExitReason.returned:
                     if !Self.isCanonical(cpu.translationRIP) { return refuseReturn(site, cpu) }
-                case UInt32(Outcome.branch.rawValue):
+                case ExitReason.branched:
                     mayHaveChanged = true
                     cpu.saveFlagsForTranslation()
-                case UInt32(Outcome.exit.rawValue), UInt32(Outcome.fault.rawValue):
+                case ExitReason.left, ExitReason.faulted:
                     mayHaveChanged = true
-                    if reason == UInt32(Outcome.fault.rawValue), !cpu.deliverForTranslation() {
+                    if reason == ExitReason.faulted, !cpu.deliverForTranslation() {
                         return Outcome.fault.rawValue
                     }
                     guard cpu.settleForTranslation() else { return Outcome.exit.rawValue }
@@ -212,41 +213,54 @@ public final class Translator: CodeTranslator {
 
     /// - Returns: where the code of a linear address runs.
     private func find(_ linear: UInt64, _ cpu: SoftCPU, translates: Bool) -> UnsafeRawPointer? {
-        let (userKey, globalKey) = (translation.pointee.userKey, translation.pointee.globalKey)
-        if let known = table.find(linear, userKey, globalKey) { return known }
+        let keys = jumpKeys(cpu)
+        if let known = table.find(linear, keys) { return known }
         guard let physical = cpu.physicalCode(at: linear) else { return nil }
         let key = physical << Self.modeBits | modeKey(cpu)
         let entries: BlockEntries
         switch blocks.find(key) {
         case .block(let known): entries = known
-        case .untranslatable: return nil
+        case .untranslatable:
+            guard let crossing = crossing(linear, physical, key, cpu, translates: translates) else { return nil }
+            entries = crossing
         case .unknown:
-            guard translates, let made = translate(physical, key, cpu) else { return nil }
+            guard translates else { return nil }
+            guard
+                let made = translate(physical, key, cpu)
+                    ?? crossing(linear, physical, key, cpu, translates: true)
+            else { return nil }
             entries = made
         }
         let code = area.executable(entries.saved)
-        let tag = linear &+ (cpu.isGlobalCode(at: linear) ? globalKey : userKey)
+        let tag = linear &+ (cpu.isGlobalCode(at: linear) ? keys.global : keys.space)
         let page = linear & ~UInt64(CodeReader.pageSize - 1)
-        table.enter(linear, JumpTable.Entry(tag: tag, code: code, page: page), userKey, globalKey)
+        table.enter(
+            linear, JumpTable.Entry(tag: tag, code: code, page: page),
+            inForce: (translation.pointee.userKeys, translation.pointee.kernelKeys))
         return code
     }
 
     // MARK: translating
 
-    func translate(_ physical: UInt64, _ key: UInt64, _ cpu: SoftCPU, isPlain: Bool = false) -> BlockEntries? {
+    /// - Parameters:
+    ///   - isPlain: its accesses are made one by one.
+    ///   - nextPage: for one instruction that ends in that page; the block is not kept.
+    func translate(
+        _ physical: UInt64, _ key: UInt64, _ cpu: SoftCPU, isPlain: Bool = false, nextPage: UInt64? = nil
+    ) -> BlockEntries? {
         makeRoom()
         let page = physical >> 12
         guard drops[page, default: 0] < maximumDrops else { return nil }
         let start = Int(physical & UInt64(CodeReader.pageSize - 1))
         let modeKey = key & (1 << Self.modeBits - 1)
         let reader = CodeReader(
-            cpu, page: page, mode: UInt8(truncatingIfNeeded: modeKey), buffer: buffer)
+            cpu, page: page, nextPage: nextPage, mode: UInt8(truncatingIfNeeded: modeKey), buffer: buffer)
         var block = BlockTranslator(
             reader: reader, stubs: stubs, mode: mode, key: modeKey, page: page, start: start,
             place: cursor,
             firstSite: sites.count)
         guard block.decode() else {
-            remember(nil, key, page, isPlain)
+            if nextPage == nil { remember(nil, key, page, isPlain) }
             return nil
         }
         block.dataOffset = keepInstructions(block)
@@ -259,7 +273,7 @@ public final class Translator: CodeTranslator {
         block.firstFarSite = farSites.count
         block.emit()
         finish(block)
-        remember(block.entries, key, page, isPlain)
+        if nextPage == nil { remember(block.entries, key, page, isPlain) }
         return block.entries
     }
 
@@ -312,33 +326,14 @@ public final class Translator: CodeTranslator {
         return first
     }
 
-    // MARK: interpreting
-
-    func interpret(_ site: Int) -> Int32 {
-        let instruction = UnsafePointer((data.base + site).assumingMemoryBound(to: Instruction.self))
-        let first = UnsafeRawPointer(instruction - Int(instruction.pointee.ordinal))
-        let start = (first - Self.headerBytes).load(as: Int.self)
-        let blockIP = translation.pointee.codePage &+ UInt64(start)
-        counts.count(instruction)
-        let (drops, epoch) = (dropCount, translation.pointee.globalEpoch)
-        let outcome = X86CPU.interpret(state, instruction, blockIP: blockIP)
-        guard outcome == Outcome.next.rawValue, dropCount != drops || translation.pointee.globalEpoch != epoch else {
-            return outcome
-        }
-        // The block itself may be among what was forgotten, or memory that it reached lies elsewhere now.
-        cpu._withUnsafeGuaranteedRef {
-            $0.translationRIP =
-                blockIP &+ UInt64(instruction.pointee.offset) &+ UInt64(instruction.pointee.length)
-        }
-        return Outcome.branch.rawValue
-    }
-
     // MARK: forgetting
 
     /// Forgets the blocks of a guest-physical page, by its number.
     package func drop(page: UInt64) {
         if let lockstep, lockstep.forget(page: page) { dropCount &+= 1 }
-        guard let keys = pages.removeValue(forKey: page) else { return }
+        let hadCrossings = crossings.drop(page: page)
+        let keys = pages.removeValue(forKey: page) ?? []
+        guard hadCrossings || !keys.isEmpty else { return }
         for key in keys {
             blocks.remove(key)
             plainBlocks.remove(key)
@@ -352,6 +347,7 @@ public final class Translator: CodeTranslator {
     package func dropAll() {
         blocks.removeAll()
         plainBlocks.removeAll()
+        crossings.removeAll()
         cachedSites.removeAll(keepingCapacity: true)
         pages.removeAll(keepingCapacity: true)
         drops.removeAll()
@@ -366,33 +362,4 @@ public final class Translator: CodeTranslator {
         dropCount &+= 1
         statistics.flushes += 1
     }
-}
-
-private func translator(_ state: UnsafeMutableRawPointer) -> Unmanaged<Translator> {
-    let context = (state + Int(StateLayout.translation)).assumingMemoryBound(
-        to: TranslationState.self
-    ).pointee.context
-    // Set by the translator, which lives as long as its processor.
-    return Unmanaged<Translator>.fromOpaque(context.unsafelyUnwrapped)
-}
-
-/// What `Stubs.interpret` calls.
-private let interpretForTranslation: @convention(c) (UnsafeMutableRawPointer, UInt32) -> Int32 = {
-    state, site in
-    translator(state)._withUnsafeGuaranteedRef { $0.interpret(Int(site)) }
-}
-
-/// `TranslationState.run` in lockstep mode.
-private let runTranslationInLockstep: @convention(c) (UnsafeMutableRawPointer, UInt64) -> Int32 = {
-    state, linear in
-    translator(state)._withUnsafeGuaranteedRef { translator in
-        // Set together with this function.
-        translator.runInLockstep(linear, translator.lockstep.unsafelyUnwrapped)
-    }
-}
-
-/// `TranslationState.run`.
-private let runTranslation: @convention(c) (UnsafeMutableRawPointer, UInt64) -> Int32 = {
-    state, linear in
-    translator(state)._withUnsafeGuaranteedRef { $0.run(linear) }
 }

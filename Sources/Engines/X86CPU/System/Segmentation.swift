@@ -129,7 +129,8 @@ extension UnsafeMutablePointer where Pointee == CPUState {
     /// Takes away data segments that code of the new, outer level must not keep. As on processors, the base stays: in 64-bit
     /// mode FS and GS go on with it (SDM vol. 2, IRET: only the selector becomes null).
     func dropInnerSegments(privilege: UInt8) {
-        for index in [SegmentRegister.es, SegmentRegister.ds, SegmentRegister.fs, SegmentRegister.gs] {
+        for index in SegmentRegister.es...SegmentRegister.gs
+        where index != SegmentRegister.cs && index != SegmentRegister.ss {
             let attributes = segment(index).pointee.attributes
             let isConforming =
                 attributes & (SegmentAttribute.code | SegmentAttribute.expandDown)

@@ -6,7 +6,7 @@ enum SystemCalls {
         SegmentAttribute.present | SegmentAttribute.codeOrData | SegmentAttribute.readWrite
         | SegmentAttribute.accessed | SegmentAttribute.granularity
 
-    private static func code(_ selector: UInt16, privilege: UInt32, isLong: Bool) -> SegmentState {
+    static func code(_ selector: UInt16, privilege: UInt32, isLong: Bool) -> SegmentState {
         let width = isLong ? SegmentAttribute.long : SegmentAttribute.big
         return SegmentState(
             base: 0, limit: .max,
@@ -14,7 +14,7 @@ enum SystemCalls {
             selector: selector)
     }
 
-    private static func stack(_ selector: UInt16, privilege: UInt32) -> SegmentState {
+    static func stack(_ selector: UInt16, privilege: UInt32) -> SegmentState {
         SegmentState(
             base: 0, limit: .max,
             attributes: flatAttributes | privilege << SegmentAttribute.privilegeShift | SegmentAttribute.big,
@@ -55,6 +55,9 @@ enum SystemCalls {
         }
     }
 
+    /// What SYSRET takes from R11: all flags but RF and VM.
+    static let returnedFlags: UInt64 = 0x3F_7FD7 & ~(Flag.resume | Flag.virtual8086)
+
     static let systemReturn: Handler = {
         handle($0, $1) { state, instruction throws(CPUFault) in
             guard state.pointee.efer & ExtendedFeature.systemCall != 0, state.isProtectedProper else {
@@ -68,9 +71,8 @@ enum SystemCalls {
             if isTo64, !state.isCanonical(target) { throw state.generalProtection() }
             state.pointee.rip = isTo64 ? target : target & 0xFFFF_FFFF
             if state.isLongMode {
-                let kept = Flag.resume | Flag.virtual8086
-                state.setFlags(state[register: 11], mask: 0x3F_7FD7 & ~kept)
-                state.setFlags(0, mask: kept)
+                state.setFlags(state[register: 11], mask: returnedFlags)
+                state.setFlags(0, mask: Flag.resume | Flag.virtual8086)
             } else {
                 state.setFlags(Flag.interrupt, mask: Flag.interrupt)
             }

@@ -29,6 +29,17 @@ extension StateLayout {
     package static let timeAuxiliary = place(\.tscAux)
     /// IA32_KERNEL_GS_BASE, which SWAPGS swaps.
     package static let otherGSBase = place(\.kernelGSBase)
+    /// EFER, 64 bits.
+    package static let extendedFeatures = place(\.efer)
+    /// IA32_STAR, IA32_LSTAR and IA32_FMASK: the selectors, the target and what is cleared of the flags by SYSCALL.
+    package static let systemSelectors = place(\.star), systemTarget = place(\.lstar), systemMask = place(\.syscallMask)
+    /// What says of which mode decoded code is; 64 bits, of which the low byte is `CodeMode.rawValue`.
+    package static let fetchKey = place(\.fetchKey)
+
+    /// Fields of a segment register, by its number, from `segmentBase`: limit and attributes of 32 bits, and the selector.
+    package static let segmentLimit = Int32(MemoryLayout<SegmentState>.offset(of: \.limit).unsafelyUnwrapped)
+    package static let segmentAttributes = Int32(MemoryLayout<SegmentState>.offset(of: \.attributes).unsafelyUnwrapped)
+    package static let segmentSelector = Int32(MemoryLayout<SegmentState>.offset(of: \.selector).unsafelyUnwrapped)
 }
 
 /// Values in those fields.
@@ -43,6 +54,14 @@ package enum SystemValue {
     package static let overflowShift = UInt8(Flag.overflow.trailingZeroBitCount)
     /// The arithmetic flags that LAHF gives.
     package static let lowFlags = Int32(Flag.arithmetic & 0xFF)
+    /// RFLAGS.TF.
+    package static let trapFlag = Int32(Flag.trap)
+    /// What SYSRET takes from R11 (AMD's and Intel's manuals agree).
+    package static let returnedFlags = Int32(SystemCalls.returnedFlags)
+    /// The six arithmetic flags, which are not kept in `StateLayout.systemFlags`.
+    package static let arithmeticFlags = Int32(Flag.arithmetic)
+    /// EFER.SCE, in the lowest byte.
+    package static let systemCallEnable = UInt8(ExtendedFeature.systemCall)
     /// The bit of `signals` for INTR.
     package static let interruptRequest = Int32(Attention.interrupt)
     /// CR4.TSD: RDTSC is for the supervisor alone.
@@ -51,12 +70,28 @@ package enum SystemValue {
     package static let smapByte = Int32(ControlRegister4.smap.trailingZeroBitCount / 8)
     /// The bit in that byte.
     package static let smapBit = UInt8(1 << (ControlRegister4.smap.trailingZeroBitCount % 8))
+    /// The class of user code whose alignment is not checked.
+    package static let user = UInt8(AccessClass.user.rawValue)
     /// The class of supervisor code that may not touch user pages.
     package static let supervisor = UInt8(AccessClass.supervisor.rawValue)
     /// The class of supervisor code that may.
     package static let supervisorWithUserAccess = UInt8(AccessClass.supervisorWithUserAccess.rawValue)
     /// Bytes from the TLBs of the one of these classes to those of the other.
     package static let tlbDistance = Int32(TLBContext.size * MemoryLayout<TLBEntry>.stride)
+}
+
+/// What SYSCALL and SYSRET load into segment registers of 64-bit code.
+package enum SystemSegment {
+    /// Attributes of the code segment at a privilege.
+    package static func codeAttributes(privilege: UInt32) -> Int32 {
+        Int32(bitPattern: SystemCalls.code(0, privilege: privilege, isLong: true).attributes)
+    }
+    /// Attributes of the stack segment at a privilege.
+    package static func stackAttributes(privilege: UInt32) -> Int32 {
+        Int32(bitPattern: SystemCalls.stack(0, privilege: privilege).attributes)
+    }
+    /// Where they lie among the segment registers.
+    package static let code = UInt8(SegmentRegister.cs), stack = UInt8(SegmentRegister.ss)
 }
 
 extension SoftCPU {

@@ -31,10 +31,12 @@ package enum StateLayout {
     package static let savedFlags = offset(\.translation.savedFlags)
     /// The linear address of the page whose code runs.
     package static let codePage = offset(\.translation.codePage)
-    /// What is added to addresses of code to find them in the table of jump targets: in this address space, and of global
-    /// pages.
-    package static let userKey = offset(\.translation.userKey)
-    package static let globalKey = offset(\.translation.globalKey)
+    /// What is added to addresses of code to find them in the table of jump targets: keys of user code and of the
+    /// kernel's, each for this address space and for global pages.
+    package static let userSpaceKey = offset(\.translation.userKeys.space)
+    package static let userGlobalKey = offset(\.translation.userKeys.global)
+    package static let kernelSpaceKey = offset(\.translation.kernelKeys.space)
+    package static let kernelGlobalKey = offset(\.translation.kernelKeys.global)
     /// 64 bits to put a register in.
     package static let stash = offset(\.translation.stash)
     /// Room for the registers of stubs.

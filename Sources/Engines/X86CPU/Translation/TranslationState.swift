@@ -10,11 +10,10 @@ package struct TranslationState {
     package var savedFlags: UInt64 = 0
     /// The linear address of the page whose code runs.
     package var codePage: UInt64 = 0
-    /// What is added to a linear address to find its code in the table of jump targets: of this address space alone, and
-    /// of global pages, which a change of CR3 leaves as they are. They change with everything that may change what an
-    /// address holds; before there is any code, no sum is that of an empty entry.
-    package var userKey: UInt64 = 0x5851_F42D_4C95_7F2D
-    package var globalKey: UInt64 = 0x1405_7B7E_F767_814F
+    /// What is added to a linear address to find its code in the table of jump targets: for user code and for the
+    /// kernel's, which have code of their own for the same place.
+    package var userKeys = JumpKeys(space: 0x5851_F42D_4C95_7F2D, global: 0x1405_7B7E_F767_814F)
+    package var kernelKeys = JumpKeys(space: 0x9E6C_63D0_876A_3F6B, global: 0x2545_F491_4F6C_DD1D)
     /// Counts what may have changed code of global pages.
     package var globalEpoch: UInt64 = 0
     /// For code that needs a place to put a register.
@@ -53,6 +52,19 @@ package struct TranslationState {
     static func deallocate(_ state: State) {
         let memory = UnsafeMutableRawPointer(state) - headroom
         ZeroedMemory.deallocate(memory.assumingMemoryBound(to: UInt8.self), byteCount)
+    }
+}
+
+/// Keys of jump targets: of one address space alone, and of global pages, which a change of CR3 leaves as they are. They
+/// change with everything that may change what an address holds; before there is any code, no sum is that of an empty
+/// entry.
+package struct JumpKeys {
+    package var space: UInt64
+    package var global: UInt64
+
+    package init(space: UInt64, global: UInt64) {
+        self.space = space
+        self.global = global
     }
 }
 

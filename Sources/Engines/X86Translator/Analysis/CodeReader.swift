@@ -2,10 +2,13 @@
 
 internal import X86CPU
 
-/// Reads code of one guest-physical page, each byte once, so that all that looks at it sees the same.
+/// Reads code of one guest-physical page, each byte once, so that all that looks at it sees the same; and of a second page
+/// what belongs to an instruction that ends there.
 final class CodeReader {
     private let cpu: SoftCPU
     private let page: UInt64
+    /// Nil where instructions that end in another page are not wanted.
+    private let nextPage: UInt64?
     private let mode: UInt8
     private let bytes: UnsafeMutablePointer<UInt8>
     /// A bit for each 64 bytes that were read.
@@ -13,10 +16,15 @@ final class CodeReader {
 
     static let pageSize = 4096
     private static let granule = 64
+    /// More than the longest instruction has.
+    private static let window = 16
+    static let bufferSize = pageSize + window
 
-    init(_ cpu: SoftCPU, page: UInt64, mode: UInt8, buffer: UnsafeMutablePointer<UInt8>) {
+    /// - Parameter buffer: room for `bufferSize` bytes.
+    init(_ cpu: SoftCPU, page: UInt64, nextPage: UInt64? = nil, mode: UInt8, buffer: UnsafeMutablePointer<UInt8>) {
         self.cpu = cpu
         self.page = page
+        self.nextPage = nextPage
         self.mode = mode
         bytes = buffer
     }
@@ -39,14 +47,22 @@ final class CodeReader {
         return true
     }
 
-    /// The instruction at an offset in the page; nil where it does not lie in the page whole.
+    /// The instruction at an offset in the page; nil where it does not lie in the page whole, or in both.
     func decode(at offset: Int, from start: Int) -> DecodedInstruction? {
         guard offset < Self.pageSize else { return nil }
-        let available = min(16, Self.pageSize - offset)
+        let available = min(Self.window, Self.pageSize - offset)
         guard provide(offset, available) else { return nil }
-        let decoded = decodeForTranslation(
-            bytes + offset, available: available, mode: mode, offset: offset - start, on: cpu)
+        var decoded = decode(offset, available, start)
+        if decoded.status == .incomplete, let nextPage {
+            let rest = Self.window - available
+            guard cpu.copyCode(page: nextPage, offset: 0, count: rest, to: bytes + Self.pageSize) else { return nil }
+            decoded = decode(offset, Self.window, start)
+        }
         return decoded.status == .incomplete ? nil : decoded
+    }
+
+    private func decode(_ offset: Int, _ available: Int, _ start: Int) -> DecodedInstruction {
+        decodeForTranslation(bytes + offset, available: available, mode: mode, offset: offset - start, on: cpu)
     }
 
     /// Whether code at an offset may look at the arithmetic flags that it finds.

@@ -68,6 +68,9 @@ struct FlagEffect: OptionSet {
 
     private static func ofMap1(_ raw: RawInstruction) -> FlagEffect {
         switch raw.opcode {
+        // SYSCALL saves them, SYSRET brings others.
+        case 0x05: .reads
+        case 0x07: .replacing
         case 0x40...0x4F, 0x80...0x8F, 0x90...0x9F: .reads
         case 0xA3, 0xAB, 0xB3, 0xBB, 0xBA: .writes
         case 0xA4, 0xA5, 0xAC, 0xAD: .writes

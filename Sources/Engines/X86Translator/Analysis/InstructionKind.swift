@@ -124,6 +124,11 @@ enum InstructionKind: Equatable {
         }
     }
 
+    /// SYSCALL and SYSRET.
+    static func isSystemCall(_ raw: RawInstruction) -> Bool {
+        raw.map == 1 && (raw.opcode == 0x05 || raw.opcode == 0x07)
+    }
+
     /// Whether an interpreted instruction may change what `TranslationMode` says, or more, so that code behind it must be
     /// looked up anew.
     static func changesMode(_ raw: RawInstruction) -> Bool {

@@ -91,20 +91,18 @@ extension BlockTranslator {
     // MARK: by the table
 
     /// Goes on at the linear address in scratch0. The flags are saved.
-    /// - Parameter from: the instruction, where the target may be no address of code at all.
-    mutating func emitJumpThroughTable(from site: Int? = nil) {
-        let target = Host.scratch0
-        MissStubs.emitIndex(&emitter)
-        emitter.op(0x03, target, .state(MissStubs.keys(isUser: isUserCode).first))
-        emitter.op(0x3B, target, MissStubs.entry(JumpTable.tag))
-        let unknown = emitter.jump(if: Emitter.ifNotEqual)
-        MissStubs.emitJump(&emitter)
-        let stubs = isUserCode ? stubs.userMisses : stubs.kernelMisses
-        if let site {
-            cold.append(.transfer(unknown: unknown, site: site, stub: stubs.returned))
-        } else {
-            Emitter.link(unknown, to: stubs.missed)
+    /// - Parameters:
+    ///   - from: the instruction, where the target may be no address of code at all.
+    ///   - isUser: what code the target is, if not of the block's privilege.
+    mutating func emitJumpThroughTable(from site: Int? = nil, isUser: Bool? = nil) {
+        let isUser = isUser ?? isUserCode
+        let stubs = isUser ? stubs.userMisses : stubs.kernelMisses
+        guard let site else {
+            return MissStubs.emitJumpThroughTable(&emitter, isUser: isUser, unknown: stubs.missed)
         }
+        let unknown = MissStubs.emitLookup(&emitter, isUser: isUser)
+        MissStubs.emitJump(&emitter)
+        cold.append(.transfer(unknown: unknown, site: site, stub: stubs.returned))
     }
 
     private mutating func emitCall(_ index: Int) {

@@ -40,15 +40,14 @@ extension BlockTranslator {
             emitter.arithmetic(4, .register(other), SystemValue.interruptFlag, wide: false)
             emitter.op(0x31, other, .state(StateLayout.systemFlags))
         }
-        emitSavedForm(image, other)
-        emitter.instruction(Encoding(prefix: 0x66), 0x89, reg: other, .state(StateLayout.savedFlags))
+        emitKeepFlags(image, other)
         moveStack(8)
         flags = .saved
         interpretSlowly(index, access)
     }
 
-    /// Brings an image of RFLAGS into the form of LAHF and SETO.
-    private mutating func emitSavedForm(_ image: UInt8, _ to: UInt8) {
+    /// Saves the arithmetic flags of an image of RFLAGS, in the form of LAHF and SETO. Changes both registers.
+    mutating func emitKeepFlags(_ image: UInt8, _ to: UInt8) {
         emitter.instruction(Encoding(map: 1), 0xB6, reg: to, .register(image))
         emitter.op(0xC1, 4, .register(to), wide: false)
         emitter.byte(8)
@@ -56,5 +55,6 @@ extension BlockTranslator {
         emitter.byte(SystemValue.overflowShift)
         emitter.arithmetic(4, .register(image), 1, wide: false)
         emitter.op(0x0B, to, .register(image), wide: false)
+        emitter.instruction(Encoding(prefix: 0x66), 0x89, reg: to, .state(StateLayout.savedFlags))
     }
 }

@@ -13,6 +13,8 @@ extension BlockTranslator {
         case (0, 0xFA, _): emitClearInterrupt(index)
         case (0, 0xFB, _): emitSetInterrupt(index)
         case (0, 0xFC...0xFD, _): emitDirection(index)
+        case (1, 0x05, _): emitSystemCall(index)
+        case (1, 0x07, _): emitSystemReturn(index)
         case (1, 0x31, _): emitReadTime(index)
         case (1, 0x01, 0xF8): emitSwapGS(index)
         case (1, 0x01, 0xF9): emitReadTime(index)
@@ -27,6 +29,8 @@ extension BlockTranslator {
         case (0, 0x9D): raw.is64 && decoded.instruction.operandSize == 3
         case (0, 0x9C): decoded.instruction.operandSize == (raw.is64 ? 3 : 2)
         case (0, 0xFA...0xFD), (1, 0x31): true
+        case (1, 0x05): raw.is64
+        case (1, 0x07): raw.is64 && decoded.instruction.operandSize == 3
         case (1, 0x01): [0xCA, 0xCB, 0xF8, 0xF9].contains(raw.modRM)
         case (0, 0xA4...0xA5), (0, 0xAA...0xAD): isPlainString(raw, decoded.instruction)
         default: false
@@ -34,25 +38,25 @@ extension BlockTranslator {
     }
 
     /// Jumps out where CPL is not 0. Destroys RFLAGS.
-    private mutating func requireSupervisor() -> UnsafeMutablePointer<UInt8> {
+    mutating func requireSupervisor() -> UnsafeMutablePointer<UInt8> {
         emitter.op(0x80, 7, .state(StateLayout.privilege), wide: false)
         emitter.byte(0)
         return emitter.jump(if: Emitter.ifNotEqual)
     }
 
     /// TEST of a byte in the state.
-    private mutating func testByte(_ offset: Int32, _ bits: UInt8) {
+    mutating func testByte(_ offset: Int32, _ bits: UInt8) {
         emitter.op(0xF6, 0, .state(offset), wide: false)
         emitter.byte(bits)
     }
 
     /// TEST of 32 bits in the state.
-    private mutating func testLong(_ offset: Int32, _ bits: Int32) {
+    mutating func testLong(_ offset: Int32, _ bits: Int32) {
         emitter.op(0xF7, 0, .state(offset), wide: false)
         emitter.long(bits)
     }
 
-    private mutating func setByte(_ offset: Int32, _ value: UInt8) {
+    mutating func setByte(_ offset: Int32, _ value: UInt8) {
         emitter.op(0xC6, 0, .state(offset), wide: false)
         emitter.byte(value)
     }
@@ -98,18 +102,7 @@ extension BlockTranslator {
         let item = body[index]
         prepareClobber(item)
         let (image, part) = (Host.scratch0, Host.scratch1)
-        emitter.load(image, .state(StateLayout.savedFlags), wide: false)
-        emitter.move(part, image, wide: false)
-        emitter.op(0xC1, 5, .register(image), wide: false)
-        emitter.byte(8)
-        emitter.arithmetic(4, .register(image), SystemValue.lowFlags, wide: false)
-        emitter.arithmetic(4, .register(part), 1, wide: false)
-        emitter.op(0xC1, 4, .register(part), wide: false)
-        emitter.byte(SystemValue.overflowShift)
-        emitter.op(0x0B, image, .register(part), wide: false)
-        emitter.load(part, .state(StateLayout.systemFlags), wide: false)
-        emitter.arithmetic(4, .register(part), ~SystemValue.hiddenFlags, wide: false)
-        emitter.op(0x0B, image, .register(part), wide: false)
+        emitFlagsImage(image, part)
         emitter.store(.state(StateLayout.stash), image)
         let wide = item.raw.is64
         let bytes = wide ? 8 : 4
@@ -122,6 +115,22 @@ extension BlockTranslator {
         interpretSlowly(index, slow)
     }
 
+    /// RFLAGS as PUSHF shows them, from the saved flags.
+    mutating func emitFlagsImage(_ image: UInt8, _ part: UInt8) {
+        emitter.load(image, .state(StateLayout.savedFlags), wide: false)
+        emitter.move(part, image, wide: false)
+        emitter.op(0xC1, 5, .register(image), wide: false)
+        emitter.byte(8)
+        emitter.arithmetic(4, .register(image), SystemValue.lowFlags, wide: false)
+        emitter.arithmetic(4, .register(part), 1, wide: false)
+        emitter.op(0xC1, 4, .register(part), wide: false)
+        emitter.byte(SystemValue.overflowShift)
+        emitter.op(0x0B, image, .register(part), wide: false)
+        emitter.load(part, .state(StateLayout.systemFlags), wide: false)
+        emitter.arithmetic(4, .register(part), ~SystemValue.hiddenFlags, wide: false)
+        emitter.op(0x0B, image, .register(part), wide: false)
+    }
+
     // MARK: access to user memory
 
     private mutating func requireSMAP() -> [UnsafeMutablePointer<UInt8>] {
@@ -131,14 +140,14 @@ extension BlockTranslator {
         return slow
     }
 
-    private mutating func requireRights(_ rights: UInt8) -> UnsafeMutablePointer<UInt8> {
+    mutating func requireRights(_ rights: UInt8) -> UnsafeMutablePointer<UInt8> {
         emitter.op(0x80, 7, .state(StateLayout.accessRights), wide: false)
         emitter.byte(rights)
         return emitter.jump(if: Emitter.ifNotEqual)
     }
 
     /// Goes to the TLBs of another class of accesses: adds (0) or subtracts (5).
-    private mutating func moveTLBs(_ operation: UInt8, rights: UInt8) {
+    mutating func moveTLBs(_ operation: UInt8, rights: UInt8) {
         setByte(StateLayout.accessRights, rights)
         for table in [StateLayout.readTLB, StateLayout.writeTLB] {
             emitter.arithmetic(operation, .state(table), SystemValue.tlbDistance)

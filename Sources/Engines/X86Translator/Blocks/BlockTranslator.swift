@@ -334,5 +334,7 @@ extension BlockInstruction {
     }
 
     /// Control never comes behind it.
-    var endsFlow: Bool { kind == .flow && decoded.endsBlock }
+    var endsFlow: Bool {
+        kind == .flow && decoded.endsBlock || kind == .system && InstructionKind.isSystemCall(raw)
+    }
 }

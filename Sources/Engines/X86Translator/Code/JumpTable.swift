@@ -39,21 +39,21 @@ struct JumpTable {
     func clear() { entries.update(repeating: Entry(tag: 0, code: nil, page: 0), count: Self.count) }
 
     /// The code of an address under one of two keys.
-    func find(_ linear: UInt64, _ first: UInt64, _ second: UInt64) -> UnsafeRawPointer? {
+    func find(_ linear: UInt64, _ keys: JumpKeys) -> UnsafeRawPointer? {
         let index = Int(truncatingIfNeeded: linear) & (Self.count - 1)
-        return (entries + index).code(linear &+ first, linear &+ second)
-            ?? (entries + (index ^ 1)).code(linear &+ first, linear &+ second)
+        return (entries + index).code(linear &+ keys.space, linear &+ keys.global)
+            ?? (entries + (index ^ 1)).code(linear &+ keys.space, linear &+ keys.global)
     }
 
     /// Enters code; what was there under one of the keys in force gives way to the neighbour's place.
-    func enter(_ linear: UInt64, _ entry: Entry, _ first: UInt64, _ second: UInt64) {
+    func enter(_ linear: UInt64, _ entry: Entry, inForce keys: (user: JumpKeys, kernel: JumpKeys)) {
         let index = Int(truncatingIfNeeded: linear) & (Self.count - 1)
         let old = entries[index]
         // One of another key looks as if its address had its place elsewhere.
-        let isInForce = [first, second].contains {
-            (Int(truncatingIfNeeded: old.tag &- $0) ^ index) & (Self.count - 2) == 0
+        func isIn(_ key: UInt64) -> Bool { (Int(truncatingIfNeeded: old.tag &- key) ^ index) & (Self.count - 2) == 0 }
+        if isIn(keys.user.space) || isIn(keys.kernel.global) || isIn(keys.user.global) || isIn(keys.kernel.space) {
+            entries[index ^ 1] = old
         }
-        if isInForce { entries[index ^ 1] = old }
         entries[index] = entry
     }
 

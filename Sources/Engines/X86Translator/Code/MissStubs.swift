@@ -30,7 +30,9 @@ struct MissStubs {
 
     /// The key that is tried first, and the other.
     static func keys(isUser: Bool) -> (first: Int32, second: Int32) {
-        isUser ? (StateLayout.userKey, StateLayout.globalKey) : (StateLayout.globalKey, StateLayout.userKey)
+        isUser
+            ? (StateLayout.userSpaceKey, StateLayout.userGlobalKey)
+            : (StateLayout.kernelGlobalKey, StateLayout.kernelSpaceKey)
     }
 
     /// A field of the entry at the index in scratch1.
@@ -48,6 +50,21 @@ struct MissStubs {
         emitter.load(Host.scratch0, entry(JumpTable.page))
         emitter.store(.state(StateLayout.codePage), Host.scratch0)
         emitter.op(0xFF, 4, entry(JumpTable.code), wide: false)
+    }
+
+    /// Goes on at the linear address in scratch0, or at `unknown` where its entry holds another.
+    static func emitJumpThroughTable(_ emitter: inout Emitter, isUser: Bool, unknown: UnsafeMutablePointer<UInt8>) {
+        Emitter.link(emitLookup(&emitter, isUser: isUser), to: unknown)
+        emitJump(&emitter)
+    }
+
+    /// Looks at the entry of the linear address in scratch0.
+    /// - Returns: the jump that is taken where it holds another.
+    static func emitLookup(_ emitter: inout Emitter, isUser: Bool) -> UnsafeMutablePointer<UInt8> {
+        emitIndex(&emitter)
+        emitter.op(0x03, Host.scratch0, .state(keys(isUser: isUser).first))
+        emitter.op(0x3B, Host.scratch0, entry(JumpTable.tag))
+        return emitter.jump(if: Emitter.ifNotEqual)
     }
 
     private static func emit(_ emitter: inout Emitter, _ keys: (first: Int32, second: Int32)) {

@@ -4,7 +4,9 @@ internal import X86CPU
 
 /// Why translated code came back: the low half of what `enter` returns; `site` stands in the high half.
 enum ExitReason {
-    /// An `Outcome` of an instruction that was interpreted; all state is in place.
+    /// `Outcome.next`, with which an interpreted instruction stays in translated code.
+    static let none: Int32 = 0
+    /// Another `Outcome` of one; all state is in place.
     static let branched: UInt32 = 1, faulted: UInt32 = 2, left: UInt32 = 3
     /// A direct jump inside its page whose target was not known: the site's index.
     static let chain: UInt32 = 16
