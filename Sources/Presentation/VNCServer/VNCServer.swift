@@ -23,6 +23,7 @@ public final class VNCServer: @unchecked Sendable {
     let router: InputRouter
     private var listeners: [VNCListener] = []
     private var indicators: UInt8 = 0
+    private static let capsLockLight: UInt8 = 4
     private let lock = Lock()
     private var clients: [VNCClient] = []
     private var password: [UInt8]?
@@ -241,10 +242,12 @@ public final class VNCServer: @unchecked Sendable {
     func input(_ message: ClientMessage, from client: VNCClient) {
         interval = Self.shortestInterval
         switch message {
-        case .key(let keysym, let isDown): client.hands.key(Keysyms.key(keysym), isDown: isDown, to: router)
-        case .extendedKey(let keysym, let code, let isDown):
-            let key = code == 0 ? Keysyms.key(keysym) : KeyCode.numbered(Int(code & 0xFF))
-            client.hands.key(key, isDown: isDown, to: router)
+        case .key(keysym: let keysym, isDown: let isDown),
+            .extendedKey(keysym: let keysym, code: 0, isDown: let isDown):
+            client.hands.key(
+                named: keysym, isDown: isDown, capsLockIsOn: indicators & Self.capsLockLight != 0, to: router)
+        case .extendedKey(_, let code, let isDown):
+            client.hands.key(KeyCode.numbered(Int(code & 0xFF)), isDown: isDown, to: router)
         case .pointer(let buttons, let x, let y):
             client.hands.pointer(
                 buttons, x: x, y: y, size: (console.image.width, console.image.height),

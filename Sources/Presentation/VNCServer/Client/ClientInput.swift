@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import DisplaySurfaces
+package import DisplaySurfaces
 internal import HostIO
 
 /// A client's keyboard and pointer, turned into events for the guest.
-struct ClientInput {
+package struct ClientInput {
     private var heldKeys: [KeyCode] = []
+    /// The key for which shift is held that the client did not press itself.
+    private var lentShift: UInt8?
     private var buttons: UInt8 = 0
     private var last: (x: Int, y: Int)?
     /// Ends a client that does not come in.
@@ -17,6 +19,31 @@ struct ClientInput {
     private static let buttonBits: [(UInt8, PointerButton)] = [
         (1, .left), (2, .middle), (4, .right), (8, .wheelUp), (16, .wheelDown), (32, .wheelLeft), (64, .wheelRight),
     ]
+
+    package init() {}
+
+    /// A key by the name of what it writes. Clients that type a text send names alone; shift is held for them where the
+    /// guest's keyboard needs it.
+    package mutating func key(named keysym: UInt32, isDown: Bool, capsLockIsOn: Bool, to router: InputRouter) {
+        guard let key = Keysyms.key(keysym), let shift = Keysyms.key(Keysyms.shift) else { return }
+        if let wantsShift = Keysyms.wantsShift(keysym, capsLockIsOn: capsLockIsOn) {
+            if isDown, !wantsShift { takeShiftBack(router) }
+            if isDown, wantsShift, !heldKeys.contains(where: Keysyms.isShift) {
+                self.key(shift, isDown: true, to: router)
+                lentShift = key.number
+            }
+        } else if Keysyms.isShift(key) {
+            lentShift = nil
+        }
+        self.key(key, isDown: isDown, to: router)
+        if !isDown, lentShift == key.number { takeShiftBack(router) }
+    }
+
+    private mutating func takeShiftBack(_ router: InputRouter) {
+        guard lentShift != nil else { return }
+        lentShift = nil
+        key(Keysyms.key(Keysyms.shift), isDown: false, to: router)
+    }
 
     mutating func key(_ key: KeyCode?, isDown: Bool, to router: InputRouter) {
         guard let key else { return }
@@ -48,9 +75,10 @@ struct ClientInput {
     }
 
     /// Lets go of everything that is held.
-    mutating func release(_ router: InputRouter) {
+    package mutating func release(_ router: InputRouter) {
         for key in heldKeys.reversed() { router.send(key, isDown: false) }
         heldKeys = []
+        lentShift = nil
         for (bit, button) in Self.buttonBits where buttons & bit != 0 { router.send(button, isDown: false) }
         if buttons != 0 { router.synchronize() }
         buttons = 0

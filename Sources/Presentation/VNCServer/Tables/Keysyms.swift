@@ -7,6 +7,32 @@ enum Keysyms {
     /// The key that a keysym is on; nil where the layout has none.
     static func key(_ keysym: UInt32) -> KeyCode? { table[keysym] }
 
+    /// The left shift key.
+    static let shift: UInt32 = 0xFFE1
+
+    static func isShift(_ key: KeyCode) -> Bool {
+        key.number == table[shift]?.number || key.number == table[shift + 1]?.number
+    }
+
+    /// Whether what the keysym stands for is written with shift held; nil for what shift makes no difference to.
+    static func wantsShift(_ keysym: UInt32, capsLockIsOn: Bool) -> Bool? {
+        switch keysym {
+        case 0x41...0x5A: !capsLockIsOn
+        case 0x61...0x7A: capsLockIsOn
+        default: shifted[keysym]
+        }
+    }
+
+    private static let shifted: [UInt32: Bool] = {
+        var shifted: [UInt32: Bool] = [:]
+        for (characters, _) in printable where characters.unicodeScalars.count == 2 {
+            for (scalar, isShifted) in zip(characters.unicodeScalars, [false, true]) {
+                shifted[scalar.value] = isShifted
+            }
+        }
+        return shifted
+    }()
+
     private static let table: [UInt32: KeyCode] = {
         var table: [UInt32: KeyCode] = [:]
         for (keysym, name) in named { table[keysym] = KeyCode.named(name) }
