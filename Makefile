@@ -5,7 +5,7 @@ SWIFT ?= swift
 BUILD := .build/release
 
 .PHONY: build dependencies test-dependencies run test lint format clean help \
-	test-debian test-install test-screen test-media test-libvirt test-management test-libvirt-clients \
+	test-debian test-install test-screen test-viewers test-media test-libvirt test-management test-libvirt-clients \
 	test-kvm test-lockstep test-images test-migration \
 	stress-cpu crash-images crash-jobs \
 	bench-boot bench-block bench-img bench-machine bench-cpu bench-rpc bench-virtio bench-migration bench-vnc \
@@ -58,6 +58,11 @@ test-install: test-dependencies build
 # Firmware, network boot and Debian's installer by screen and keyboard alone, through VNC: some minutes.
 test-screen: test-dependencies build
 	Integration/screen
+
+# Debian's VNC viewers, unmodified, on X servers without a screen: pictures, keys, passwords, TLS and WebSocket.
+test-viewers: build
+	@scripts/install-dependencies --clients
+	Integration/viewers
 
 # Network boot up to a shell, and a full pass of memtest86+: minutes.
 test-media: test-dependencies build

@@ -91,6 +91,26 @@ def library(root):
     return True
 
 
+FONT = {LETTERS[i + 1:i + 33]: LETTERS[i] for i in range(0, len(LETTERS), 33)} | {"0" * 32: " "}
+
+
+def letters(image):
+    """A picture as rows of letters; a question mark for what is none."""
+    pixels = image.load()
+    # The adapter's text mode has a column between letters.
+    width = 9 if image.size == (720, 400) else 8
+    rows = []
+    for top in range(0, image.size[1] - 15, 16):
+        row = ""
+        for left in range(0, image.size[0] - 7, width):
+            cell = [pixels[left + x, top + y] for y in range(16) for x in range(8)]
+            ground = max(set(cell), key=cell.count)
+            bits = int("".join("0" if pixel == ground else "1" for pixel in cell), 2)
+            row += FONT.get("%032x" % bits, "?")
+        rows.append(row.rstrip())
+    return "\n".join(rows)
+
+
 class Viewer:
     """One connection to a screen."""
 
@@ -100,8 +120,6 @@ class Viewer:
         self.client = api.connect(server, password=password, timeout=60)
         # Letters above shifted keys come with the shift key, as from a keyboard.
         self.client.factory.force_caps = True
-        self.font = {LETTERS[i + 1:i + 33]: LETTERS[i] for i in range(0, len(LETTERS), 33)}
-        self.font["0" * 32] = " "
 
     def picture(self):
         self.client.refreshScreen()
@@ -109,28 +127,19 @@ class Viewer:
 
     def text(self):
         """The screen as rows of letters; a question mark for what is none."""
-        image = self.picture()
-        pixels = image.load()
-        rows = []
-        for top in range(0, image.size[1] - 15, 16):
-            row = ""
-            for left in range(0, image.size[0] - 7, 8):
-                cell = [pixels[left + x, top + y] for y in range(16) for x in range(8)]
-                ground = max(set(cell), key=cell.count)
-                bits = int("".join("0" if pixel == ground else "1" for pixel in cell), 2)
-                row += self.font.get("%032x" % bits, "?")
-            rows.append(row.rstrip())
-        return "\n".join(rows)
+        return letters(self.picture())
 
     def wait(self, words, seconds, alive=lambda: True):
         """Waits until one of some words is on the screen, and says which; None when it does not come."""
         end = time.monotonic() + seconds
+        # To read a picture costs time that the guest may want.
+        pause = 2 if seconds <= 1200 else 10
         while time.monotonic() < end and alive():
             text = self.text()
             for word in words:
                 if word in text:
                     return word
-            time.sleep(2)
+            time.sleep(pause)
         return None
 
     def wait_picture(self, test, seconds, alive=lambda: True):
