@@ -46,7 +46,7 @@ import Testing
             second = MemoryNode([UInt8](repeating: 2, count: 4096))
         let backend = BlockBackend(first)
         #expect(try backend.byte(at: 7) == 1)
-        try backend.hold(.all) { _ in backend.exchange(for: second) }
+        backend.hold(.all) { _ in backend.exchange(for: second) }
         #expect(try backend.byte(at: 7) == 2)
         try backend.fill(9, at: 100, count: 4)
         #expect(try second.byte(at: 103) == 9 && first.byte(at: 103) == 1)
@@ -82,7 +82,7 @@ import Testing
         }
         for round in 0..<300 {
             let kind: BlockBackend.Hold = round % 2 == 0 ? .all : .writes
-            try backend.hold(kind) { _ in
+            backend.hold(kind) { _ in
                 #expect(node.writing == 0)
                 if kind == .all { #expect(node.reading == 0) }
             }
@@ -99,7 +99,7 @@ import Testing
         let backend = BlockBackend(try disks.devices.graph.open(path, format: "raw", flags: .writable))
         #expect(backend.beginDirect(at: 0, count: 512, isWrite: true) != nil)
         backend.endDirect(at: 0, count: 512, isWrite: true)
-        try backend.hold(.writes) { _ in
+        backend.hold(.writes) { _ in
             #expect(backend.beginDirect(at: 0, count: 512, isWrite: true) == nil)
             #expect(backend.beginDirect(at: 0, count: 512, isWrite: false) != nil)
             backend.endDirect(at: 0, count: 512, isWrite: false)

@@ -17,23 +17,6 @@ import Testing
         return (disks, backend)
     }
 
-    /// A blank image that is a node of its own.
-    private func target(_ disks: Disks, _ name: String, size: Int64 = 8 << 20, format: String = "qcow2") throws
-        -> any BlockNode
-    {
-        let path = disks.folder.file(name)
-        let driver = try #require(disks.devices.graph.driver(format) as? any CreatingDriver)
-        var create = CreateOptions(driver.createOptions)
-        try create.set("size", String(size))
-        try driver.create(CreateRequest(filename: path, options: create, graph: disks.devices.graph))
-        try disks.devices.add(
-            BlockOptions([
-                ("driver", .string(format)), ("node-name", .string(name)), ("file.driver", .string("file")),
-                ("file.filename", .string(path)),
-            ]), flags: .writable)
-        return try disks.devices.node(name)
-    }
-
     private func start(
         _ disks: Disks, to target: any BlockNode, _ change: (inout BlockDevices.BackupRequest) -> Void = { _ in }
     ) throws {
@@ -61,7 +44,7 @@ import Testing
 
     @Test(arguments: ["qcow2", "raw"]) func hasWhatWasThereAtItsBeginning(format: String) throws {
         let (disks, backend) = try disks()
-        let copy = try target(disks, "t", format: format)
+        let copy = try disks.addTarget("t", format: format)
         try start(disks, to: copy)
         for place in [7, 0, 3, 6] { try backend.fill(0xEE, at: Int64(place) << 20, count: Self.piece) }
         try backend.discard(at: 5 << 20, count: 1 << 20)
@@ -75,7 +58,7 @@ import Testing
     @Test func writersRaceTheCopy() throws {
         let (disks, backend) = try disks()
         let before = try backend.readBytes(at: 0, count: 8 << 20)
-        let copy = try target(disks, "t")
+        let copy = try disks.addTarget("t")
         try start(disks, to: copy) { $0.options.speed = 0 }
         let threads = try (0..<4).map { number in
             try HostThread(name: "writer") {
@@ -96,7 +79,7 @@ import Testing
         let (disks, backend) = try disks()
         try disks.snapshot("b.qcow2")
         try backend.fill(0x22, at: 2 << 20, count: Self.piece)
-        let copy = try target(disks, "t")
+        let copy = try disks.addTarget("t")
         try start(disks, to: copy) { $0.scope = .top }
         try backend.fill(0x33, at: 2 << 20, count: 2 * Self.piece)
         try disks.wait(for: "b0", nil)
@@ -127,7 +110,7 @@ import Testing
         #expect(try bitmap(disks).count == 0 && bitmap(disks).isPersistent == persistent)
         try backend.fill(0x51, at: 1 << 20 + 5, count: 1)
         #expect(try bitmap(disks).count == 65536 && bitmap(disks).isRecording)
-        let first = try target(disks, "t")
+        let first = try disks.addTarget("t")
         try start(disks, to: first) {
             ($0.scope, $0.bitmap, $0.bitmapMode) = (.bitmap, "m", .onSuccess)
             // Slow enough that it is under way when the guest writes.
@@ -142,7 +125,7 @@ import Testing
         try disks.wait(for: "b0", nil)
         #expect(try first.byte(at: 1 << 20 + 5) == 0x51 && first.byte(at: 1 << 20) == 2 && bytes(first)[6] == 0)
         #expect(try bitmap(disks).count == 65536 && !bitmap(disks).isBusy)
-        let second = try target(disks, "u")
+        let second = try disks.addTarget("u")
         try start(disks, to: second) { ($0.scope, $0.bitmap, $0.bitmapMode) = (.bitmap, "m", .onSuccess) }
         try disks.wait(for: "b0", nil)
         #expect(try second.byte(at: 6 << 20) == 0x52 && second.byte(at: 1 << 20 + 5) == 0)
@@ -154,7 +137,7 @@ import Testing
         try add(disks)
         for place in 0..<4 { try backend.fill(0x61, at: Int64(place) << 20, count: 1) }
         for mode in [BlockDevices.BitmapMode.onSuccess, .always, .never] {
-            let copy = try target(disks, "t\(mode.rawValue)")
+            let copy = try disks.addTarget("t\(mode.rawValue)")
             try start(disks, to: copy) {
                 ($0.scope, $0.bitmap, $0.bitmapMode) = (.bitmap, "m", mode)
                 $0.options.speed = 1
@@ -180,7 +163,7 @@ import Testing
 
     @Test func wrongWishesAreRefused() throws {
         let (disks, _) = try disks()
-        let small = try target(disks, "small", size: 4 << 20), raw = try target(disks, "r", format: "raw")
+        let small = try disks.addTarget("small", size: 4 << 20), raw = try disks.addTarget("r", format: "raw")
         func problem(_ target: any BlockNode, _ change: (inout BlockDevices.BackupRequest) -> Void) -> String? {
             do {
                 try start(disks, to: target, change)
@@ -200,7 +183,7 @@ import Testing
 
     @Test func compressedBackupsRead() throws {
         let (disks, _) = try disks()
-        let copy = try target(disks, "t")
+        let copy = try disks.addTarget("t")
         try start(disks, to: copy) { $0.compresses = true }
         try disks.wait(for: "b0", nil)
         #expect(try bytes(copy) == [1, 2, 3, 4, 5, 6, 7, 8])

@@ -57,6 +57,7 @@ import Testing
             case .pending: "PENDING"
             case .completed(let report): "COMPLETED\(report.problem ?? "")"
             case .cancelled: "CANCELLED"
+            case .failed: "FAILED"
             }
         }
         #expect(

@@ -62,9 +62,11 @@ final class Disks {
 
     static let mebibyte: Int64 = 1 << 20
 
-    /// A drive "d0" on a new qcow2 image of 8 MiB.
+    /// A drive on a new qcow2 image of 8 MiB.
     @discardableResult
-    func addDrive(_ file: String = "a.qcow2", size: Int64 = 8 * mebibyte) throws -> BlockBackend {
+    func addDrive(
+        _ file: String = "a.qcow2", size: Int64 = 8 * mebibyte, name: String = "d0"
+    ) throws -> BlockBackend {
         let path = folder.file(file)
         let driver = try #require(devices.graph.driver("qcow2") as? any CreatingDriver)
         var options = CreateOptions(driver.createOptions)
@@ -72,8 +74,8 @@ final class Disks {
         try driver.create(CreateRequest(filename: path, options: options, graph: devices.graph))
         var flags = OpenFlags.writable
         flags.isExclusive = true
-        devices.addDrive("d0", try devices.graph.open(path, format: "qcow2", flags: flags), flags: flags)
-        return try #require(devices.backend(of: "d0"))
+        devices.addDrive(name, try devices.graph.open(path, format: "qcow2", flags: flags), flags: flags)
+        return try #require(devices.backend(of: name))
     }
 
     func snapshot(_ file: String, nodeName: String? = nil) throws {
@@ -81,6 +83,26 @@ final class Disks {
         request.nodeName = nodeName
         let node = try devices.node(device: "d0", name: nil)
         try devices.take([devices.prepare(request, over: node)])
+    }
+
+    /// A blank image that is a node of its own, under its file's name.
+    /// - Parameter backing: the node that it stands above.
+    @discardableResult
+    func addTarget(
+        _ name: String, size: Int64 = 8 * mebibyte, format: String = "qcow2", backing: String? = nil
+    ) throws -> any BlockNode {
+        let path = folder.file(name)
+        let driver = try #require(devices.graph.driver(format) as? any CreatingDriver)
+        var create = CreateOptions(driver.createOptions)
+        try create.set("size", String(size))
+        try driver.create(CreateRequest(filename: path, options: create, graph: devices.graph))
+        var options = BlockOptions([
+            ("driver", .string(format)), ("node-name", .string(name)), ("file.driver", .string("file")),
+            ("file.filename", .string(path)),
+        ])
+        if let backing { options["backing"] = .string(backing) }
+        try devices.add(options, flags: .writable)
+        return try devices.node(name)
     }
 
     func status(_ job: String) -> JobStatus? { devices.jobs.reports.first { $0.identifier == job }?.status }

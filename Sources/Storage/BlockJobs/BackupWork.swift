@@ -15,6 +15,8 @@ final class BackupWork: JobWork, WriteGuard, @unchecked Sendable {
     /// Copies nothing by itself: the target gets what the guest changes (sync=none).
     private let waits: Bool
     private let compresses: Bool, isBlank: Bool
+    /// The reads through the target, which may end below it.
+    private let gate: ReadGate
     private let waiting: WriteTracker
     private let lock = Lock()
     // Guarded by `lock`.
@@ -42,12 +44,13 @@ final class BackupWork: JobWork, WriteGuard, @unchecked Sendable {
     }
 
     init(
-        _ backend: BlockBackend?, _ source: any BlockNode, to target: any BlockNode, _ plan: Plan,
+        _ backend: BlockBackend?, _ source: any BlockNode, to target: any BlockNode, gate: ReadGate, _ plan: Plan,
         done: @escaping (Bool, [Range<Int64>]) -> Void
     ) {
         self.backend = backend
         self.source = source
         self.target = target
+        self.gate = gate
         base = plan.base
         waits = plan.waits
         compresses = plan.compresses
@@ -77,7 +80,14 @@ final class BackupWork: JobWork, WriteGuard, @unchecked Sendable {
             if let failure = lock.withLock({ self.failure }) { throw failure }
         }
         while let range = claim({ waiting.take(from: 0, limit: ChainCopy.unit) }) {
-            try copy(range, with: jobCopy)
+            do throws(CopyFailure) { try copy(range, with: jobCopy) } catch {
+                // It is marked again and comes again, if the job goes on.
+                do throws(BlockError) { _ = try job.goesOn(after: error) } catch {
+                    end(with: error)
+                    throw error
+                }
+                continue
+            }
             try job.advance(range.upperBound - range.lowerBound)
         }
         let failure = lock.withLock { () -> BlockError? in
@@ -97,36 +107,45 @@ final class BackupWork: JobWork, WriteGuard, @unchecked Sendable {
         }
     }
 
-    private func copy(_ range: Range<Int64>, with copier: ChainCopy) throws(BlockError) {
-        var problem: BlockError?
-        do throws(BlockError) {
+    private func copy(_ range: Range<Int64>, with copier: ChainCopy) throws(CopyFailure) {
+        var problem: CopyFailure?
+        do throws(CopyFailure) {
             if compresses { try copyCompressed(range, with: copier) } else { try copier.copyAll(range) }
+            // Who has found nothing in the target is still reading from the disk.
+            gate.waitForReads(of: range)
         } catch { problem = error }
         lock.withLock {
             underWay.removeAll { $0 == range }
-            if let problem {
-                waiting.mark(at: range.lowerBound, count: range.upperBound - range.lowerBound)
-                failure = failure ?? problem
-                isOver = true
-            }
+            if problem != nil { waiting.mark(at: range.lowerBound, count: range.upperBound - range.lowerBound) }
             lock.broadcast()
         }
         if let problem { throw problem }
     }
 
-    private func copyCompressed(_ range: Range<Int64>, with copier: ChainCopy) throws(BlockError) {
+    /// Nothing is copied any more, and no write waits.
+    private func end(with problem: BlockError) {
+        lock.withLock {
+            failure = failure ?? problem
+            isOver = true
+            lock.broadcast()
+        }
+    }
+
+    private func copyCompressed(_ range: Range<Int64>, with copier: ChainCopy) throws(CopyFailure) {
         guard let image = target as? any CompressedWriting else { return try copier.copyAll(range) }
         let buffer = copier.memory
         let unit = Int64(image.compressor.clusterSize)
         var offset = range.lowerBound
         while offset < range.upperBound {
             let count = min(unit, range.upperBound - offset)
-            let found = try source.chainStatus(at: offset, count: count, above: base, detail: .zeroes)
+            let found = try CopyFailure.reading { () throws(BlockError) in
+                try source.chainStatus(at: offset, count: count, above: base, detail: .zeroes)
+            }
             let isHole = found.status.isZero && !found.status.isData && found.status.count >= count
             if !(isHole && isBlank) {
                 let region = buffer.slice(0, Int(count))
-                try source.read(region, at: offset)
-                try image.writeCompressing(region, at: offset)
+                try CopyFailure.reading { () throws(BlockError) in try source.read(region, at: offset) }
+                try CopyFailure.writing { () throws(BlockError) in try image.writeCompressing(region, at: offset) }
             }
             offset += count
         }
@@ -150,7 +169,7 @@ final class BackupWork: JobWork, WriteGuard, @unchecked Sendable {
             writerLock.lock()
             defer { writerLock.unlock() }
             // The job ends with what went wrong; the guest's write is no part of it.
-            do throws(BlockError) { try copy(range, with: writerCopy) } catch { return }
+            do throws(CopyFailure) { try copy(range, with: writerCopy) } catch { return end(with: error.error) }
             lock.withLock { job }?.note(range.upperBound - range.lowerBound)
         }
     }

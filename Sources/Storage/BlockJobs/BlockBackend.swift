@@ -19,7 +19,8 @@ protocol WriteGuard: AnyObject, Sendable {
 /// backend again and again does not stop the guest.
 ///
 /// A guard (`WriteGuard`) sees each write before it happens, and makes it wait as long as it needs to.
-public final class BlockBackend: FilterNode, DirectlyMappedNode, HostStorageNode, @unchecked Sendable {
+public final class BlockBackend: FilterNode, DirectlyMappedNode, HostStorageNode, ReadWatchingNode, @unchecked Sendable
+{
     /// What a holder keeps away.
     public enum Hold: Sendable {
         /// Requests that change the disk.
@@ -40,6 +41,7 @@ public final class BlockBackend: FilterNode, DirectlyMappedNode, HostStorageNode
     private var held: Hold?
     private var pace: IOThrottle?
     private var readOnly: Bool
+    private var watch: ReadGate?
 
     /// A backend on a node.
     /// - Parameter isReadOnly: what the device is told; nil for what the node says now.
@@ -72,6 +74,20 @@ public final class BlockBackend: FilterNode, DirectlyMappedNode, HostStorageNode
     public var throttle: IOThrottle? {
         get { lock.withLock { pace } }
         set { lock.withLock { pace = newValue } }
+    }
+
+    /// Where its reads are counted; nil for nowhere.
+    var gate: ReadGate? {
+        get { lock.withLock { watch } }
+        set { lock.withLock { watch = newValue } }
+    }
+
+    /// Counts a read where somebody wants to know of it.
+    public func watchingRead<Result>(
+        at offset: Int64, count: Int64, _ body: () throws(BlockError) -> Result
+    ) throws(BlockError) -> Result {
+        guard let gate else { return try body() }
+        return try gate.read(at: offset, count: count, body)
     }
 
     private func isKept(_ isWrite: Bool) -> Bool {
@@ -117,10 +133,11 @@ public final class BlockBackend: FilterNode, DirectlyMappedNode, HostStorageNode
 
     /// Reads from the node.
     public func read(_ regions: [ByteRegion], at offset: Int64) throws(BlockError) {
-        throttle?.pass(isWrite: false, bytes: regions.reduce(Int64(0)) { $0 &+ Int64($1.count) })
+        let count = regions.reduce(Int64(0)) { $0 &+ Int64($1.count) }
+        throttle?.pass(isWrite: false, bytes: count)
         let node = begin(isWrite: false)
         defer { end(isWrite: false) }
-        try node.read(regions, at: offset)
+        try watchingRead(at: offset, count: count) { () throws(BlockError) in try node.read(regions, at: offset) }
     }
 
     /// Reads from the node.
@@ -176,7 +193,9 @@ public final class BlockBackend: FilterNode, DirectlyMappedNode, HostStorageNode
     public func beginDirect(at offset: Int64, count: Int, isWrite: Bool) -> DirectMapping? {
         let target: (any DirectlyMappedNode)? = lock.withLock {
             // A guard may have to wait, which whoever goes directly cannot.
-            guard let direct, !isKept(isWrite), !isWrite || guards.isEmpty, pace == nil else { return nil }
+            guard let direct, !isKept(isWrite), !isWrite || guards.isEmpty, pace == nil, isWrite || watch == nil else {
+                return nil
+            }
             if isWrite { writers += 1 } else { readers += 1 }
             return direct
         }
@@ -196,9 +215,9 @@ public final class BlockBackend: FilterNode, DirectlyMappedNode, HostStorageNode
     // MARK: changes
 
     /// Keeps requests away while `body` works on the node. Not from a request of this backend.
-    public func hold<Result>(
-        _ kind: Hold, _ body: (any BlockNode) throws(BlockError) -> Result
-    ) throws(BlockError) -> Result {
+    public func hold<Result, Failure: Error>(
+        _ kind: Hold, _ body: (any BlockNode) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
         lock.withLock {
             while held != nil || waiting > 0 { lock.wait() }
             held = kind

@@ -122,8 +122,9 @@ extension BlockDevices {
     }
 
     /// Does everything at one moment, or nothing: bitmaps in turn, then snapshots, then the beginning of backups.
+    /// - Parameter endsTogether: where one of the backups fails or is given up, all are.
     public func perform(
-        _ changes: [BitmapChange], snapshots: [PreparedSnapshot], backups: [PreparedBackup]
+        _ changes: [BitmapChange], snapshots: [PreparedSnapshot], backups: [PreparedBackup], endsTogether: Bool = false
     ) throws(BlockError) {
         var held: [BlockBackend] = []
         func add(_ backend: BlockBackend?) {
@@ -148,10 +149,13 @@ extension BlockDevices {
             for undo in undos.reversed() { undo() }
             throw error
         }
+        let group = endsTogether ? JobGroup() : nil
         for (place, (backup, work)) in begun.enumerated() {
             do throws(BlockError) {
-                try start(.backup, backup.request.options, claiming: [backup.source, backup.target], work)
+                try start(
+                    .backup, backup.request.options, claiming: [backup.source, backup.target], work, group: group)
             } catch {
+                group?.hasFailed = true
                 for (_, other) in begun[place...] { other.abandon() }
                 throw error
             }
@@ -174,7 +178,9 @@ extension BlockDevices {
             if request.bitmapMode != .never { try place.clear(name) }
             busyBitmaps.append((node, name))
         }
-        let work = BackupWork(backup.backend, backup.source, to: backup.target, plan) { [self] isDone, rest in
+        let work = BackupWork(
+            backup.backend, reader(of: backup.source), to: backup.target, gate: gate(of: backup.target), plan
+        ) { [self] isDone, rest in
             claims[request.options.identifier] = nil
             if let place, let name = request.bitmap {
                 busyBitmaps.removeAll { $0.node == node && $0.name == name }

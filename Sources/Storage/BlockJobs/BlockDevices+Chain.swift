@@ -165,20 +165,27 @@ extension BlockDevices {
     /// Closes a node and opens it again with other flags, above the same backing node. Nobody uses it meanwhile.
     /// - Returns: the node that took its place, under its names. Where it cannot be opened so, it is opened as it was.
     func reopen(_ node: any BlockNode, flags: OpenFlags) throws(BlockError) -> any BlockNode {
+        try renew(node, node.location.options, flags, above: (node as? any BackedNode)?.backing)
+    }
+
+    /// As `reopen`, with other options and above another image.
+    func renew(
+        _ node: any BlockNode, _ options: BlockOptions, _ flags: OpenFlags, above below: (any BlockNode)?
+    ) throws(BlockError) -> any BlockNode {
         let names = names(below: node)
         let backing = (node as? any BackedNode)?.backing
         try (node as? any BackedNode)?.replaceBacking(nil)
-        var options = node.location.options
-        if node is any BackedNode { options["backing"] = .null }
-        let before = node.isReadOnly
+        var options = options, before = node.location.options
+        if node is any BackedNode { (options["backing"], before["backing"]) = (.null, .null) }
+        let wasReadOnly = node.isReadOnly
         try node.close()
         for entry in names { graph.unregister(entry.name) }
         do throws(BlockError) {
-            return try opened(options, flags, names, backing)
+            return try opened(options, flags, names, below)
         } catch {
             var old = flags
-            old.isWritable = !before
-            _ = try opened(options, old, names, backing)
+            old.isWritable = !wasReadOnly
+            _ = try opened(before, old, names, backing)
             throw error
         }
     }

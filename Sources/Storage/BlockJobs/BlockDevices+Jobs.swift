@@ -35,11 +35,12 @@ extension BlockDevices {
     }
 
     func start(
-        _ kind: JobKind, _ options: JobOptions, claiming nodes: [any BlockNode], _ work: any JobWork
+        _ kind: JobKind, _ options: JobOptions, claiming nodes: [any BlockNode], _ work: any JobWork,
+        group: JobGroup? = nil
     ) throws(BlockError) {
         do throws(JobRefusal) {
             claims[options.identifier] = nodes
-            try jobs.start(kind, options, work)
+            try jobs.start(kind, options, work, group: group)
         } catch {
             claims[options.identifier] = nil
             throw BlockError(.invalidArgument, error.description)
@@ -307,7 +308,9 @@ extension BlockDevices {
             defer { restore(target, in: backend, below.isReadOnly) }
             try backend.hold(.all) { (top) throws(BlockError) in
                 try adjustLength(of: target, to: top)
-                try ChainCopy(from: top, to: target, above: target).copyAll(0..<top.length)
+                try CopyFailure.merging { () throws(CopyFailure) in
+                    try ChainCopy(from: top, to: target, above: target).copyAll(0..<top.length)
+                }
                 try target.flush()
                 try (top as? any EmptyableNode)?.makeEmpty()
             }

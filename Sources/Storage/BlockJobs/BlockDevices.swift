@@ -42,6 +42,8 @@ public final class BlockDevices: @unchecked Sendable {
     var throttles: [String: IOThrottle] = [:]
     /// Nodes that are served to others, by the export's name.
     var exported: [String: any BlockNode] = [:]
+    /// Where reads are counted that a job may have to wait for.
+    var gates: [WeakGate] = []
     private var nextNumber = 100
 
     /// No disks yet.
@@ -171,6 +173,8 @@ public final class BlockDevices: @unchecked Sendable {
                 drive: "", backend: BlockBackend(node, isReadOnly: !root.flags.isWritable), flags: root.flags)
             root.isInactive = true
         }
+        // A backup may copy into it.
+        root.backend.gate = gates.lazy.compactMap(\.gate).first { $0.node === node }
         roots.append(root)
         followBitmaps()
         return root.backend

@@ -117,7 +117,7 @@ public final class BlockExports: @unchecked Sendable {
         let nodeName = devices.name(of: node)
         let shown = devices.roots.first { $0.backend.filtered === node }?.backend
         var export = NBDServedExport(
-            node: shown ?? node, name: request.name, description: request.description,
+            node: shown ?? devices.reader(of: node), name: request.name, description: request.description,
             isReadOnly: !request.isWritable, isShared: true)
         export.exposesDepth = request.exposesDepth
         for bitmap in request.bitmaps {

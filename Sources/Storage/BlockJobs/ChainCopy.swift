@@ -27,24 +27,29 @@ struct ChainCopy {
     }
 
     /// What begins at a position: how long it is, at most one unit, and whether the target must be given it.
-    func look(at offset: Int64, end: Int64) throws(BlockError) -> (count: Int64, isNeeded: Bool, isZero: Bool) {
-        let found = try source.chainStatus(
-            at: offset, count: min(end - offset, Self.unit), above: base, detail: .zeroes)
+    func look(at offset: Int64, end: Int64) throws(CopyFailure) -> (count: Int64, isNeeded: Bool, isZero: Bool) {
+        let found = try CopyFailure.reading { () throws(BlockError) in
+            try source.chainStatus(at: offset, count: min(end - offset, Self.unit), above: base, detail: .zeroes)
+        }
         let count = min(max(found.status.count, 1), Self.unit)
         let isThere = copiesHoles || found.status.isAllocated || found.status.isData
         return (count, isThere, found.status.isZero && !found.status.isData)
     }
 
     /// Gives the target a range of at most one unit.
-    func copy(at offset: Int64, count: Int64, isZero: Bool) throws(BlockError) {
-        if isZero { return try target.writeZeroes(at: offset, count: count, flags: .mayUnmap) }
+    func copy(at offset: Int64, count: Int64, isZero: Bool) throws(CopyFailure) {
         let region = buffer.region.slice(0, Int(count))
-        try source.read(region, at: offset)
-        try target.write(region, at: offset)
+        if !isZero {
+            try CopyFailure.reading { () throws(BlockError) in try source.read(region, at: offset) }
+        }
+        try CopyFailure.writing { () throws(BlockError) in
+            if isZero { return try target.writeZeroes(at: offset, count: count, flags: .mayUnmap) }
+            try target.write(region, at: offset)
+        }
     }
 
     /// Gives the target a range of any length.
-    func copyAll(_ range: Range<Int64>) throws(BlockError) {
+    func copyAll(_ range: Range<Int64>) throws(CopyFailure) {
         var offset = range.lowerBound
         while offset < range.upperBound {
             let part = try look(at: offset, end: range.upperBound)

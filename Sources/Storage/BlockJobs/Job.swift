@@ -42,6 +42,8 @@ public struct JobReport: Sendable, Equatable {
     public var finalizesItself: Bool, dismissesItself: Bool
     /// Why it failed.
     public var problem: String?
+    /// Whether an error made it stand still.
+    public var ioStatus = JobIOStatus.ok
 }
 
 /// How a person wants a job.
@@ -52,6 +54,8 @@ public struct JobOptions: Sendable {
     public var speed: Int64 = 0
     /// Goes on by itself once its work is done (`auto-finalize`), and is forgotten by itself at its end.
     public var finalizesItself = true, dismissesItself = true
+    /// What it does where it cannot read the source, or write the target.
+    public var onSourceError = JobErrorPolicy.report, onTargetError = JobErrorPolicy.report
 
     /// A job of that name with QEMU's defaults.
     public init(_ identifier: String) { self.identifier = identifier }
@@ -87,7 +91,12 @@ public final class Job: @unchecked Sendable {
     private var paceStart: UInt64 = 0, paceBytes: Int64 = 0
     private var reached = JobStatus.created
     private var failure: String?
+    private var ioStatus = JobIOStatus.ok
     var thread: HostThread?
+    /// Those that end together with it; nil for none.
+    var group: JobGroup?
+    /// Tells the list of an error and what is done about it; called on the work's thread.
+    var hadError: @Sendable (_ isWrite: Bool, JobErrorAction) -> Void = { _, _ in }
     /// Tells the list that the job is ready; called on the work's thread.
     var becameReady: @Sendable () -> Void = {}
 
@@ -105,7 +114,8 @@ public final class Job: @unchecked Sendable {
                 identifier: options.identifier, kind: kind, status: reached, offset: offset, length: length,
                 speed: speed, isPaused: isPaused,
                 isReady: reached == .ready || (reached == .standby),
-                finalizesItself: options.finalizesItself, dismissesItself: options.dismissesItself, problem: failure)
+                finalizesItself: options.finalizesItself, dismissesItself: options.dismissesItself, problem: failure,
+                ioStatus: ioStatus)
         }
     }
 
@@ -151,6 +161,18 @@ public final class Job: @unchecked Sendable {
         }
     }
 
+    /// Stands still from now on, as after `block-job-pause`.
+    func holdAfterError(isFull: Bool) {
+        lock.withLock {
+            isPaused = true
+            ioStatus = isFull ? .noSpace : .failed
+        }
+    }
+
+    /// Waits until somebody lets the job go on.
+    /// - Throws: the job was cancelled.
+    func waitWhilePaused() throws(BlockError) { try advance(0, paced: false) }
+
     /// Work that came up again: a guest wrote what was copied already.
     public func addLength(_ bytes: Int64) { lock.withLock { length += bytes } }
 
@@ -178,6 +200,8 @@ public final class Job: @unchecked Sendable {
     func setStatus(_ status: JobStatus) { lock.withLock { reached = status } }
     func fail(_ text: String) { lock.withLock { if failure == nil { failure = text } } }
     var problem: String? { lock.withLock { failure } }
+    /// Somebody, or an error, made it stand still.
+    var standsStill: Bool { lock.withLock { isPaused } }
 
     func cancel(force: Bool) {
         lock.withLock {
@@ -209,6 +233,7 @@ public final class Job: @unchecked Sendable {
         lock.withLock {
             guard isPaused != value else { return false }
             isPaused = value
+            ioStatus = .ok
             (paceStart, paceBytes) = (monotonicNanoseconds(), 0)
             lock.broadcast()
             return true

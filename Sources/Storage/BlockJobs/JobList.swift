@@ -13,6 +13,15 @@ public enum JobEvent: Sendable, Equatable {
     /// A block job ended; well where the report has no problem.
     case completed(JobReport)
     case cancelled(JobReport)
+    /// A block job could not read or write, and what it does about that.
+    case failed(identifier: String, isWrite: Bool, JobErrorAction)
+}
+
+/// Jobs that end together: all are well, or all are given up. Used on the loop's thread.
+public final class JobGroup: @unchecked Sendable {
+    var hasFailed = false
+    /// A group without jobs.
+    public init() {}
 }
 
 /// A wish that a job cannot follow.
@@ -56,15 +65,20 @@ public final class JobList: @unchecked Sendable {
     }
 
     /// Starts a job.
-    /// - Parameter inCall: the work is done now, on this thread; else on a thread of the job's own.
+    /// - Parameters:
+    ///   - onLoopThread: the work is done soon on the loop's thread; else on a thread of the job's own.
+    ///   - group: the jobs that it ends together with.
     public func start(
-        _ kind: JobKind, _ options: JobOptions, _ work: any JobWork, onLoopThread: Bool = false
+        _ kind: JobKind, _ options: JobOptions, _ work: any JobWork, onLoopThread: Bool = false,
+        group: JobGroup? = nil
     ) throws(JobRefusal) {
         try checkName(options.identifier)
         let job = Job(kind, options, work: work)
+        job.group = group
         jobs.append(job)
         change(job, .created)
         job.becameReady = { [self] in onLoop { [self] in ready(job) } }
+        job.hadError = { [self] isWrite, action in onLoop { [self] in failed(job, isWrite: isWrite, action) } }
         change(job, .running)
         if onLoopThread {
             onLoop { [self] in finish(job, Self.outcome(job)) }
@@ -128,8 +142,10 @@ public final class JobList: @unchecked Sendable {
         try check(job, "cancel", in: [.created, .running, .paused, .ready, .standby, .waiting, .pending])
         let isDone = job.status == .pending || job.status == .waiting
         job.cancel(force: force)
-        if isDone { abort(job, BlockError(.cancelled, "Operation canceled")) }
+        if isDone { giveUp(job, Self.cancelled) }
     }
+
+    private static let cancelled = BlockError(.cancelled, "Operation canceled")
 
     /// Lets a ready job do its last step.
     public func complete(_ name: String, block: Bool) throws(JobRefusal) {
@@ -170,7 +186,7 @@ public final class JobList: @unchecked Sendable {
     public func finalize(_ name: String, block: Bool) throws(JobRefusal) {
         let job = try find(name, block: block)
         try check(job, "finalize", in: [.pending])
-        settle(job)
+        settle(companions(of: job))
     }
 
     /// Forgets a job that has concluded.
@@ -204,23 +220,67 @@ public final class JobList: @unchecked Sendable {
         observer(.ready(job.report))
     }
 
+    private func failed(_ job: Job, isWrite: Bool, _ action: JobErrorAction) {
+        guard jobs.contains(where: { $0 === job }) else { return }
+        observer(.failed(identifier: job.options.identifier, isWrite: isWrite, action))
+        // Somebody may have let it go on already.
+        guard action == .stop, job.standsStill else { return }
+        switch job.status {
+        case .running: change(job, .paused)
+        case .ready: change(job, .standby)
+        default: break
+        }
+    }
+
+    /// The job, and those of its group that have not concluded.
+    private func companions(of job: Job) -> [Job] {
+        guard let group = job.group else { return [job] }
+        return jobs.filter { $0.group === group && $0.status != .concluded }
+    }
+
     private func finish(_ job: Job, _ outcome: BlockError?) {
         // A job that was given up at the process's end is not in the list any more.
         guard jobs.contains(where: { $0 === job }) else { return }
         job.thread?.join()
         job.thread = nil
-        if let outcome { return abort(job, outcome) }
+        if let outcome { return giveUp(job, outcome) }
+        if job.group?.hasFailed == true { return abort(job, Self.cancelled) }
         change(job, .waiting)
-        change(job, .pending)
-        if job.options.finalizesItself { return settle(job) }
-        if job.kind.isBlockJob { observer(.pending(job.report)) }
+        let group = companions(of: job)
+        guard group.allSatisfy({ $0.status == .waiting }) else { return }
+        for member in group {
+            change(member, .pending)
+            if member.kind.isBlockJob, !member.options.finalizesItself { observer(.pending(member.report)) }
+        }
+        if group.allSatisfy(\.options.finalizesItself) { settle(group) }
     }
 
-    private func settle(_ job: Job) {
-        do throws(BlockError) { try job.work.settle(job) } catch { return abort(job, error) }
-        job.work.clean(job)
-        if job.kind.isBlockJob { observer(.completed(job.report)) }
-        conclude(job)
+    private func settle(_ group: [Job]) {
+        for job in group {
+            // One before it may have failed.
+            guard job.status != .concluded, jobs.contains(where: { $0 === job }) else { continue }
+            do throws(BlockError) { try job.work.settle(job) } catch {
+                giveUp(job, error)
+                continue
+            }
+            job.work.clean(job)
+            if job.kind.isBlockJob { observer(.completed(job.report)) }
+            conclude(job)
+        }
+    }
+
+    /// Ends a job that has failed, and its group with it.
+    private func giveUp(_ job: Job, _ error: BlockError) {
+        let others = companions(of: job).filter { $0 !== job }
+        job.group?.hasFailed = true
+        abort(job, error)
+        for other in others {
+            if other.status == .waiting || other.status == .pending {
+                abort(other, Self.cancelled)
+            } else {
+                other.cancel(force: true)
+            }
+        }
     }
 
     private func abort(_ job: Job, _ error: BlockError) {

@@ -53,7 +53,11 @@ final class MirrorWork: JobWork, @unchecked Sendable {
             switch try job.waitReady(until: monotonicNanoseconds() &+ Self.period) {
             case .goOn: job.addLength(tracker.markedBytes)
             case .complete, .leave:
-                guard tracker.markedBytes > Self.remainder else { return try target.flush() }
+                guard tracker.markedBytes > Self.remainder else {
+                    return try job.insist { () throws(CopyFailure) in
+                        try CopyFailure.writing { () throws(BlockError) in try target.flush() }
+                    }
+                }
                 job.addLength(tracker.markedBytes)
             }
         }
@@ -64,7 +68,9 @@ final class MirrorWork: JobWork, @unchecked Sendable {
         let end = copier.source.length
         var offset: Int64 = 0
         while offset < end {
-            let part = try copier.look(at: offset, end: end)
+            let part =
+                try job.attempt { () throws(CopyFailure) in try copier.look(at: offset, end: end) }
+                ?? (count: min(end - offset, ChainCopy.unit), isNeeded: true, isZero: false)
             if part.isNeeded, !(part.isZero && isBlank) { tracker.mark(at: offset, count: part.count) }
             offset += part.count
             try job.advance(0, paced: false)
@@ -75,22 +81,28 @@ final class MirrorWork: JobWork, @unchecked Sendable {
     private func copyMarked(_ job: Job, from start: Int64) throws(BlockError) -> Int64 {
         var position = start
         while let range = tracker.take(from: position, limit: ChainCopy.unit) {
+            position = range.upperBound
+            let count = position - range.lowerBound
             do throws(BlockError) {
                 // A guest's write at the same time marks the range again when it is done.
-                try copier.copyAll(range)
-                try job.advance(range.upperBound - range.lowerBound)
+                guard try job.attempt({ () throws(CopyFailure) in try copier.copyAll(range) }) != nil else {
+                    tracker.mark(at: range.lowerBound, count: count)
+                    continue
+                }
+                try job.advance(count)
             } catch {
-                tracker.mark(at: range.lowerBound, count: range.upperBound - range.lowerBound)
+                tracker.mark(at: range.lowerBound, count: count)
                 throw error
             }
-            position = range.upperBound
         }
         return position
     }
 
     func settle(_ job: Job) throws(BlockError) {
         try backend.hold(.all) { (_) throws(BlockError) in
-            while let range = tracker.take(from: 0, limit: ChainCopy.unit) { try copier.copyAll(range) }
+            try CopyFailure.merging { () throws(CopyFailure) in
+                while let range = tracker.take(from: 0, limit: ChainCopy.unit) { try copier.copyAll(range) }
+            }
             try target.flush()
             guard !job.leaves else { return }
             try exchange()
@@ -127,13 +139,19 @@ final class CommitWork: JobWork, @unchecked Sendable {
         job.setLength(end)
         var offset: Int64 = 0
         while offset < end {
-            let part = try copier.look(at: offset, end: end)
-            if part.isNeeded { try copier.copy(at: offset, count: part.count, isZero: part.isZero) }
+            var part: (count: Int64, isNeeded: Bool, isZero: Bool) = (0, false, false)
+            // Without it the images above could not go.
+            try job.insist { () throws(CopyFailure) in
+                part = try copier.look(at: offset, end: end)
+                if part.isNeeded { try copier.copy(at: offset, count: part.count, isZero: part.isZero) }
+            }
             offset += part.count
             try job.advance(part.count, paced: part.isNeeded)
         }
         // The data must be in the base before anybody lets go of the images above.
-        try base.flush()
+        try job.insist { () throws(CopyFailure) in
+            try CopyFailure.writing { () throws(BlockError) in try base.flush() }
+        }
     }
 
     func settle(_ job: Job) throws(BlockError) {
@@ -172,15 +190,26 @@ final class StreamWork: JobWork, @unchecked Sendable {
         let end = image.length
         job.setLength(end)
         var offset: Int64 = 0
+        // What is left out makes the job fail in the end: the images below must stay.
+        var leftOut: BlockError?
         while offset < end {
-            let part = try step(at: offset, end: end)
-            offset += part.count
-            try job.advance(part.count, paced: part.copied)
+            var latest: BlockError?
+            let part = try job.attempt { () throws(CopyFailure) in
+                do throws(CopyFailure) { return try step(at: offset, end: end) } catch {
+                    latest = error.error
+                    throw error
+                }
+            }
+            if part == nil { leftOut = leftOut ?? latest }
+            let (count, copied) = part ?? (min(end - offset, ChainCopy.unit), false)
+            offset += count
+            try job.advance(count, paced: copied)
         }
         try image.flush()
+        if let leftOut { throw leftOut }
     }
 
-    private func step(at offset: Int64, end: Int64) throws(BlockError) -> (count: Int64, copied: Bool) {
+    private func step(at offset: Int64, end: Int64) throws(CopyFailure) -> (count: Int64, copied: Bool) {
         let first = try look(at: offset, end: end)
         guard first.isNeeded else { return (first.count, false) }
         guard let backend else {
@@ -188,7 +217,7 @@ final class StreamWork: JobWork, @unchecked Sendable {
             return (first.count, true)
         }
         // Nobody writes between the look and the copy: what the guest has written itself is newer.
-        return try backend.hold(.writes) { (_) throws(BlockError) in
+        return try backend.hold(.writes) { (_) throws(CopyFailure) in
             let part = try look(at: offset, end: offset + first.count)
             if part.isNeeded { try copier.copy(at: offset, count: part.count, isZero: part.isZero) }
             return (part.count, part.isNeeded)
@@ -196,8 +225,11 @@ final class StreamWork: JobWork, @unchecked Sendable {
     }
 
     /// What the image itself has needs no copy.
-    private func look(at offset: Int64, end: Int64) throws(BlockError) -> (count: Int64, isNeeded: Bool, isZero: Bool) {
-        let own = try image.status(at: offset, count: min(end - offset, ChainCopy.unit), detail: .allocation)
+    private func look(at offset: Int64, end: Int64) throws(CopyFailure) -> (count: Int64, isNeeded: Bool, isZero: Bool)
+    {
+        let own = try CopyFailure.reading { () throws(BlockError) in
+            try image.status(at: offset, count: min(end - offset, ChainCopy.unit), detail: .allocation)
+        }
         let count = min(max(own.count, 1), ChainCopy.unit)
         if own.isAllocated || own.isData { return (count, false, false) }
         return try copier.look(at: offset, end: offset + count)

@@ -8,6 +8,14 @@ public struct ChainStatus: Sendable, Equatable {
     public var depth: Int
 }
 
+/// A node whose reads somebody may wait for before what lies below it changes.
+public protocol ReadWatchingNode: BlockNode {
+    /// Counts `body`, which looks at several layers in turn, as one read.
+    func watchingRead<Result>(
+        at offset: Int64, count: Int64, _ body: () throws(BlockError) -> Result
+    ) throws(BlockError) -> Result
+}
+
 extension ResizableNode {
     /// Resizes so that a new part reads as zeroes even where the backing node has content.
     public func resizeOverBacking(
@@ -41,6 +49,17 @@ extension BlockNode {
     /// The bytes past the end of a shorter backing image read as zeroes and count as allocated in the layer above it.
     public func chainStatus(
         at offset: Int64, count: Int64, above base: (any BlockNode)? = nil, detail: StatusDetail = .mapping
+    ) throws(BlockError) -> ChainStatus {
+        guard let watched = self as? any ReadWatchingNode else {
+            return try layerStatus(at: offset, count: count, above: base, detail: detail)
+        }
+        return try watched.watchingRead(at: offset, count: count) { () throws(BlockError) in
+            try layerStatus(at: offset, count: count, above: base, detail: detail)
+        }
+    }
+
+    private func layerStatus(
+        at offset: Int64, count: Int64, above base: (any BlockNode)?, detail: StatusDetail
     ) throws(BlockError) -> ChainStatus {
         var node: any BlockNode = self
         var limit = min(count, length - offset)

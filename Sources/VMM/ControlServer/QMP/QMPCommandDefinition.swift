@@ -130,6 +130,7 @@ enum QMPCommandTable {
         ("DUMP_COMPLETED", [("result", "object"), ("error", "str")]), ("BLOCK_EXPORT_DELETED", [("id", "str")]),
         ("BLOCK_JOB_COMPLETED", blockJobMembers + [("error", "str")]),
         ("BLOCK_JOB_CANCELLED", blockJobMembers),
+        ("BLOCK_JOB_ERROR", [("device", "str"), ("operation", "str"), ("action", "str")]),
     ]
 
     private static let blockJobMembers = [

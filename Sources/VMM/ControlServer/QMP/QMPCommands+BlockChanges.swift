@@ -36,6 +36,19 @@ extension QMPCommandTable {
                 try disks.add(BlockOptions(spec), flags: flags)
             }
         },
+        QMPCommandDefinition("blockdev-reopen", [QMPParameter("options", .array)]) {
+            (context, arguments) throws(QMPError) in
+            let disks = try JobAnswers.disks(context)
+            return try JobAnswers.perform { () throws(BlockError) in
+                for entry in arguments["options"]?.array ?? [] {
+                    let options = entry.object ?? [:]
+                    guard let name = options["node-name"]?.string else {
+                        throw BlockError(.invalidArgument, "node-name not specified")
+                    }
+                    try disks.reopen(name, BlockOptions(BlockNodeSpec(name: name, options: options)))
+                }
+            }
+        },
         QMPCommandDefinition("blockdev-del", [QMPParameter("node-name", .string)]) {
             (context, arguments) throws(QMPError) in
             let disks = try JobAnswers.disks(context)
@@ -80,11 +93,13 @@ extension QMPCommandTable {
                 throw QMPError("Parameter 'completion-mode' does not accept value '\(mode)'")
             }
             let actions = arguments["actions"]?.array ?? []
-            let jobs = actions.count { $0["type"]?.string?.hasSuffix("-backup") == true }
-            guard mode == "individual" || jobs < 2 else {
-                throw QMPError("completion-mode=grouped is not supported for several backups; each ends by itself")
+            let isGrouped = mode == "grouped"
+            // What has no end cannot end together with something.
+            let loose = actions.lazy.compactMap { $0["type"]?.string }.first { isGrouped && $0.contains("snapshot") }
+            if let loose {
+                throw QMPError("Action '\(loose)' does not support Transaction property completion-mode = grouped")
             }
-            try BlockChanges.transact(try JobAnswers.disks(context), actions)
+            try BlockChanges.transact(try JobAnswers.disks(context), actions, endsTogether: isGrouped)
             return [:]
         },
     ]
@@ -150,7 +165,10 @@ enum BlockChanges {
     }
 
     /// Prepares all actions, then does all; with one that cannot be, none is done.
-    static func transact(_ disks: BlockDevices, _ actions: [JSONValue]) throws(QMPError) {
+    /// - Parameter endsTogether: its jobs are well together or not at all.
+    static func transact(
+        _ disks: BlockDevices, _ actions: [JSONValue], endsTogether: Bool = false
+    ) throws(QMPError) {
         var plan = Plan()
         do throws(QMPError) {
             for action in actions { try prepare(disks, action, &plan) }
@@ -165,7 +183,8 @@ enum BlockChanges {
                     try entry.store.createSnapshot(entry.information)
                     made.append((entry.store, entry.information.name))
                 }
-                try disks.perform(plan.bitmaps, snapshots: plan.snapshots, backups: plan.backups)
+                try disks.perform(
+                    plan.bitmaps, snapshots: plan.snapshots, backups: plan.backups, endsTogether: endsTogether)
             } catch {
                 for entry in made {
                     if let found = entry.store.snapshots.last(where: { $0.name == entry.name }) {

@@ -11,7 +11,7 @@ extension QMPCommandTable {
         QMPParameter("auto-finalize", .boolean, optional: true),
         QMPParameter("auto-dismiss", .boolean, optional: true),
     ]
-    static let errors = ["report", "ignore", "enospc", "stop", "auto"]
+    static let errors = JobErrorPolicy.allCases.map(\.rawValue)
 
     static func options(_ arguments: QMPArguments) throws(BlockError) -> JobOptions {
         var options = JobOptions(arguments["job-id"]?.string ?? arguments.string("device"))
@@ -21,11 +21,11 @@ extension QMPCommandTable {
         }
         options.finalizesItself = arguments.bool("auto-finalize") ?? true
         options.dismissesItself = arguments.bool("auto-dismiss") ?? true
-        for name in ["on-error", "on-source-error", "on-target-error"] {
-            if let word = arguments[name]?.string, word != "report" {
-                throw BlockError(.notSupported, "\(name)=\(word) is not supported; a job that fails reports it")
-            }
+        func policy(_ name: String) -> JobErrorPolicy? {
+            arguments[name]?.string.flatMap { JobErrorPolicy(rawValue: $0) }
         }
+        options.onSourceError = policy("on-source-error") ?? policy("on-error") ?? .report
+        options.onTargetError = policy("on-target-error") ?? policy("on-error") ?? .report
         return options
     }
 

@@ -46,7 +46,8 @@ enum JobAnswers {
 
     static func blockJob(_ report: JobReport) -> JSONValue {
         var object: JSONObject = [
-            "auto-finalize": .bool(report.finalizesItself), "io-status": "ok", "device": .string(report.identifier),
+            "auto-finalize": .bool(report.finalizesItself), "io-status": .string(report.ioStatus.rawValue),
+            "device": .string(report.identifier),
             "auto-dismiss": .bool(report.dismissesItself), "busy": false, "len": .integer(report.length),
             "offset": .integer(report.offset), "status": .string(report.status.rawValue),
             "paused": .bool(report.isPaused), "speed": .integer(report.speed), "ready": .bool(report.isReady),
@@ -78,6 +79,13 @@ extension ControlServer {
                 "BLOCK_JOB_PENDING",
                 data: ["type": .string(report.kind.rawValue), "id": .string(report.identifier)])
         case .completed(let report): emit("BLOCK_JOB_COMPLETED", data: data(report))
+        case .failed(let identifier, let isWrite, let action):
+            emit(
+                "BLOCK_JOB_ERROR",
+                data: [
+                    "device": .string(identifier), "operation": .string(isWrite ? "write" : "read"),
+                    "action": .string(action.rawValue),
+                ])
         case .cancelled(var report):
             report.problem = nil
             emit("BLOCK_JOB_CANCELLED", data: data(report))
