@@ -122,6 +122,9 @@ class Machine:
         return self.wait(text, seconds)
 
     def connect(self):
+        end = time.monotonic() + 30
+        while not os.path.exists(self.path) and self.process.poll() is None and time.monotonic() < end:
+            time.sleep(0.05)
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(self.path)
         self.file = self.socket.makefile("r")

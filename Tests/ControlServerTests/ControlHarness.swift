@@ -77,7 +77,7 @@ final class SmallMachine: BlockReporting, PCIReporting, NetworkReporting, Balloo
         ports = AddressSpace(machineLock: lock)
         processors = (0..<count).map { StillCPU(index: $0) }
         try memory.addRegion(name: "pc.ram", start: 0, count: 0x10000)
-        for processor in processors { runner.add(processor: processor) }
+        for processor in processors { try runner.add(processor: processor) }
         facts.isKVMPresent = true
         facts.memoryBytes = 0x10000
         server = ControlServer(machine: self, now: { 1_500_000_123_456 })

@@ -135,6 +135,21 @@ private func bytes(_ hexadecimal: String) -> [UInt8] {
         #expect(kinds[0] == 255 && kinds[9] == 45 && kinds[10] == 1 && kinds[4] == 1)
     }
 
+    @Test func absentProcessorsAreListedAsSuch() {
+        var machine = makeQ35(processors: 4)
+        machine.absentProcessors = [2, 3]
+        let table = ACPITables(machine).linkedTable("APIC")
+        let flags = (0..<4).map { table.load(UInt32.self, at: 44 + $0 * 8 + 4) }
+        #expect(flags == [1, 1, 0, 0])
+    }
+
+    @Test func processorsThatComeAndGoHaveMethods() {
+        let body = String(decoding: ACPITables(makeQ35(processors: 2)).linkedTable("DSDT"), as: UTF8.self)
+        for name in ["PRES", "CPUS", "CSCN", "CTFY", "C001", "_MAT", "_E02"] { #expect(body.contains(name), "\(name)") }
+        let still = String(decoding: ACPITables(makeMachine(.microvm)).linkedTable("DSDT"), as: UTF8.self)
+        #expect(still.contains("C001") && !still.contains("CSCN") && !still.contains("_E02"))
+    }
+
     @Test func scriptIsWhatFirmwareReads() {
         let files = ACPITables(makeQ35()).firmwareFiles
         let script = files.first { $0.name == "etc/table-loader" }?.bytes ?? []

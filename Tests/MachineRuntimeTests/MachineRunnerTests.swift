@@ -58,7 +58,7 @@ final class Box<Value>: @unchecked Sendable {
         let lock = Lock()
         let loop = try EventLoop()
         let runner = MachineRunner(lock: lock, loop: loop, clock: RuntimeClock(loop: loop, machineLock: lock))
-        for processor in processors { runner.add(processor: processor) }
+        for processor in processors { try runner.add(processor: processor) }
         return runner
     }
 
@@ -154,6 +154,34 @@ final class Box<Value>: @unchecked Sendable {
         }
         _ = try runner.run(startPaused: false)
         #expect(seen.contains(.debug(cpu: 1, .breakpoint)))
+    }
+
+    @Test func processorsComeAndGoWhileItRuns() throws {
+        let runner = try runner([ScriptedCPU(index: 0)])
+        let late = ScriptedCPU(index: 3), between = ScriptedCPU(index: 1)
+        runner.loop.post {
+            try? runner.add(processor: late)
+            try? runner.add(processor: between)
+            #expect(runner.processors.map(\.index) == [0, 1, 3])
+            #expect(runner.processor(at: 3) === late && runner.processor(at: 2) == nil)
+            // Everybody is counted when the machine stops.
+            runner.pause()
+            runner.resume()
+            runner.remove(processorAt: 3)
+            runner.remove(processorAt: 2)
+            #expect(runner.processors.map(\.index) == [0, 1])
+            let runs = late.runs
+            runner.whileParked { #expect(late.runs == runs) }
+            // One that left may come back, also while the machine stands still.
+            runner.pause()
+            try? runner.add(processor: late)
+            runner.remove(processorAt: 1)
+            runner.resume()
+            #expect(runner.processors.map(\.index) == [0, 3])
+            runner.requestShutdown(.hostQMPQuit)
+        }
+        _ = try runner.run(startPaused: false)
+        #expect(runner.processors.count == 2)
     }
 
     @Test func machineTimersStopWithTheMachine() throws {

@@ -16,10 +16,17 @@ public struct MachineFacts: Equatable, Sendable {
     public var processorType = "qemu64-x86_64-cpu"
     /// Processors that it has places for; 0 for as many as it has.
     public var maximumProcessors = 0
+    /// QOM's paths of the processors that were added by themselves, by index.
+    public var processorPaths: [Int: String] = [:]
     /// vCPUs in a socket, and so on, for `query-cpus-fast` and `query-hotpluggable-cpus`.
     public var dies = 1, cores = 1, threads = 1
     /// Bytes at start.
     public var memoryBytes: UInt64 = 0
+
+    /// QOM's path of a processor: QEMU numbers the board's unnamed devices, and the I/O APIC stands between the first two.
+    public func processorPath(_ index: Int) -> String {
+        processorPaths[index] ?? "/machine/unattached/device[\(index == 0 ? 0 : index &+ 1)]"
+    }
 
     /// A report of a machine of this type on this accelerator, all else at its default.
     public init(machineType: String, accelerator: String) {

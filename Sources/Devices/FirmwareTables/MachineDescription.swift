@@ -83,8 +83,12 @@ public struct MachineDescription: Sendable {
 
     /// Chooses the devices of the DSDT.
     public var board: Board
-    /// APIC identifiers of the processors that are there at start, in order of their index.
+    /// APIC identifiers of all processors that are possible, in order of their index.
     public var processors: [UInt32]
+    /// Those that are not there now.
+    public var absentProcessors: Set<Int> = []
+    /// First of the ports that say which processors came or are to go; nil where none does.
+    public var processorHotPlugPort: UInt16?
     /// Guest-physical address of the I/O APIC, whose first input is global interrupt 0.
     public var ioAPICAddress: UInt32 = 0xFEC0_0000
     /// Its identifier in the MADT.
@@ -142,12 +146,14 @@ public struct MachineDescription: Sendable {
         switch board {
         case .q35:
             fixedHardware = .q35
+            processorHotPlugPort = 0x0CD8
             ecamBase = ecam
             if lowMemoryEnd < ecam { pciMemoryWindows.append(lowMemoryEnd..<ecam) }
             pciMemoryWindows.append(ecam + ecamCount..<controllers)
             pciMemoryWindows.append(highWindow)
         case .pc:
             fixedHardware = .pc
+            processorHotPlugPort = 0xAF00
             pciMemoryWindows = [min(lowMemoryEnd, controllers - 1 << 20)..<controllers, highWindow]
         case .microvm:
             eventDevice = GenericEventDevice()

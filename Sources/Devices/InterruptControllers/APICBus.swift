@@ -12,7 +12,7 @@ public import MachineModel
 public final class APICBus: MessageInterruptSink, @unchecked Sendable {
     /// See the type. Methods named `...Locked` expect it to be held.
     let lock = Lock()
-    /// By vCPU index; fixed once the machine runs.
+    /// Those of the processors that there are; changed with both locks held, so that either lets one look.
     public private(set) var localAPICs: [LocalAPIC] = []
     private var ioAPICs: [IOAPIC] = []
     /// Answers the INTA cycle of an ExtINT.
@@ -28,6 +28,19 @@ public final class APICBus: MessageInterruptSink, @unchecked Sendable {
     public init(kernel: (any KernelLocalControllers)? = nil) { self.kernel = kernel }
 
     func attach(_ apic: LocalAPIC) { localAPICs.append(apic) }
+
+    /// Puts the local APIC of a processor that comes back onto the bus, in the state of power-on. The machine lock is held.
+    public func plug(_ apic: LocalAPIC) {
+        lock.withLock { localAPICs.append(apic) }
+        apic.reset()
+    }
+
+    /// Takes the local APIC of a processor that goes off the bus, and stops its timer. The machine lock is held.
+    public func unplug(_ apic: LocalAPIC) {
+        lock.withLock { localAPICs.removeAll { $0 === apic } }
+        apic.reset()
+    }
+
     func attach(_ apic: IOAPIC) { ioAPICs.append(apic) }
     func attach(_ pic: DualPIC) { self.pic = pic }
 

@@ -43,9 +43,12 @@ extension AssembledMachine {
     }
 
     func description(_ board: PCBoard) -> MachineDescription {
+        let topology = spec.topology
+        let hasPlaces = board.processorHotPlug != nil
         var machine = MachineDescription(
-            board: kind, processors: (0..<spec.topology.count).map { UInt32($0) },
+            board: kind, processors: (0..<(hasPlaces ? topology.maximum : topology.count)).map { UInt32($0) },
             lowMemoryEnd: board.options.memory.low, highMemoryEnd: board.options.memory.highEnd)
+        machine.absentProcessors = Set(0..<machine.processors.count).subtracting(topology.present)
         machine.hasVGA = spec.devices.contains { if case .pc(.vga) = $0.model { true } else { false } }
         machine.hasHPET = board.options.hasHPET
         machine.hasKeyboardController = board.options.hasKeyboardController

@@ -43,6 +43,7 @@ extension AssembledMachine: ControlledMachine {
         facts.isKVMPresent = true
         facts.processorType = "\(spec.processor.model)-x86_64-cpu"
         facts.maximumProcessors = spec.topology.maximum
+        facts.processorPaths = processorPaths
         facts.dies = spec.topology.dies
         facts.cores = spec.topology.cores
         facts.threads = spec.topology.threads

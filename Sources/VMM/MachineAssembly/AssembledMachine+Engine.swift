@@ -63,9 +63,9 @@ extension AssembledMachine {
     }
 
     private func checkProcessorCount(_ most: Int, _ what: String) throws(UserError) {
-        guard spec.topology.count <= most else {
+        guard spec.topology.maximum <= most else {
             throw UserError(
-                "\(spec.topology.count) vCPUs are more than \(what) can have",
+                "\(spec.topology.maximum) vCPUs are more than \(what) can have",
                 remedy: "give -smp at most \(most)")
         }
     }
@@ -123,10 +123,13 @@ extension AssembledMachine {
         do throws(Errno) {
             environment = try SoftCPU.Environment(memory: memory, ports: portSpace, devices: space, model: model)
         } catch { throw UserError("cannot make the software CPU", because: error) }
+        let present = spec.topology.present
         return try SoftwareEngine(
-            count: spec.topology.count, environment: environment, machineLock: lock, clock: clock,
-            options: try SoftwareEngineOptions(spec, accelerator, messages: messages),
-            lookAfterTimers: { [clock] in clock.runOverdue(isLate: $0) })
+            SoftwareEngine.Parts(
+                environment: environment, machineLock: lock, clock: clock,
+                options: try SoftwareEngineOptions(spec, accelerator, messages: messages), count: present.count,
+                possible: spec.topology.maximum, lookAfterTimers: { [clock] in clock.runOverdue(isLate: $0) }),
+            present: present)
     }
 
     private func makeHardwareEngine(_ system: KVMSystem, _ memory: GuestMemory) throws(UserError) -> any BoardEngine {
@@ -150,7 +153,7 @@ extension AssembledMachine {
         let model = try makeModel(
             HardwareFeatures.capabilities(offered, hasDeadlineTimer: system.hasDeadlineTimer), engineName: "host")
         return try HardwareEngine(
-            system: system, count: spec.topology.count, memory: memory, ports: portSpace, devices: space,
+            system: system, present: spec.topology.present, memory: memory, ports: portSpace, devices: space,
             physicalAddressBits: model.physicalAddressBits, isSplit: isSplit
         ) { index in HardwareFeatures.table(model, offered: offered, processor: index) }
     }

@@ -13,11 +13,16 @@ internal import VirtioDevices
 
 extension AssembledMachine: HotPlugging {
     /// Whether a device of this name can be asked for.
-    func hasDevice(_ name: String) -> Bool { spec.devices.contains { $0.identifier == name } }
+    func hasDevice(_ name: String) -> Bool {
+        spec.devices.contains { $0.identifier == name } || processor(named: name) != nil
+    }
 
-    /// `device_add`: behind a PCI Express port of q35, on pc's bus, on a virtio-serial bus, or on a USB cable.
+    /// `device_add`: behind a PCI Express port of q35, on pc's bus, on a virtio-serial bus, on a USB cable, or a processor.
     func addDevice(_ options: JSONObject) throws(UserError) {
         let wanted = try MachineArguments.adding(device: try OptionList(options), to: spec, nodes: storage.nodeNames)
+        if wanted.topology != spec.topology, let processor = wanted.topology.plugged.last {
+            return try plug(processor)
+        }
         guard let device = wanted.devices.last, let board else { throw UserError("this machine takes no devices") }
         if device.isMadeAtOnce {
             try lock.withLock { () throws(UserError) in try make(device, board) }
@@ -60,6 +65,7 @@ extension AssembledMachine: HotPlugging {
 
     /// `device_del`: the guest is asked, and DEVICE_DELETED says that it has let go.
     func removeDevice(_ name: String) throws(UserError) {
+        if let processor = processor(named: name) { return try unplug(processor) }
         if try removeUSBDevice(name) { return }
         if let slots = board?.hotPlug, let function = board?.bus.devices.first(where: { $0.identifier == name }) {
             slots.unplugged = { [weak self] function in self?.leave(function) }

@@ -80,9 +80,7 @@ extension AssembledMachine: InterruptReporting {
 
     /// The registers of one local APIC.
     func localControllerReport(processor: Int) -> String? {
-        guard let apics = (engine as? SoftwareEngine)?.controllers.bus.localAPICs, apics.indices.contains(processor)
-        else { return nil }
-        return apics[processor].monitorDescription
+        (engine as? SoftwareEngine)?.controller(of: processor)?.monitorDescription
     }
 }
 

@@ -36,7 +36,7 @@ extension AssembledMachine: MigratableMachine {
     var stateHeader: StateHeader {
         StateHeader(
             machine: spec.board.name, accelerator: acceleratorName, processorModel: spec.processor.model,
-            processorCount: spec.topology.count,
+            processorCount: spec.topology.present.count,
             memory: guestMemory.regions.map {
                 StateHeader.Region(name: $0.name, count: $0.count)
             })

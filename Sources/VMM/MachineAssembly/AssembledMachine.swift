@@ -104,7 +104,7 @@ final class AssembledMachine: @unchecked Sendable {
     var announcements: [String: AnnouncementSeries] = [:]
     /// Monitors, QMP and the debugger's stub.
     var control: ControlServer?
-    private var boot: DirectBoot?
+    var boot: DirectBoot?
     /// The ROM that starts the machine; nil where a kernel starts without one.
     private var firmware: FirmwareImage?
     /// Where firmware and option ROMs are looked for.
@@ -280,7 +280,7 @@ final class AssembledMachine: @unchecked Sendable {
         let engine = try makeEngine(memory: guestMemory)
         self.engine = engine
         engine.map(ports: portSpace, devices: space, hasPIC: spec.board.pic.resolved(true))
-        for processor in engine.processors { runner.add(processor: processor) }
+        for processor in engine.processors { try add(processor) }
         let board = try PCBoard(
             boardOptions(layout), engine: engine, ports: portSpace, space: space, memory: guestMemory, clock: clock,
             requests: requests)
@@ -288,6 +288,7 @@ final class AssembledMachine: @unchecked Sendable {
         for chip in flash?.chips ?? [] { chip.map(in: space) }
         addInput(board)
         try plugIn(board, requests: requests)
+        watchProcessors(board)
         board.hotPlug?.settle { function in
             pciDevices.contains { $0 === function } && !(function is VGADevice)
         }
@@ -313,7 +314,7 @@ final class AssembledMachine: @unchecked Sendable {
         // With hardware-reduced ACPI Linux does not ask the PIT; on KVM it has that one's clock.
         options.hasPowerTimer = isMicroVM && acceleratorName != "kvm" && spec.board.acpi.resolved(true)
         options.hasACPI = spec.board.acpi.resolved(true)
-        options.processorCount = spec.topology.count
+        options.processors = (0..<spec.topology.maximum).map(Set(spec.topology.present).contains)
         options.clockOffset = spec.clock.base == .localTime ? hostTimeZoneOffset() : 0
         return options
     }

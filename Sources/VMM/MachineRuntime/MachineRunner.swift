@@ -25,7 +25,7 @@ public final class MachineRunner: @unchecked Sendable {
     public let clock: RuntimeClock
     /// Devices in the order of their reset. Complete before `run`.
     public var devices: [any Device] = []
-    /// In the order of their index; complete before `run`.
+    /// In the order of their indices, of which some may be missing. Changed on the loop's thread with `parking` held.
     public private(set) var processors: [any VirtualCPU] = []
     /// What the machine does on the guest's reset, power-off and crash.
     public var policy = LifecyclePolicy()
@@ -46,9 +46,12 @@ public final class MachineRunner: @unchecked Sendable {
         }
     }
     private var observers: [(MachineEvent) -> Void] = []
-    private var threads: [HostThread] = []
+    /// By the processor's index.
+    private var threads: [Int: HostThread] = [:]
+    /// The processor that is being taken out, whose thread ends; guarded by `parking`.
+    private var leaving: Int?
     private var exitStatus: Int32 = 0
-    /// Guards `allowed`, `parked` and `ending`, and carries the wake-ups of the vCPU threads.
+    /// Guards `allowed`, `outside` and `ending`, and carries the wake-ups of the vCPU threads.
     private let parking = Lock()
     private var allowed = false
     private var ending = false
@@ -75,10 +78,47 @@ public final class MachineRunner: @unchecked Sendable {
         self.clock = clock
     }
 
-    /// Adds the next processor, before `run`.
-    public func add(processor: any VirtualCPU) {
-        precondition(processor.index == processors.count && !hasStartedThreads)
-        processors.append(processor)
+    /// The processor of an index; nil where there is none. On the loop's thread.
+    public func processor(at index: Int) -> (any VirtualCPU)? { processors.first { $0.index == index } }
+
+    /// Adds a processor: before `run`, or on the loop's thread while the machine exists; then it runs when the others do.
+    /// - Precondition: there is none of its index.
+    /// - Throws: the host's error when it has no room for the thread.
+    public func add(processor: any VirtualCPU) throws(Errno) {
+        precondition(self.processor(at: processor.index) == nil)
+        parking.withLock {
+            processors.insert(processor, at: processors.firstIndex { $0.index > processor.index } ?? processors.count)
+            if hasStartedThreads { outside.insert(processor.index) }
+        }
+        guard hasStartedThreads else { return }
+        do throws(Errno) { try startThread(of: processor) } catch {
+            forget(processor.index)
+            throw error
+        }
+    }
+
+    /// Takes a processor out and ends its thread; on the loop's thread. The machine lock is not held.
+    public func remove(processorAt index: Int) {
+        guard let processor = processor(at: index) else { return }
+        parking.withLock {
+            leaving = index
+            parking.broadcast()
+        }
+        processor.kick()
+        threads.removeValue(forKey: index)?.join()
+        parking.withLock { leaving = nil }
+        forget(index)
+    }
+
+    private func forget(_ index: Int) {
+        parking.withLock {
+            processors.removeAll { $0.index == index }
+            outside.remove(index)
+        }
+    }
+
+    private func startThread(of processor: any VirtualCPU) throws(Errno) {
+        threads[processor.index] = try HostThread(name: "CPU \(processor.index)/vmm") { [self] in serve(processor) }
     }
 
     /// Calls `observer` on the loop's thread for every event.
@@ -92,10 +132,7 @@ public final class MachineRunner: @unchecked Sendable {
         lock.withLock { resetAll() }
         outside = Set(processors.map(\.index))
         hasStartedThreads = true
-        for processor in processors {
-            threads.append(
-                try HostThread(name: "CPU \(processor.index)/vmm") { [self] in serve(processor) })
-        }
+        for processor in processors { try startThread(of: processor) }
         if !startPaused { resume() }
         loop.run()
         parkAll()
@@ -103,8 +140,8 @@ public final class MachineRunner: @unchecked Sendable {
             ending = true
             parking.broadcast()
         }
-        for thread in threads { thread.join() }
-        threads = []
+        for thread in threads.values { thread.join() }
+        threads = [:]
         return exitStatus
     }
 
@@ -320,8 +357,10 @@ public final class MachineRunner: @unchecked Sendable {
         for observer in observers { observer(event) }
     }
 
+    /// On any thread.
     private func kickAll() {
-        for processor in processors { processor.kick() }
+        let all = parking.withLock { processors }
+        for processor in all { processor.kick() }
     }
 
     /// Returns when every vCPU thread is outside `VirtualCPU.run`. The machine lock is not held: a vCPU may need it to
@@ -349,8 +388,10 @@ public final class MachineRunner: @unchecked Sendable {
 
     private func enter(_ index: Int) -> Bool {
         parking.withLock {
-            while !ending && (isThrottled || !(allowed && (selected ?? index) == index)) { parking.wait() }
-            if ending { return false }
+            while !ending && leaving != index && (isThrottled || !(allowed && (selected ?? index) == index)) {
+                parking.wait()
+            }
+            if ending || leaving == index { return false }
             outside.remove(index)
             return true
         }

@@ -101,7 +101,13 @@ extension ArgumentReader {
             }
         }
         for entry in devices {
-            do throws(UserError) { spec.devices.append(try device(entry.value)) } catch { throw error.at(entry.place) }
+            do throws(UserError) {
+                if ProcessorReader.isProcessor(entry.value.peek("driver") ?? "") {
+                    spec.topology.plugged.append(try ProcessorReader.read(entry.value, for: spec))
+                } else {
+                    spec.devices.append(try device(entry.value))
+                }
+            } catch { throw error.at(entry.place) }
         }
     }
 

@@ -74,13 +74,18 @@ public enum MachineArguments {
         return NetworkSpec(identifier: identifier, backend: backend)
     }
 
-    /// A machine with one more -device, which is checked against it and comes last.
+    /// A machine with one more -device, which is checked against it and comes last of `devices`, or of
+    /// `topology.plugged` if it is a processor.
     /// - Parameter nodes: what `drive=` may name beside the description's own.
     public static func adding(
         device options: OptionList, to machine: MachineSpec, nodes: [String]
     ) throws(UserError) -> MachineSpec {
         var wanted = machine
-        wanted.devices.append(try ArgumentReader().device(options))
+        if ProcessorReader.isProcessor(options.peek("driver") ?? "") {
+            wanted.topology.plugged.append(try ProcessorReader.read(options, for: machine))
+        } else {
+            wanted.devices.append(try ArgumentReader().device(options))
+        }
         var check = ReferenceCheck(spec: wanted, nodes: nodes)
         try check.run()
         return wanted

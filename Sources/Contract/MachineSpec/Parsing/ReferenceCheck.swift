@@ -26,6 +26,7 @@ struct ReferenceCheck {
         try checkFlash()
         for monitor in spec.monitors { try use(monitor.characterDevice, by: "a monitor") }
         if let debugger = spec.debugger { try use(debugger, by: "the debugger") }
+        for processor in spec.topology.plugged { try checkIdentifier(processor.identifier) }
         for device in spec.devices {
             do { try check(device) } catch {
                 let name = device.identifier.map { ",id=\($0)" } ?? ""
@@ -119,10 +120,13 @@ struct ReferenceCheck {
         frontends[device] = user
     }
 
+    private mutating func checkIdentifier(_ identifier: String?) throws(UserError) {
+        guard let identifier, !identifiers.insert(identifier).inserted else { return }
+        throw UserError("Duplicate ID '\(identifier)' for device")
+    }
+
     private mutating func check(_ device: DeviceSpec) throws(UserError) {
-        if let identifier = device.identifier, !identifiers.insert(identifier).inserted {
-            throw UserError("Duplicate ID '\(identifier)' for device")
-        }
+        try checkIdentifier(device.identifier)
         try checkBus(device)
         switch device.model {
         case .virtioBlock(_, let block): try check(block, device)

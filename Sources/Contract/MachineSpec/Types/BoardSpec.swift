@@ -127,8 +127,25 @@ public struct TopologySpec: Equatable, Sendable {
     public var cores = 1
     /// Threads in a core, at least 1.
     public var threads = 1
+    /// Those of the first `count` that were taken out.
+    public var removed: Set<Int> = []
+    /// Processors of -device and device_add.
+    public var plugged: [PluggedProcessor] = []
     /// Everything at QEMU's default.
     public init() {}
+
+    /// A processor that was added by itself.
+    public struct PluggedProcessor: Equatable, Sendable {
+        /// Its place among all that are possible: threads first, then cores, then sockets.
+        public var index: Int
+        /// `id=`.
+        public var identifier: String?
+        /// A processor at this place.
+        public init(index: Int, identifier: String?) { (self.index, self.identifier) = (index, identifier) }
+    }
+
+    /// Places that have a processor, in order.
+    public var present: [Int] { ((0..<count).filter { !removed.contains($0) } + plugged.map(\.index)).sorted() }
 }
 
 /// `-m` and the object that backs the memory.

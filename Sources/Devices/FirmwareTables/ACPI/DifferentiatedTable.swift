@@ -12,6 +12,7 @@ struct DifferentiatedTable {
         if machine.hasPCI { terms += interruptModel }
         terms.append(AML.scope("\\_SB") { systemBus })
         if !machine.hotPlugSlots.isEmpty { terms.append(hotPlugEvent) }
+        if machine.processorHotPlugPort != nil { terms.append(processorEvent) }
         terms.append(sleepStates)
         return Array(terms.map(\.bytes).joined())
     }
@@ -28,7 +29,7 @@ struct DifferentiatedTable {
         if let port = machine.firmwareConfigPort { firmwareConfig(port) }
         if let device = machine.eventDevice { eventDevice(device) }
         for (index, device) in machine.virtioDevices.enumerated() { virtio(device, index) }
-        for index in machine.processors.indices { processor(index) }
+        processorDevices
     }
 
     /// S5 only: the machine can be switched off, and has no other sleep.
@@ -81,14 +82,6 @@ struct DifferentiatedTable {
                     .memory(device.base, count: device.count, isWritable: true),
                     .interrupts([device.interrupt], isEdge: false, isShared: false),
                 ]))
-        }
-    }
-
-    private func processor(_ index: Int) -> AMLTerm {
-        AML.device("C" + Self.hexadecimal(index, digits: 3)) {
-            AML.name("_HID", "ACPI0007")
-            AML.name("_UID", AMLTerm(UInt64(index)))
-            AML.name("_STA", Self.present)
         }
     }
 

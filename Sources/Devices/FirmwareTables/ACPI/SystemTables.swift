@@ -113,7 +113,8 @@ enum MADTTable {
         table.builder.append(localAPICAddress)
         table.builder.append(UInt32(machine.hasInterruptControllers ? 1 : 0))
         for (index, identifier) in machine.processors.enumerated() {
-            appendProcessor(index, identifier, to: &table.builder)
+            table.builder.append(
+                bytes: processorEntry(index, identifier, isPresent: !machine.absentProcessors.contains(index)))
         }
         appendIOAPIC(machine, to: &table.builder)
         table.builder.append([Entry.localNMI, 6, 0xFF, 0, 0, 1])
@@ -125,16 +126,20 @@ enum MADTTable {
         return table
     }
 
-    private static func appendProcessor(_ index: Int, _ identifier: UInt32, to builder: inout ByteBuilder) {
+    /// The structure for one processor; a system takes one that is not there for one that may come.
+    static func processorEntry(_ index: Int, _ identifier: UInt32, isPresent: Bool) -> [UInt8] {
+        var builder = ByteBuilder()
+        let flags: UInt32 = isPresent ? enabled : 0
         if identifier < firstX2Identifier {
             builder.append([Entry.localAPIC, 8, UInt8(truncatingIfNeeded: index), UInt8(identifier)])
-            builder.append(enabled)
+            builder.append(flags)
         } else {
             builder.append([Entry.localX2APIC, 16, 0, 0])
             builder.append(identifier)
-            builder.append(enabled)
+            builder.append(flags)
             builder.append(UInt32(index))
         }
+        return builder.bytes
     }
 
     private static func appendIOAPIC(_ machine: MachineDescription, to builder: inout ByteBuilder) {

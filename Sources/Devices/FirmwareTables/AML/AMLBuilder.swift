@@ -76,9 +76,14 @@ package enum AML {
                 + AMLTerm(offset).bytes + AMLTerm(count).bytes)
     }
 
-    /// A field whose accesses are `accessBytes` (1, 2, 4 or 8) wide, without lock, that preserves its neighbours.
-    package static func field(_ region: String, accessBytes: Int, _ units: [AMLFieldUnit]) -> AMLTerm {
-        var content = AMLTerm.nameString(region) + [UInt8(accessBytes.trailingZeroBitCount + 1)]
+    /// A field whose accesses are `accessBytes` (1, 2, 4 or 8) wide, without lock.
+    /// - Parameter keepsRest: a write keeps its neighbours' bits; without it they are written as zeros.
+    package static func field(
+        _ region: String, accessBytes: Int, keepsRest: Bool = true, _ units: [AMLFieldUnit]
+    ) -> AMLTerm {
+        let writesZeros: UInt8 = 2 << 5
+        let flags = UInt8(accessBytes.trailingZeroBitCount + 1) | (keepsRest ? 0 : writesZeros)
+        var content = AMLTerm.nameString(region) + [flags]
         for unit in units {
             switch unit {
             case .named(let name, let bits): content += AMLTerm.nameString(name) + AMLTerm.bitLength(bits)
@@ -86,6 +91,11 @@ package enum AML {
             }
         }
         return enclosed([AMLOpcode.extended, AMLOpcode.extendedField], content)
+    }
+
+    /// DefMutex, free, at the first level (20.2.5.2).
+    package static func mutex(_ path: String) -> AMLTerm {
+        AMLTerm(bytes: [AMLOpcode.extended, AMLOpcode.extendedMutex] + AMLTerm.nameString(path) + [0])
     }
 
     /// DefCreateDWordField: 32 bits of a buffer from byte `offset` on (20.2.5.2).
@@ -149,9 +159,27 @@ package enum AML {
         enclosed([AMLOpcode.otherwise], joined(body()))
     }
 
+    /// DefWhile (20.2.5.3).
+    package static func whileTrue(_ condition: AMLTerm, @AMLBuilder _ body: () -> [AMLTerm]) -> AMLTerm {
+        enclosed([AMLOpcode.whileTrue], condition.bytes + joined(body()))
+    }
+
+    /// DefAcquire: waits for the mutex without limit (20.2.5.4).
+    package static func acquire(_ path: String) -> AMLTerm {
+        AMLTerm(bytes: [AMLOpcode.extended, AMLOpcode.extendedAcquire] + AMLTerm.nameString(path) + [0xFF, 0xFF])
+    }
+
+    /// DefRelease (20.2.5.3).
+    package static func release(_ path: String) -> AMLTerm {
+        AMLTerm(bytes: [AMLOpcode.extended, AMLOpcode.extendedRelease] + AMLTerm.nameString(path))
+    }
+
     /// DefNotify: tells the system's driver of a device (20.2.5.3; values in 5.6.6).
-    package static func notify(_ object: String, _ value: UInt64) -> AMLTerm {
-        AMLTerm(bytes: [AMLOpcode.notify] + AMLTerm.nameString(object) + AMLTerm(value).bytes)
+    package static func notify(_ object: String, _ value: UInt64) -> AMLTerm { notify(object, AMLTerm(value)) }
+
+    /// DefNotify with a value that is known when it runs.
+    package static func notify(_ object: String, _ value: AMLTerm) -> AMLTerm {
+        AMLTerm(bytes: [AMLOpcode.notify] + AMLTerm.nameString(object) + value.bytes)
     }
 
     /// A call of a method by its path.

@@ -95,6 +95,7 @@ enum AMLOpcode {
     static let shiftLeft: UInt8 = 0x79, and: UInt8 = 0x7B, or: UInt8 = 0x7D, notify: UInt8 = 0x86,
         createDoubleWordField: UInt8 = 0x8A
     static let not: UInt8 = 0x92, equal: UInt8 = 0x93, ifTrue: UInt8 = 0xA0, otherwise: UInt8 = 0xA1
-    static let giveBack: UInt8 = 0xA4
+    static let whileTrue: UInt8 = 0xA2, giveBack: UInt8 = 0xA4
+    static let extendedMutex: UInt8 = 0x01, extendedAcquire: UInt8 = 0x23, extendedRelease: UInt8 = 0x27
     static let extendedRegion: UInt8 = 0x80, extendedField: UInt8 = 0x81, extendedDevice: UInt8 = 0x82
 }

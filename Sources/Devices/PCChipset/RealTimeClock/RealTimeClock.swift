@@ -80,6 +80,12 @@ public final class RealTimeClock: Device {
         configuration.fill(&current.memory)
     }
 
+    /// Changes how many processors firmware waits for, from its next start on. The machine lock is held.
+    public func setProcessorCount(_ count: Int) {
+        configuration.processorCount = count
+        configuration.fill(&current.memory)
+    }
+
     /// - Parameters:
     ///   - interrupt: ISA interrupt 8.
     ///   - timeOffset: nanoseconds that the chip's time is ahead of the clock's UTC, for `-rtc base=localtime`.

@@ -138,8 +138,8 @@ extension DebuggerStub {
         // With `p` in front a process number comes first; there is one process.
         let number = text.hasPrefix("p") ? text.split(separator: ".").last ?? "" : text
         if number == "-1" || number == "0" { return current }
-        guard let value = Int(number, radix: 16), runner.processors.indices.contains(value - 1) else { return nil }
-        return value - 1
+        guard let value = Int(number, radix: 16) else { return nil }
+        return runner.processor(at: value &- 1)?.index
     }
 
     private func select(_ text: Substring) -> String {
@@ -179,7 +179,7 @@ extension DebuggerStub {
             let isAll = sides.count == 1 || sides[1] == "-1" || sides[1].hasSuffix(".-1")
             let indices: [Int]
             if isAll {
-                indices = Array(runner.processors.indices)
+                indices = runner.processors.map(\.index)
             } else {
                 guard let index = thread(sides[1]) else { return Self.invalid }
                 indices = [index]
@@ -232,8 +232,10 @@ extension DebuggerStub {
         if text == "qC" { return "QC\(hex(current + 1, 2))" }
         if text.hasPrefix("qAttached") { return "1" }
         if text.hasPrefix("qThreadExtraInfo,") {
-            guard let index = thread(text.dropFirst("qThreadExtraInfo,".utf8.count)) else { return Self.invalid }
-            let state = runner.processors[index].isHalted ? "halted " : "running"
+            guard let index = thread(text.dropFirst("qThreadExtraInfo,".utf8.count)),
+                let processor = runner.processor(at: index)
+            else { return Self.invalid }
+            let state = processor.isHalted ? "halted " : "running"
             return DebuggerPacketReader.text("CPU#\(index) [\(state)]".utf8)
         }
         if text.hasPrefix("qRcmd,") { return monitorCommand(text.dropFirst("qRcmd,".utf8.count)) }

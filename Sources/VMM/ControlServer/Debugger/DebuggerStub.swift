@@ -42,7 +42,7 @@ final class DebuggerStub: CharacterFrontend {
 
     /// The processor that register and memory packets are about.
     var processor: (any VirtualCPU)? {
-        runner.processors.indices.contains(current) ? runner.processors[current] : runner.processors.first
+        runner.processor(at: current) ?? runner.processors.first
     }
 
     /// Takes the stub off its stream, with all breakpoints.

@@ -49,7 +49,7 @@ enum HumanCommandTable {
         },
         HumanCommand("cpu", "index", "set the default CPU") { (call) throws(HumanFailure) in
             let index = try call.expression()
-            guard let small = Int(exactly: index), call.machine.runner.processors.indices.contains(small) else {
+            guard let small = Int(exactly: index), call.machine.runner.processor(at: small) != nil else {
                 call.print("invalid CPU index\n")
                 return
             }

@@ -18,8 +18,7 @@ final class HumanMonitor {
 
     /// The current processor; nil for a machine without.
     var processor: (any VirtualCPU)? {
-        let processors = machine.runner.processors
-        return processors.indices.contains(currentProcessor) ? processors[currentProcessor] : processors.first
+        machine.runner.processor(at: currentProcessor) ?? machine.runner.processors.first
     }
 
     /// Runs one line.

@@ -119,7 +119,7 @@ enum QMPCommandTable {
                 ("reason", "str"),
             ]
         ), ("BALLOON_CHANGE", [("actual", "int")]), ("VSERPORT_CHANGE", [("id", "str"), ("open", "bool")]),
-        ("DEVICE_DELETED", [("device", "str"), ("path", "str")]),
+        ("DEVICE_DELETED", [("device", "str"), ("path", "str")]), ("ACPI_DEVICE_OST", [("info", "object")]),
         ("VNC_CONNECTED", [("server", "object"), ("client", "object")]),
         ("VNC_INITIALIZED", [("server", "object"), ("client", "object")]),
         ("VNC_DISCONNECTED", [("server", "object"), ("client", "object")]),

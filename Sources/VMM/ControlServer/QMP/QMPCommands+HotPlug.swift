@@ -15,9 +15,6 @@ extension QMPCommandTable {
                 QMPParameter("bus", .string, optional: true),
             ], takesOthers: true
         ) { (context, arguments) throws(QMPError) in
-            guard !arguments.string("driver").hasSuffix("-x86_64-cpu") else {
-                throw QMPError("processors cannot be added while the machine runs: start it with as many as it needs")
-            }
             return try HotPlugActions.perform(context.machine) { (machine) throws(UserError) in
                 try machine.addDevice(arguments.object)
             }

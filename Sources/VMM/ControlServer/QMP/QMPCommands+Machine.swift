@@ -67,13 +67,12 @@ extension QMPCommandTable {
                 QMPParameter("cpu-index", .integer, optional: true),
             ]
         ) { (context, arguments) throws(QMPError) in
-            let processors = context.machine.runner.processors
             let index = Int(clamping: arguments.integer("cpu-index") ?? 0)
-            guard processors.indices.contains(index) else {
+            guard let processor = context.machine.runner.processor(at: index) else {
                 throw QMPError("Parameter 'cpu-index' expects a CPU number")
             }
             try context.machine.runner.whileParked { () throws(QMPError) in
-                try MemorySaving.save(context.machine, arguments, through: processors[index])
+                try MemorySaving.save(context.machine, arguments, through: processor)
             }
             return [:]
         },
@@ -131,7 +130,7 @@ extension QMPCommandTable {
     private static var machines: JSONValue {
         func entry(_ name: String, alias: String?, _ maximum: Int64, isDefault: Bool = false) -> JSONValue {
             var object: JSONObject = [
-                "hotpluggable-cpus": false, "name": .string(name), "numa-mem-supported": false,
+                "hotpluggable-cpus": .bool(name.hasPrefix("pc-")), "name": .string(name), "numa-mem-supported": false,
             ]
             if name != "none" { object["default-cpu-type"] = "qemu64-x86_64-cpu" }
             object["cpu-max"] = .integer(maximum)

@@ -211,19 +211,18 @@ struct ObjectTree {
         switch name {
         case "peripheral": entries = named.map { child($0.name, $0.report.typeName) }
         case "peripheral-anon": entries = anonymous.map { child($0.name, $0.report.typeName) }
-        case "unattached":
-            entries = machine.runner.processors.map { processor in
-                child(
-                    String(QMPCommandTable.path(of: processor.index).split(separator: "/")[2]),
-                    machine.facts.processorType)
-            }
+        case "unattached": entries = []
         default: return nil
         }
-        return Node(type: "container", entries: [typed("container")] + entries)
+        let processors = processors.filter { $0.path.hasPrefix("/machine/\(name)/") }.map { path, _ in
+            child(String(path.split(separator: "/")[2]), machine.facts.processorType)
+        }
+        let all = entries + processors
+        return Node(type: "container", entries: [typed("container")] + all)
     }
 
     private func device(in container: String, named name: String) -> Node? {
-        if container == "unattached" { return processor(name) }
+        if let processor = processor("/machine/\(container)/\(name)") { return processor }
         let list = container == "peripheral" ? named : container == "peripheral-anon" ? anonymous : []
         guard let report = list.first(where: { $0.name == name })?.report else { return nil }
         var properties = report.properties.map { Entry(name: $0.name, type: "str", value: .string($0.value)) }
@@ -237,11 +236,13 @@ struct ObjectTree {
             entries: [typed(report.typeName), Entry(name: "realized", type: "bool", value: true)] + properties)
     }
 
-    private func processor(_ name: String) -> Node? {
-        let found = machine.runner.processors.first {
-            QMPCommandTable.path(of: $0.index) == "/machine/unattached/\(name)"
-        }
-        guard let found else { return nil }
+    private var processors: [(path: String, processor: any VirtualCPU)] {
+        let facts = machine.facts
+        return machine.runner.processors.map { (facts.processorPath($0.index), $0) }
+    }
+
+    private func processor(_ path: String) -> Node? {
+        guard let found = processors.first(where: { $0.path == path })?.processor else { return nil }
         var entries = [
             typed(machine.facts.processorType), Entry(name: "realized", type: "bool", value: true),
             Entry(name: "apic-id", type: "uint32", value: JSONValue(found.index)),

@@ -3,6 +3,7 @@
 internal import MachineRuntime
 internal import CommandLineKit
 internal import ControlProtocol
+internal import CPUInterface
 internal import JSONCoding
 internal import MachineSpec
 
@@ -41,7 +42,7 @@ extension QMPCommandTable {
             [QMPParameter("command-line", .string), QMPParameter("cpu-index", .integer, optional: true)]
         ) { (context, arguments) throws(QMPError) in
             let index = arguments.integer("cpu-index") ?? 0
-            guard index >= 0, index < context.machine.runner.processors.count || index == 0 else {
+            guard index == 0 || context.machine.runner.processors.contains(where: { Int64($0.index) == index }) else {
                 throw QMPError("Parameter 'cpu-index' expects a CPU number")
             }
             let text = context.server.runHumanCommand(arguments.string("command-line"), processor: Int(index))

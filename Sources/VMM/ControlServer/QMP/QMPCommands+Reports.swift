@@ -15,7 +15,8 @@ extension QMPCommandTable {
                 context.machine.runner.processors.map { processor in
                     [
                         "thread-id": .integer(Int64(processor.hostThreadIdentifier)),
-                        "props": properties(of: processor.index, facts), "qom-path": .string(path(of: processor.index)),
+                        "props": properties(of: processor.index, facts),
+                        "qom-path": .string(facts.processorPath(processor.index)),
                         "cpu-index": .integer(Int64(processor.index)), "target": "x86_64",
                     ]
                 })
@@ -25,21 +26,16 @@ extension QMPCommandTable {
             guard facts.machineType != "none" else {
                 throw QMPError("The feature 'query-hotpluggable-cpus' is not enabled")
             }
-            let present = context.machine.runner.processors
-            // Places without a processor have no path.
-            let free = present.count..<max(present.count, facts.maximumProcessors)
+            let runner = context.machine.runner
+            let places = max(facts.maximumProcessors, (runner.processors.last?.index ?? 0) + 1)
             return .array(
-                free.reversed().map { index in
-                    [
-                        "props": properties(of: index, facts), "vcpus-count": 1, "type": .string(facts.processorType),
-                    ]
-                }
-                    + present.reversed().map { processor in
-                        [
-                            "props": properties(of: processor.index, facts), "vcpus-count": 1,
-                            "qom-path": .string(path(of: processor.index)), "type": .string(facts.processorType),
-                        ]
-                    })
+                (0..<places).reversed().map { index in
+                    var place: JSONObject = ["props": properties(of: index, facts), "vcpus-count": 1]
+                    // Places without a processor have no path.
+                    if runner.processor(at: index) != nil { place["qom-path"] = .string(facts.processorPath(index)) }
+                    place["type"] = .string(facts.processorType)
+                    return .object(place)
+                })
         },
         QMPCommandDefinition("query-cpu-definitions") { context, _ in
             let offered = (context.machine as? any ProcessorReporting)?.processorCapabilities
@@ -76,9 +72,6 @@ extension QMPCommandTable {
             } catch { throw QMPError(error.description) }
         },
     ]
-
-    /// QOM's path of a processor: QEMU numbers the board's unnamed devices, and the I/O APIC stands between the first two.
-    static func path(of index: Int) -> String { "/machine/unattached/device[\(index == 0 ? 0 : index + 1)]" }
 
     private static func properties(of index: Int, _ facts: MachineFacts) -> JSONValue {
         let threads = max(1, facts.threads), cores = max(1, facts.cores)

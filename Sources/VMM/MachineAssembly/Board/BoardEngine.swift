@@ -21,8 +21,13 @@ protocol BoardEngine: AnyObject {
     /// Maps those registers.
     /// - Parameter hasPIC: whether the 8259s are among them.
     func map(ports: AddressSpace, devices: AddressSpace, hasPIC: Bool)
-    /// The vCPUs, in order.
+    /// The vCPUs, in the order of their indices.
     var processors: [any VirtualCPU] { get }
+    /// Makes one more, in the state of power-on, or takes one up again that left. The machine lock is held.
+    func addProcessor(_ index: Int) throws(UserError) -> any VirtualCPU
+    /// Takes one out that no thread runs any more. Its parts are kept for the next of its index: the kernel takes none
+    /// back, and other processors may look at them yet. The machine lock is held.
+    func removeProcessor(_ index: Int)
     /// What a saved machine keeps of processors and interrupt controllers: put back in this order, after all devices.
     var savedParts: [(name: String, part: any Stateful)] { get }
     /// Starts or stops noting which pages the processors write. They are parked.
@@ -51,35 +56,74 @@ final class SoftwareEngine: BoardEngine {
         var timestamp: UInt64 { processor.timestamp }
         var timestampFrequency: UInt64 { SoftCPU.timestampFrequency }
     }
-    private(set) var softProcessors: [SoftCPU] = []
+    var softProcessors: [SoftCPU] { pairs.map(\.processor) }
     var processors: [any VirtualCPU] { softProcessors }
+    /// In the order of their indices.
     private var pairs: [Pair] = []
+    /// Those of processors that left.
+    private var left: [Pair] = []
+    private let parts: Parts
+
+    /// What each processor is made of.
+    struct Parts {
+        var environment: SoftCPU.Environment
+        var machineLock: Lock
+        var clock: any MachineClock
+        var options: SoftwareEngineOptions
+        /// Processors at the start, and as many as there may be.
+        var count: Int, possible: Int
+        var lookAfterTimers: (Bool) -> Void
+    }
+    private let turns: ProcessorTurns?
 
     var interrupts: any GSISink { controllers }
     var messages: any MessageInterruptSink { controllers.bus }
     var devices: [any Device] { [controllers] }
 
-    init(
-        count: Int, environment: SoftCPU.Environment, machineLock: Lock, clock: any MachineClock,
-        options: SoftwareEngineOptions, lookAfterTimers: @escaping (Bool) -> Void
-    ) throws(UserError) {
-        let turns = options.isSingleThreaded && count > 1 ? ProcessorTurns() : nil
-        for index in 0..<count {
-            let processor: SoftCPU
-            do throws(Errno) { processor = try SoftCPU(index: index, environment: environment) } catch {
-                throw UserError("the host has no room for vCPU \(index): \(error)")
-            }
-            processor.turns = turns
-            try options.installTranslator(on: processor, of: count)
-            processor.lookAfterTimers = lookAfterTimers
-            let apic = LocalAPIC(
-                identifier: UInt32(index), isBootstrap: index == 0, bus: controllers.bus, machineLock: machineLock,
-                clock: clock, physicalAddressBits: environment.model.physicalAddressBits)
-            apic.attach(processor, timestampCounter: Timestamp(processor))
-            processor.localController = apic
-            softProcessors.append(processor)
-            pairs.append(Pair(processor, apic))
+    /// - Parameter present: indices of the processors at the start, ascending.
+    init(_ parts: Parts, present: [Int]) throws(UserError) {
+        self.parts = parts
+        turns = parts.options.isSingleThreaded && parts.possible > 1 ? ProcessorTurns() : nil
+        for index in present { pairs.append(try makePair(index)) }
+    }
+
+    private func makePair(_ index: Int) throws(UserError) -> Pair {
+        let processor: SoftCPU
+        do throws(Errno) { processor = try SoftCPU(index: index, environment: parts.environment) } catch {
+            throw UserError("the host has no room for vCPU \(index): \(error)")
         }
+        processor.turns = turns
+        try parts.options.installTranslator(on: processor, of: parts.count, possible: parts.possible)
+        processor.lookAfterTimers = parts.lookAfterTimers
+        let apic = LocalAPIC(
+            identifier: UInt32(index), isBootstrap: index == 0, bus: controllers.bus, machineLock: parts.machineLock,
+            clock: parts.clock, physicalAddressBits: parts.environment.model.physicalAddressBits)
+        apic.attach(processor, timestampCounter: Timestamp(processor))
+        processor.localController = apic
+        return Pair(processor, apic)
+    }
+
+    func addProcessor(_ index: Int) throws(UserError) -> any VirtualCPU {
+        let pair: Pair
+        if let place = left.firstIndex(where: { $0.processor.index == index }) {
+            pair = left.remove(at: place)
+            controllers.bus.plug(pair.controller)
+            pair.processor.reset()
+        } else {
+            pair = try makePair(index)
+        }
+        pairs.insert(pair, at: pairs.firstIndex { $0.processor.index > index } ?? pairs.count)
+        return pair.processor
+    }
+
+    /// The local APIC of a processor that is there.
+    func controller(of index: Int) -> LocalAPIC? { pairs.first { $0.processor.index == index }?.controller }
+
+    func removeProcessor(_ index: Int) {
+        guard let place = pairs.firstIndex(where: { $0.processor.index == index }) else { return }
+        let pair = pairs.remove(at: place)
+        controllers.bus.unplug(pair.controller)
+        left.append(pair)
     }
 
     func map(ports: AddressSpace, devices: AddressSpace, hasPIC: Bool) {
@@ -126,7 +170,7 @@ final class SoftwareEngine: BoardEngine {
 
     var savedParts: [(name: String, part: any Stateful)] {
         [("pic", controllers.pic), ("ioapic", controllers.ioAPIC)]
-            + pairs.enumerated().map { ("cpu\($0.offset)", $0.element) }
+            + pairs.map { ("cpu\($0.processor.index)", $0) }
     }
 
     func setDirtyLogging(_ isOn: Bool) {}
@@ -148,7 +192,11 @@ final class SoftwareEngine: BoardEngine {
 /// The kernel's virtualization with its in-kernel interrupt controllers.
 final class HardwareEngine: BoardEngine {
     private let machine: KVMMachine
+    /// In the order of their indices.
     private var vCPUs: [KVMProcessor] = []
+    /// Those that left: the kernel keeps them as long as the machine.
+    private var left: [KVMProcessor] = []
+    private let makeProcessor: (Int) throws(UserError) -> KVMProcessor
     private let physicalAddressBits: Int
     private let controllers: Controllers
 
@@ -173,10 +221,12 @@ final class HardwareEngine: BoardEngine {
     var devices: [any Device] { [split?.controllers ?? controllers] }
     var processors: [any VirtualCPU] { vCPUs }
 
-    /// - Parameter isSplit: PIC and I/O APIC are ours, the local APICs the kernel's.
+    /// - Parameters:
+    ///   - present: indices of the processors at the start, ascending.
+    ///   - isSplit: PIC and I/O APIC are ours, the local APICs the kernel's.
     init(
-        system: KVMSystem, count: Int, memory: GuestMemory, ports: AddressSpace, devices: AddressSpace,
-        physicalAddressBits: Int, isSplit: Bool, features: (Int) throws(UserError) -> [CPUIDEntry]
+        system: KVMSystem, present: [Int], memory: GuestMemory, ports: AddressSpace, devices: AddressSpace,
+        physicalAddressBits: Int, isSplit: Bool, features: @escaping (Int) throws(UserError) -> [CPUIDEntry]
     ) throws(UserError) {
         self.physicalAddressBits = physicalAddressBits
         do throws(KVMUnusable) {
@@ -186,14 +236,31 @@ final class HardwareEngine: BoardEngine {
         interrupts = split?.controllers ?? Wires(machine)
         controllers = Controllers(machine)
         machine.externalInterrupts = split
-        for index in 0..<count {
+        makeProcessor = { [machine] index throws(UserError) in
             let table = try features(index)
             do throws(KVMUnusable) {
-                vCPUs.append(
-                    try KVMProcessor(machine: machine, index: index, features: table, ports: ports, devices: devices))
+                return try KVMProcessor(machine: machine, index: index, features: table, ports: ports, devices: devices)
             } catch { throw UserError(error.description) }
         }
+        for index in present { vCPUs.append(try makeProcessor(index)) }
         split?.firstProcessor = vCPUs.first
+    }
+
+    func addProcessor(_ index: Int) throws(UserError) -> any VirtualCPU {
+        let processor: KVMProcessor
+        if let place = left.firstIndex(where: { $0.index == index }) {
+            processor = left.remove(at: place)
+        } else {
+            processor = try makeProcessor(index)
+        }
+        processor.reset()
+        vCPUs.insert(processor, at: vCPUs.firstIndex { $0.index > index } ?? vCPUs.count)
+        return processor
+    }
+
+    func removeProcessor(_ index: Int) {
+        guard let place = vCPUs.firstIndex(where: { $0.index == index }) else { return }
+        left.append(vCPUs.remove(at: place))
     }
 
     /// The kernel's controllers answer by themselves.

@@ -9,8 +9,8 @@ internal import GuestMemory
 /// Starts a kernel without firmware: tables in memory, the kernel loaded, the first processor's registers set. Done
 /// anew at each reset, because the guest has changed all of it.
 final class DirectBoot {
-    /// ACPI and SMBIOS of the machine, or none.
-    let acpi: ACPITables?
+    /// ACPI and SMBIOS of the machine, or none. What is changed is in memory after the next reset.
+    var acpi: ACPITables?
     let smbios: SMBIOSTables?
     /// Processors and interrupts for a system without ACPI.
     private let processors: MultiprocessorTable?

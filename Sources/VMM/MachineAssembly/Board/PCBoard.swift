@@ -32,7 +32,8 @@ final class PCBoard {
         var hasPowerTimer = false
         /// Whether the guest finds ACPI tables: without them a microvm has no event device.
         var hasACPI = true
-        var processorCount = 1
+        /// For each processor that is possible, whether it is there at the start.
+        var processors = [true]
         var bootOrder: [CMOSConfiguration.BootDevice] = [.disk, .cdrom, .network]
         /// Nanoseconds that the real-time clock is ahead of UTC.
         var clockOffset: Int64 = 0
@@ -62,6 +63,8 @@ final class PCBoard {
     private let engine: any BoardEngine
     /// What makes functions of pc's bus come and go.
     private(set) var hotPlug: ACPIHotPlug?
+    /// What makes processors come and go; nil on a microvm and without ACPI.
+    private(set) var processorHotPlug: ProcessorHotPlug?
     /// The disk controllers that the chipset has: IDE channels on pc, SATA ports on q35.
     let ide: PIIXIDEController?
     let sata: AHCIController?
@@ -106,7 +109,8 @@ final class PCBoard {
         clockChip = RealTimeClock(
             clock: clock, interrupt: options.hasRealTimeClock ? line(Self.isaInterrupts.clock) : .unconnected(),
             configuration: CMOSConfiguration(
-                lowMemory: options.memory.low, highMemory: options.memory.high, processorCount: options.processorCount,
+                lowMemory: options.memory.low, highMemory: options.memory.high,
+                processorCount: options.processors.count { $0 },
                 bootOrder: options.bootOrder),
             timeOffset: options.clockOffset)
         if options.hasRealTimeClock { clockChip.map(in: ports) }
@@ -209,6 +213,14 @@ final class PCBoard {
             slots.map(in: ports)
             devices.append(slots)
             hotPlug = slots
+        }
+        if options.hasACPI {
+            let processors = ProcessorHotPlug(present: options.processors) { [unowned powerManagement] in
+                powerManagement.raiseGeneralEvent(ProcessorHotPlug.event)
+            }
+            processors.map(in: ports, at: q35 != nil ? ProcessorHotPlug.q35Ports : ProcessorHotPlug.pcPorts)
+            devices.append(processors)
+            processorHotPlug = processors
         }
         let direct = DMAController()
         direct.map(in: ports)

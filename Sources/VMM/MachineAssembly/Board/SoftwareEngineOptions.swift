@@ -30,14 +30,17 @@ struct SoftwareEngineOptions {
 
     /// Gives a processor a translator where one is wanted. A host that refuses memory for code is told of once, and
     /// everything is interpreted there unless the translator was asked for by name.
-    func installTranslator(on processor: SoftCPU, of count: Int) throws(UserError) {
+    /// - Parameters:
+    ///   - count: processors at the start, which share the memory for code.
+    ///   - possible: processors that there may be.
+    func installTranslator(on processor: SoftCPU, of count: Int, possible: Int) throws(UserError) {
         if accelerator.translates == false {
             guard !accelerator.isLockstep else {
                 throw UserError("lockstep=on compares translated code", remedy: "leave jit=off out")
             }
             return
         }
-        if accelerator.isLockstep, count > 1 {
+        if accelerator.isLockstep, possible > 1 {
             throw UserError(
                 "lockstep=on runs each instruction twice, which other vCPUs would see", remedy: "give -smp 1")
         }
@@ -46,7 +49,8 @@ struct SoftwareEngineOptions {
             if accelerator.isLockstep {
                 try Translator.installInLockstep(on: processor, cacheBytes: bytes)
             } else {
-                try Translator.install(on: processor, cacheBytes: bytes, perfMap: perfMap, isOnlyProcessor: count == 1)
+                try Translator.install(
+                    on: processor, cacheBytes: bytes, perfMap: perfMap, isOnlyProcessor: possible == 1)
             }
         } catch {
             guard accelerator.translates == nil, !accelerator.isLockstep else {

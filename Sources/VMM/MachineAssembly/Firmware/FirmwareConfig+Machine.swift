@@ -15,7 +15,8 @@ extension AssembledMachine {
         let config = board.firmwareConfig
         let layout = board.options.memory
         config.setMachine(
-            ramSize: spec.memory.bytes, processors: spec.topology.count, maximumProcessors: spec.topology.maximum,
+            ramSize: spec.memory.bytes, processors: spec.topology.present.count,
+            maximumProcessors: spec.topology.maximum,
             showsBootMenu: spec.boot.menu)
         config.set(FirmwareConfig.Item.isNographic, to: UInt16(spec.board.graphics ? 0 : 1))
         config.set(FirmwareConfig.Item.uuid, to: spec.identity.uuid.bytes)
@@ -24,9 +25,7 @@ extension AssembledMachine {
             ranges.append(FirmwareConfig.MemoryRange(start: Self.fourGiB, count: layout.high, kind: .ram))
         }
         config.addMemoryMap(ranges)
-        if spec.board.acpi.resolved(true) {
-            for file in ACPITables(description(board)).firmwareFiles { config.addFile(file.name, file.bytes) }
-        }
+        addSystemTables(board)
         for file in smbios(board, forFirmware: true).firmwareFiles { config.addFile(file.name, file.bytes) }
         try addBootFiles(to: config)
         for entry in spec.firmware.entries {
@@ -38,6 +37,14 @@ extension AssembledMachine {
             guard config.addFile(entry.name, bytes) else {
                 throw UserError("-fw_cfg name=\(entry.name)", because: "there are too many entries")
             }
+        }
+    }
+
+    /// ACPI's tables, as far as the machine has them.
+    func addSystemTables(_ board: PCBoard) {
+        guard spec.board.acpi.resolved(true) else { return }
+        for file in ACPITables(description(board)).firmwareFiles {
+            board.firmwareConfig.addFile(file.name, file.bytes)
         }
     }
 
