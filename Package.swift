@@ -294,8 +294,8 @@ let modules: [Target] = [
         "LibvirtService", in: "Remote",
         [
             "LibvirtRPC", "LibvirtProtocol", "XDRCoding", "ManagementCore", "MachineDriver", "HostInventory",
-            "StorageBackends", "VirtualNetworks", "SecretStore", "NetworkFilters", "ManagementModel", "HostIO",
-            "HostSystem", "Diagnostics", "ClientKit", "XMLTree",
+            "StorageBackends", "VirtualNetworks", "SecretStore", "NetworkFilters", "ManagementModel",
+            "ManagementXML", "HostIO", "HostSystem", "Diagnostics", "ClientKit", "XMLTree",
         ]),
     module(
         "DaemonAssembly", in: "Remote",
@@ -448,7 +448,7 @@ var testTargets: [Target] = [
     tests("VirtualNetworks", ["ManagementModel", "StateStore", "FaultTestKit"]),
     tests("SecretStore", ["ManagementModel", "StateStore", "FaultTestKit"]),
     tests("NetworkFilters", ["ManagementModel", "HostProcesses", "StateStore", "FaultTestKit"]),
-    tests("HostInventory", ["ManagementModel"]),
+    tests("HostInventory", ["ManagementModel", "XMLTree"]),
     tests(
         "MachineDriver",
         [
@@ -488,7 +488,9 @@ var testTargets: [Target] = [
     tests("LibvirtProtocol", ["RandomKit", "XDRCoding", "ManagementModel", "WireTestKit", "StorageTestKit"]),
     tests("GuestMemory", ["RandomKit"]),
     tests("InterruptControllers", ["RandomKit", "MachineModel", "CPUInterface", "HostSystem"]),
-    tests("PCChipset", ["RandomKit", "MachineModel", "GuestMemory", "HostSystem", "CharacterStreams"]),
+    tests(
+        "PCChipset",
+        ["RandomKit", "MachineModel", "GuestMemory", "StateCoding", "HostSystem", "CharacterStreams"]),
     tests("HostIO", ["HostSystem"]),
     tests(
         "MachineAssembly",
