@@ -6,6 +6,7 @@ internal import Glibc
 internal import HostSystem
 internal import MachineAssembly
 internal import MachineRuntime
+internal import PCIBus
 internal import RandomKit
 internal import StateCoding
 
