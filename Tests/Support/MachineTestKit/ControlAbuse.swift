@@ -107,10 +107,10 @@ public final class ControlAbuse {
         var arguments = JSONObject()
         for member in members where random.below(4) != 0 {
             switch member.type {
-            case "str": arguments[member.name] = text()
+            case "str": arguments[member.name] = text(for: member.name)
             case "int": arguments[member.name] = number()
             case "bool": arguments[member.name] = .bool(random.below(2) == 0)
-            default: arguments[member.name] = value()
+            default: arguments[member.name] = value(for: member.name)
             }
         }
         return ["execute": .string(command), "arguments": .object(arguments)]
@@ -123,7 +123,10 @@ public final class ControlAbuse {
             switch random.below(3) {
             case 0: words.removeLast()
             case 1: words.append(placed(pick(ControlSentences.texts)))
-            default: words[random.below(words.count)] = placed(pick(ControlSentences.texts))
+            default:
+                let place = random.below(words.count)
+                words[place] = placed(
+                    pick(words[place].contains(folder) ? ControlSentences.paths : ControlSentences.texts))
             }
         }
         return [
@@ -131,7 +134,11 @@ public final class ControlAbuse {
         ]
     }
 
-    private func text() -> JSONValue { .string(placed(pick(ControlSentences.texts))) }
+    /// A text for a member of that name: what names a file is in the folder, or nowhere.
+    private func text(for name: String) -> JSONValue {
+        let namesFile = ControlSentences.fileMembers.contains(name)
+        return .string(placed(pick(namesFile ? ControlSentences.paths : ControlSentences.texts)))
+    }
 
     private func number() -> JSONValue {
         switch random.below(6) {
@@ -144,36 +151,42 @@ public final class ControlAbuse {
         }
     }
 
-    private func value() -> JSONValue {
+    private func value(for name: String) -> JSONValue {
         switch random.below(6) {
         case 0: .null
-        case 1: .array([text(), number()])
-        case 2: .object(JSONObject([("type", text()), ("data", text())]))
+        case 1: .array([text(for: name), number()])
+        case 2: .object(JSONObject([("type", text(for: "type")), ("data", text(for: "data"))]))
         case 3: .double(1e300)
         case 4: number()
-        default: text()
+        default: text(for: name)
         }
     }
 
     /// The same with one thing other than it was.
-    private func changed(_ old: JSONValue) -> JSONValue {
+    private func changed(_ old: JSONValue, called name: String = "") -> JSONValue {
         switch old {
         case .object(var members) where !members.isEmpty && random.below(5) != 0:
-            let name = pick(members.names)
+            let inner = pick(members.names)
             switch random.below(6) {
-            case 0: members.removeValue(forName: name)
-            case 1: members[pick(["extra", "id", "device", "node-name", "size"])] = value()
-            default: members[name] = members[name].map(changed)
+            case 0: members.removeValue(forName: inner)
+            case 1:
+                let added = pick(["extra", "id", "device", "node-name", "size"])
+                members[added] = value(for: added)
+            default: members[inner] = members[inner].map { changed($0, called: inner) }
             }
             return .object(members)
         case .array(var values) where !values.isEmpty && random.below(5) != 0:
             let place = random.below(values.count)
-            if random.below(4) == 0 { values.append(values[place]) } else { values[place] = changed(values[place]) }
+            if random.below(4) == 0 {
+                values.append(values[place])
+            } else {
+                values[place] = changed(values[place], called: name)
+            }
             return .array(values)
-        case .string: return random.below(6) == 0 ? value() : text()
-        case .integer, .unsigned: return random.below(6) == 0 ? value() : number()
-        case .bool(let truth): return random.below(6) == 0 ? value() : .bool(!truth)
-        default: return value()
+        case .string: return random.below(6) == 0 ? value(for: name) : text(for: name)
+        case .integer, .unsigned: return random.below(6) == 0 ? value(for: name) : number()
+        case .bool(let truth): return random.below(6) == 0 ? value(for: name) : .bool(!truth)
+        default: return value(for: name)
         }
     }
 }

@@ -125,6 +125,16 @@ enum ControlSentences {
         "a,b=c", ",,", "=", String(repeating: "x", count: 300), String(repeating: "{", count: 80),
     ]
 
+    /// Members that name files, which are made where there is none; and files for them.
+    static let fileMembers: Set<String> = [
+        "filename", "path", "out", "in", "file", "target", "snapshot-file", "protocol", "uri", "logfile", "data",
+        "value",
+        "exec", "opaque", "fdname", "backend", "options", "data-file", "extents", "addr",
+    ]
+    static let paths = [
+        "$F/a.raw", "$F/b.qcow2", "$F/new", "/nonexistent/x", "", "$F", "file:$F/new", "unix:$F/nobody",
+    ]
+
     /// Commands that end the machine are not said.
     static let unsaid: Set<String> = ["quit"]
 }
