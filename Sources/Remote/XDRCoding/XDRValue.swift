@@ -51,13 +51,10 @@ extension String: XDRValue {
 }
 
 extension Optional: XDRValue where Wrapped: XDRValue {
-    /// A word 0 or 1, and a value after 1 (RFC 4506, 4.19); any other word throws.
+    /// A word 0 or 1, and a value after 1 (RFC 4506, 4.19). Any other word stands for 1, as with libvirt's own reader:
+    /// there are clients that send three bytes and padding where the word should be (go-libvirt).
     public init(from reader: inout XDRReader) throws(XDRError) {
-        switch try reader.word() {
-        case 0: self = nil
-        case 1: self = try Wrapped(from: &reader)
-        case let tag: throw .badTag(tag)
-        }
+        self = try reader.word() == 0 ? nil : try Wrapped(from: &reader)
     }
 
     /// A word 0 for nil, or 1 and the value (RFC 4506, 4.19).
