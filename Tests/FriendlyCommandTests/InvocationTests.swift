@@ -35,6 +35,15 @@ struct InvocationTests {
         #expect(read.words == ["vm", "ls", "-l", "--color"])
     }
 
+    @Test("options stand behind several names, too")
+    func names() throws {
+        let verb = Verb("rm", [.rest("NAME", .machine)], options: [VerbOption("force", nil, "at once")], "removes") {
+            _ in
+        }
+        let read = try read("a", "--force", "b", verb: verb)
+        #expect(read.words == ["a", "b"] && read.has("force"))
+    }
+
     @Test("behind -- everything is a word")
     func separator() throws { #expect(try read("--", "--by").words == ["--by"]) }
 

@@ -48,6 +48,16 @@ struct LaunchTests {
         #expect(disc.bytes[(16 * ISOImage.sector + 40)...].prefix(7) == Array("cidata ".utf8)[...])
     }
 
+    @Test(arguments: [
+        ("#cloud-config\nusers:\n- name: ada\n  shell: /bin/sh\n- name: bob\n", "ada"),
+        ("users:\n  - default\n  - name: 'ada'\n", "ada"), ("users:\n  - uid: 7\n    name: \"ada\"\n", "ada"),
+        ("groups:\n- name: x\nusers: []\nntp:\n  name: y\n", nil), ("", nil), ("#!/bin/sh\necho users:\n", nil),
+        ("users:\n- name:\n", nil),
+    ])
+    func theFirstUserOfSettingsIsKnown(_ settings: String, _ name: String?) {
+        #expect(CloudSeed.firstUser(Array(settings.utf8)) == name)
+    }
+
     @Test("the usual settings let in whoever has the keys")
     func settings() {
         let text = CloudSeed.usualSettings(["ssh-ed25519 AAAA me@here"])

@@ -28,8 +28,10 @@ package struct Invocation {
             }
             guard word.hasPrefix("-"), word != "-" else {
                 words.append(word)
-                // Words behind a remote command's first are the command's own.
-                if verb.arguments.dropFirst(words.count - 1).first?.isRest == true {
+                // Words behind a remote command's first are the command's own; names may have options behind them.
+                if let argument = verb.arguments.dropFirst(words.count - 1).first, argument.isRest,
+                    argument.kind == .text
+                {
                     words += rest
                     break
                 }

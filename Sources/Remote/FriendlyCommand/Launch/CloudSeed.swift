@@ -38,6 +38,22 @@ package struct CloudSeed {
         return ["id_ed25519", "id_ecdsa", "id_rsa"].compactMap { ProgramFiles.text("\(folder)\($0).pub") }
     }
 
+    /// The first user of settings of the caller's own; nil where they do not name one in lines of their own.
+    package static func firstUser(_ settings: [UInt8]) -> String? {
+        var isUsers = false
+        for line in String(decoding: settings, as: UTF8.self).split(separator: "\n") {
+            let words = line.split(whereSeparator: \.isWhitespace).filter { $0 != "-" }
+            if line.hasPrefix("users:") {
+                isUsers = true
+            } else if isUsers, let first = line.first, first != " ", first != "-" {
+                isUsers = false
+            } else if isUsers, words.count == 2, words[0] == "name:" {
+                return words[1].filter { $0 != "'" && $0 != "\"" }
+            }
+        }
+        return nil
+    }
+
     /// A `#cloud-config` with one user who has these SSH keys and may use sudo.
     package static func usualSettings(_ keys: [String]) -> String {
         """

@@ -73,7 +73,7 @@ extension Verbs {
         let seed = try CloudSeed(
             machine: name, instance: identity.description, userDataPath: invocation["user-data"])
         var document = try common(invocation, name, service)
-        if !invocation.has("user-data") { document.user = CloudSeed.usualUser }
+        document.user = invocation.has("user-data") ? CloudSeed.firstUser(seed.userData) : CloudSeed.usualUser
         try setNetwork(&document, invocation, service)
         let pool = try FolderPool.usual(on: service)
         let size = invocation.has("disk-size") ? try invocation.size("disk-size", default: 0) : nil

@@ -67,7 +67,12 @@ extension Verbs {
             service.address.uri == "qemu:///system"
             ? "/var/log/libvirt"
             : (ThisProgram.variable("XDG_CACHE_HOME") ?? (ThisProgram.variable("HOME") ?? "/") + "/.cache") + "/libvirt"
-        let candidates = ["\(folder)/qemu/\(machine.name).log", "\(folder)/qemu/log/\(machine.name).log"]
+        var candidates = ["\(folder)/qemu/\(machine.name).log", "\(folder)/qemu/log/\(machine.name).log"]
+        // A private server keeps its logs beside the folder of its socket.
+        if let socket = invocation.settings.socket {
+            let parts = socket.split(separator: "/").dropLast(2).map(String.init)
+            candidates.insert("/" + (parts + ["log", "qemu", machine.name + ".log"]).joined(separator: "/"), at: 0)
+        }
         guard let path = candidates.first(where: ProgramFiles.exists) else {
             throw UserError(
                 "\(machine.name) has no log at \(candidates[0])", remedy: "it is written when the machine starts")
