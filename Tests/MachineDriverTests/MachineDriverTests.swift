@@ -138,6 +138,32 @@ private func code(_ error: any Error) -> ErrorCode? { (error as? ManagementError
         #expect(!StateFiles.exists(shop.folder + "/etc/qemu/old.xml"))
     }
 
+    @Test func limitsThatTheKernelDoesNotTakeAreRefused() throws {
+        let shop = try Workshop()
+        let uuid = try shop.define()
+        let refused: [TypedParameter] = [
+            TypedParameter("vcpu_period", .ulong(999)), TypedParameter("emulator_period", .ulong(1_000_001)),
+            TypedParameter("vcpu_quota", .long(999)), TypedParameter("global_quota", .long(.max)),
+        ]
+        for parameter in refused {
+            #expect {
+                try shop.machines.setTuning(
+                    uuid, .scheduler, [TypedParameter("cpu_shares", .ulong(7)), parameter], configuration)
+            } throws: { code($0) == .invalidArg }
+        }
+        #expect(try !shop.document(uuid).contains("cputune"))
+        // Less than nothing stands for no limit.
+        try shop.machines.setTuning(uuid, .scheduler, [TypedParameter("vcpu_quota", .long(-1))], configuration)
+        #expect(try shop.document(uuid).contains("<quota>-1</quota>"))
+    }
+
+    @Test func nodesOfMemoryAreStrictUnlessTheySayOtherwise() throws {
+        let shop = try Workshop()
+        let uuid = try shop.define()
+        try shop.machines.setTuning(uuid, .numa, [TypedParameter("numa_nodeset", .text("0"))], configuration)
+        #expect(try shop.document(uuid).contains("<memory mode='strict' nodeset='0'/>"))
+    }
+
     @Test func limitsAreKeptInTheDocument() throws {
         let shop = try Workshop()
         let uuid = try shop.define(devices: disk)

@@ -34,6 +34,23 @@ import XMLTree
         #expect(names == ["vda", "vdb", "hda"])
     }
 
+    @Test(arguments: [
+        ("/var/lib/libvirt/qemu/channel/target/domain-1-m/org.a", false),
+        ("/var/lib/libvirt/qemu/domain-17-m/org.a", false),
+        ("/var/lib/libvirt/qemu/domain-m/org.a", true), ("/srv/domain-1-m/org.a", true), ("/run/mine.sock", true),
+        ("x", true),
+    ])
+    func socketsOfARunAreForgotten(_ path: String, _ stays: Bool) throws {
+        let channel = try define(
+            """
+            <channel type='unix'><source mode='bind' path='\(path)'/><target type='virtio' name='org.a' state='connected'/>
+            </channel>
+            """
+        ).devices.first { $0.name == "channel" }
+        #expect(channel?[child: "source"]?["path"] == (stays ? path : nil))
+        #expect(channel?[child: "target"]?["state"] == nil)
+    }
+
     @Test func aSerialPortIsAConsoleToo() throws {
         for device in ["<serial type='pty'/>", "<console type='pty'/>"] {
             let devices = try define(device).devices

@@ -32,6 +32,39 @@ import Testing
         #expect(throws: ManagementError.self) { try pools.find(named: "p") }
     }
 
+    @Test func twoPoolsHaveTwoFolders() throws {
+        _ = try define("p")
+        #expect {
+            try pools.add(
+                "<pool type='dir'><name>q</name><target><path>\(folder)/p</path></target></pool>", persistent: true)
+        } throws: {
+            ($0 as? ManagementError)?.description == "operation failed: Storage source conflict with pool: 'p'"
+        }
+    }
+
+    @Test func aPoolThatCannotBeMadeAgainStaysAsItWas() throws {
+        let pool = try define("p")
+        let document = try pools.document(pool.uuid, inactive: true)
+        // Its folder is not there.
+        #expect(throws: ManagementError.self) { try pools.add(document, persistent: false) }
+        #expect(try pools.facts(pool.uuid).isPersistent)
+        try pools.start(pool.uuid, builds: true)
+        #expect { try pools.add(document, persistent: false) } throws: {
+            ($0 as? ManagementError)?.code == .operationInvalid
+        }
+        #expect(try pools.facts(pool.uuid).isActive)
+    }
+
+    @Test func aFolderCanBeAVolume() throws {
+        let pool = try define("d")
+        try pools.start(pool.uuid, builds: true)
+        let text = "<volume><name>a</name><capacity>0</capacity><target><format type='dir'/></target></volume>"
+        let volume = try pools.createVolume(pool.uuid, text)
+        #expect(volume.type == 2 && volume.format == "dir")
+        try pools.deleteVolume(pool.uuid, named: "a")
+        #expect(try pools.volumes(pool.uuid).isEmpty)
+    }
+
     @Test func rawVolumesAreMadeLookedAtAndDeleted() throws {
         let pool = try define("v")
         try pools.start(pool.uuid, builds: true)

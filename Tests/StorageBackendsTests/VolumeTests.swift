@@ -34,6 +34,30 @@ import Testing
     }
 }
 
+@Suite struct OldImageTests {
+    private func header(_ magic: [UInt8], _ fields: [(offset: Int, bytes: [UInt8])]) -> [UInt8] {
+        var bytes = magic + [UInt8](repeating: 0, count: 128 - magic.count)
+        for field in fields {
+            bytes.replaceSubrange(field.offset..<(field.offset + field.bytes.count), with: field.bytes)
+        }
+        return bytes
+    }
+
+    @Test func oldImagesOfQEMUAreKnown() {
+        let qcow = ImageProbe(
+            header: header(
+                [0x51, 0x46, 0x49, 0xfb], [(4, [0, 0, 0, 1]), (24, [0, 0, 0, 0, 0, 0x40, 0, 0]), (36, [0, 0, 0, 1])]))
+        #expect(qcow.format == "qcow" && qcow.capacity == 4 << 20 && qcow.isEncrypted)
+        let qed = ImageProbe(header: header(Array("QED\0".utf8), [(48, [0, 0, 0x40, 0, 0, 0, 0, 0])]))
+        #expect(qed.format == "qed" && qed.capacity == 4 << 20)
+        // What ends in the middle says nothing, and harms nobody.
+        for count in 0..<64 {
+            _ = ImageProbe(header: Array(header(Array("QED\0".utf8), []).prefix(count)))
+            _ = ImageProbe(header: Array(header([0x51, 0x46, 0x49, 0xfb], [(4, [0, 0, 0, 1])]).prefix(count)))
+        }
+    }
+}
+
 @Suite struct VolumeTests {
     private let folder = "/tmp/roost-volumes-\(UniqueID.random())"
     private let pools: PoolDriver

@@ -89,6 +89,13 @@ extension MachineDriver {
             throw ManagementError(
                 .operationUnsupported, "live attach of device '\(device.name)' is not supported")
         }
+        // A drive that is there gets another medium.
+        if device.name == "disk", ["cdrom", "floppy"].contains(device["device"] ?? ""),
+            let place = try? running.definition.place(of: device)
+        {
+            try updateDisk(machine, running.definition.devices[place], device, place, force: false)
+            return saveStatus(machine)
+        }
         try requireFile(of: device)
         if device.name == "disk" {
             let bus = device[child: "target"]?["bus"] ?? ""
@@ -128,6 +135,7 @@ extension MachineDriver {
                 events.emit(.machine(machine.facts.reference, .deviceAdded(alias)))
             }
         }
+        definition.sortDisks()
         definition.order()
         machine.change { _, running in running?.definition = definition }
         saveStatus(machine)

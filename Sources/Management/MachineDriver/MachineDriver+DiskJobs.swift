@@ -247,7 +247,7 @@ extension MachineDriver {
         var ended: String?
         try onMonitor(uuid) { _, live in
             guard let (id, job) = try job(live, name) else {
-                throw ManagementError(.operationInvalid, "disk '\(name)' does not have an active block job")
+                throw ManagementError(.invalidArg, "disk \(name) does not have an active block job")
             }
             let pivots = flags & DiskJobFlags.abortPivot != 0
             if pivots {

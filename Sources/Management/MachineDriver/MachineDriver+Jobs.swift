@@ -208,7 +208,7 @@ extension MachineDriver {
         try onMonitor(uuid) { machine, live in
             let videos = live.definition.devices.filter { $0.name == "video" && $0[child: "model"]?["type"] != "none" }
             guard !videos.isEmpty else { throw ManagementError(.internalError, "no screens to take screenshot from") }
-            guard screen < videos.count else { throw ManagementError(.invalidArg, "no such screen") }
+            guard screen < videos.count else { throw ManagementError(.operationInvalid, "no such screen ID") }
             let path = live.sockets + "/screenshot-\(monotonicNanoseconds())"
             var arguments: JSONObject = ["filename": .string(path)]
             if screen > 0, let alias = videos[Int(screen)][child: "alias"]?["name"] {

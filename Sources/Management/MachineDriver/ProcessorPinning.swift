@@ -121,6 +121,14 @@ extension MachineDriver {
                     running?.definition = definition
                 }
                 saveStatus(machine)
+                events.emit(
+                    .machine(
+                        machine.facts.reference,
+                        .tunable([
+                            TypedParameter(
+                                processor.map { "cputune.vcpupin\($0)" } ?? "cputune.emulatorpin",
+                                .text(ProcessorSet.text(map)))
+                        ])))
             }
             if configuration { try update(machine) { change(&$0) } }
         }

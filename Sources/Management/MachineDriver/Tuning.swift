@@ -141,6 +141,7 @@ extension MachineDriver {
                 throw ManagementError(.operationInvalid, what)
             }
             guard configuration else { return }
+            for parameter in parameters { try Self.checkRange(parameter) }
             try update(machine) { definition in
                 for parameter in parameters {
                     guard let tunable = known.first(where: { $0.name == parameter.name }) else { continue }
@@ -149,6 +150,28 @@ extension MachineDriver {
                 definition.order()
             }
         }
+    }
+
+    /// How memory is bound to nodes that are named without saying how.
+    private static let numaModeOfNodes = "strict"
+    /// Microseconds that the kernel's scheduler takes as a period, and as the share of one.
+    private static let periods: ClosedRange<Int64> = 1000...1_000_000
+    private static let quotas: ClosedRange<Int64> = 1000...17_592_186_044_415
+
+    private static func checkRange(_ parameter: TypedParameter) throws {
+        let name = parameter.name
+        guard name.hasSuffix("_period") || name.hasSuffix("_quota") else { return }
+        let range = name.hasSuffix("_period") ? periods : quotas
+        let number: Int64
+        switch parameter.value {
+        case .long(let value): number = value
+        case .ulong(let value): number = Int64(clamping: value)
+        default: return
+        }
+        // Nothing, and less, stand for no limit.
+        guard number > 0, !range.contains(number) else { return }
+        throw ManagementError(
+            .invalidArg, "value of '\(name)' is out of range [\(range.lowerBound), \(range.upperBound)]")
     }
 
     private static func set(_ tunable: Tunable, _ parameter: TypedParameter, _ root: inout XMLElement) throws {
@@ -174,6 +197,10 @@ extension MachineDriver {
         // The value that stands for none takes the element away.
         if text == "\(tunable.absent)" && tunable.kind != .text { value = nil }
         put(value, at: tunable.path[...], in: &root)
+        if tunable.name == "numa_nodeset", var memory = root.at("numatune", "memory"), memory["mode"] == nil {
+            memory.attributes.insert(XMLAttribute("mode", numaModeOfNodes), at: 0)
+            root[child: "numatune"]?[child: "memory"] = memory
+        }
         if let group = tunable.path.first, root[child: group]?.isEmpty ?? false { root[child: group] = nil }
     }
 

@@ -46,7 +46,7 @@ extension DomainBuilder {
         addImplicitDevices()
         completeVideos()
         try completeControllers()
-        sortDisks()
+        devices = devices.withDisksInOrder
         DomainAddresses(builder: self).assign(to: &devices)
     }
 
@@ -116,29 +116,6 @@ extension DomainBuilder {
         element["index"] = nil
         if let inner = element[child: "backingStore"] { element[child: "backingStore"] = trimmedChain(inner) }
         return element
-    }
-
-    /// Disks are printed by bus, and those of a bus by number.
-    private mutating func sortDisks() {
-        // A new disk goes behind the last one of its bus with a smaller number, or in front of the first of its bus;
-        // where its bus has none yet, to the end.
-        var sorted: [XMLElement] = []
-        func key(_ disk: XMLElement) -> (String, Int) {
-            (disk[child: "target"]?["bus"] ?? "", Values.driveIndex(disk[child: "target"]?["dev"] ?? "") ?? 0)
-        }
-        for disk in devices where disk.name == "disk" {
-            let (bus, number) = key(disk)
-            var place: Int?
-            for existing in sorted.indices.reversed() where key(sorted[existing]).0 == bus {
-                if key(sorted[existing]).1 <= number {
-                    place = existing + 1
-                    break
-                }
-                place = existing
-            }
-            sorted.insert(disk, at: place ?? sorted.count)
-        }
-        devices = sorted + devices.filter { $0.name != "disk" }
     }
 
     // MARK: Interfaces
@@ -224,7 +201,7 @@ extension DomainBuilder {
         change("channel") { channel in
             // The service chooses these paths at each start.
             let path = channel[child: "source"]?["path"]
-            if channel["type"] == "unix" && (path == nil || path?.contains("/channel/target/") ?? false) {
+            if channel["type"] == "unix" && (path.map(DomainDefinition.isChosenChannelPath) ?? true) {
                 channel[child: "source"] = nil
             }
             channel[child: "target"]?["state"] = nil

@@ -48,14 +48,23 @@ extension DomainDefinition {
         self = try DomainDefinition(root, context)
     }
 
+    /// Brings disks in the order in which they are printed.
+    public mutating func sortDisks() { devices = devices.withDisksInOrder }
+
     /// Refuses what is there already.
     /// - Parameter isRunning: whether the machine runs; a definition's refusals have another code.
     public func checkUnused(_ device: XMLElement, isRunning: Bool = true) throws {
         if device.name == "disk", let target = device[child: "target"]?["dev"],
-            devices.contains(where: { $0.name == "disk" && $0[child: "target"]?["dev"] == target })
+            let known = devices.first(where: { $0.name == "disk" && $0[child: "target"]?["dev"] == target })
         {
+            guard isRunning else {
+                throw ManagementError(.operationInvalid, "target \(target) already exists", from: .machineDriver)
+            }
+            let sources = [device, known].map { disk in
+                disk[child: "source"].flatMap { $0["file"] ?? $0["dev"] ?? $0["name"] } ?? "<null>"
+            }
             throw ManagementError(
-                isRunning ? .operationFailed : .operationInvalid, "target \(target) already exists",
+                .xmlError, "target '\(target)' duplicated for disk sources '\(sources[0])' and '\(sources[1])'",
                 from: .machineDriver)
         }
         if device.name == "interface", let mac = device[child: "mac"]?["address"],
@@ -157,5 +166,30 @@ extension DomainDefinition {
             try body(&all[place])
         }
         devices = all
+    }
+}
+
+extension [XMLElement] {
+    /// Disks are printed by bus, and those of a bus by number.
+    var withDisksInOrder: [XMLElement] {
+        // A new disk goes behind the last one of its bus with a smaller number, or in front of the first of its bus;
+        // where its bus has none yet, to the end.
+        var sorted: [XMLElement] = []
+        func key(_ disk: XMLElement) -> (String, Int) {
+            (disk[child: "target"]?["bus"] ?? "", Values.driveIndex(disk[child: "target"]?["dev"] ?? "") ?? 0)
+        }
+        for disk in self where disk.name == "disk" {
+            let (bus, number) = key(disk)
+            var place: Int?
+            for existing in sorted.indices.reversed() where key(sorted[existing]).0 == bus {
+                if key(sorted[existing]).1 <= number {
+                    place = existing + 1
+                    break
+                }
+                place = existing
+            }
+            sorted.insert(disk, at: place ?? sorted.count)
+        }
+        return sorted + filter { $0.name != "disk" }
     }
 }

@@ -13,7 +13,8 @@ extension DomainDefinition {
         copy.devices = devices.enumerated().filter { !implied.contains($0.offset) }.map { entry in
             var device = entry.element
             if device.name == "channel", device[child: "target"]?["type"] == "virtio",
-                device[child: "source"]?["path"]?.hasPrefix(channels + "/") == true
+                let path = device[child: "source"]?["path"],
+                path.hasPrefix(channels + "/") || Self.isChosenChannelPath(path)
             {
                 device[child: "source"]?["path"] = nil
                 if device[child: "source"]?.attributes == [XMLAttribute("mode", "bind")] {
@@ -24,6 +25,16 @@ extension DomainDefinition {
         }.filter { !($0.name == "audio" && $0["id"] == "1" && $0["type"] == "none") }
         copy.order()
         return copy
+    }
+
+    /// Whether a channel's socket is one that a service chose for a run: libvirt's folder of channels, or the folder of
+    /// a machine's sockets, `domain-NUMBER-NAME`.
+    static func isChosenChannelPath(_ path: String) -> Bool {
+        guard !path.contains("/channel/target/") else { return true }
+        let folders = path.split(separator: "/").dropLast().suffix(2)
+        guard folders.count == 2, folders.first == "qemu", let own = folders.last else { return false }
+        let parts = own.split(separator: "-")
+        return parts.count >= 2 && parts[0] == "domain" && Int(parts[1]) != nil
     }
 
     private var isI440FX: Bool { machine == "pc" || machine.hasPrefix("pc-i440fx-") }

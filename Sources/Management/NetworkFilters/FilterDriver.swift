@@ -72,7 +72,7 @@ public final class FilterDriver: @unchecked Sendable {
                 .xmlError, "unexpected root element <\(root.name)>, expecting <filter>", from: .networkFilter)
         }
         guard let name = root["name"], !name.isEmpty, !name.contains("/") else {
-            throw ManagementError(.xmlError, "filter has no name", from: .networkFilter)
+            throw ManagementError(.internalError, "filter has no name", from: .networkFilter)
         }
         let chain = root["chain"] ?? "root"
         let chains = ["root", "mac", "vlan", "stp", "arp", "rarp", "ipv4", "ipv6"]
@@ -88,11 +88,17 @@ public final class FilterDriver: @unchecked Sendable {
         root[child: "uuid"] = nil
         root.children.insert(.element(XMLElement("uuid", text: uuid.description)), at: 0)
         for rule in root.all("rule") {
-            guard let action = rule["action"], ["accept", "drop", "reject", "continue", "return"].contains(action),
-                let direction = rule["direction"], ["in", "out", "inout"].contains(direction)
-            else {
+            guard let action = rule["action"], let direction = rule["direction"] else {
                 throw ManagementError(
                     .internalError, "rule node requires action and direction attributes", from: .networkFilter)
+            }
+            guard ["accept", "drop", "reject", "continue", "return"].contains(action) else {
+                throw ManagementError(
+                    .configUnsupported, "unknown rule action attribute value", from: .networkFilter)
+            }
+            guard ["in", "out", "inout"].contains(direction) else {
+                throw ManagementError(
+                    .configUnsupported, "unknown rule direction attribute value", from: .networkFilter)
             }
         }
         return Filter(root: root, reference: ObjectReference(name: name, uuid: uuid))

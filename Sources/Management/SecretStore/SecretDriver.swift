@@ -99,7 +99,7 @@ public final class SecretDriver: @unchecked Sendable {
         let uuid: UniqueID
         if let written = root[child: "uuid"]?.text {
             guard let parsed = UniqueID(written) else {
-                throw ManagementError(.xmlError, "malformed uuid element", from: .secret)
+                throw ManagementError(.internalError, "malformed uuid element", from: .secret)
             }
             uuid = parsed
         } else {
@@ -109,12 +109,14 @@ public final class SecretDriver: @unchecked Sendable {
         let usage = root[child: "usage"]
         let kind = usage?["type"] ?? "none"
         guard let type = kinds.firstIndex(of: kind) else {
-            throw ManagementError(.xmlError, "unknown secret usage type \(kind)", from: .secret)
+            throw ManagementError(.configUnsupported, "unknown secret usage type \(kind)", from: .secret)
         }
         let id = type == 0 ? "" : usage?[child: usageElements[type]]?.text ?? ""
         guard type == 0 || !id.isEmpty else {
             throw ManagementError(
-                .xmlError, "\(kind) usage specified, but \(usageElements[type]) is missing", from: .secret)
+                .internalError,
+                "\(kind) usage specified, but \(usageElements[type])\(type == 1 ? " path" : "") is missing",
+                from: .secret)
         }
         let (ephemeral, isPrivate) = (root["ephemeral"] == "yes", root["private"] == "yes")
         root["ephemeral"] = nil

@@ -56,6 +56,16 @@ package struct ImageProbe: Equatable {
             if offset > 0, count > 0, count < 1024, offset < header.count, offset + count <= header.count {
                 backingFile = String(decoding: header[offset..<(offset + count)], as: UTF8.self)
             }
+        } else if begins([0x51, 0x46, 0x49, 0xfb]), big(4, 4) == 1 {
+            format = "qcow"
+            capacity = big(24, 8)
+            isEncrypted = big(36, 4) != 0
+        } else if begins(Array("QED\0".utf8)) {
+            format = "qed"
+            // Everything in its header is little-endian.
+            capacity = (0..<8).reduce(UInt64(0)) {
+                $0 | UInt64(48 + $1 < header.count ? header[48 + $1] : 0) << (8 * UInt64($1))
+            }
         } else if begins(Array("KDMV".utf8)) {
             format = "vmdk"
             let sectors = (0..<8).reduce(UInt64(0)) {

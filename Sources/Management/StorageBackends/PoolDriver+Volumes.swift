@@ -55,6 +55,10 @@ extension PoolDriver {
         let pool = try activePool(uuid)
         let request = try VolumeRequest(parsing: text)
         guard pool.volumes[request.name] == nil, !StateFiles.exists(pool.path + "/" + request.name) else {
+            guard source == nil else {
+                throw ManagementError(
+                    .internalError, "storage volume name '\(request.name)' already in use.", from: .storage)
+            }
             throw ManagementError(.storageVolExist, "'\(request.name)'", from: .storage)
         }
         if pool.isLogical {
@@ -73,6 +77,13 @@ extension PoolDriver {
                 }
             }
             return made
+        }
+        if request.format == "dir" {
+            try wrapping("make '\(pool.path)/\(request.name)'") { () throws(Errno) in
+                try StateFiles.makeFolder(pool.path + "/" + request.name, mode: request.mode)
+            }
+            try refresh(uuid, reports: false)
+            return try volume(uuid, named: request.name)
         }
         // It gets its name when it is whole; what is left of one that never was is removed at the next start.
         let path = pool.path + "/" + request.name
@@ -195,6 +206,10 @@ extension PoolDriver {
     /// Changes what a guest sees of a volume, in bytes.
     public func resizeVolume(_ uuid: UniqueID, named name: String, to size: UInt64, shrinks: Bool) throws {
         let volume = try current(volume(uuid, named: name))
+        guard size >= volume.allocation else {
+            throw ManagementError(
+                .invalidArg, "can't shrink capacity below existing allocation", from: .storage)
+        }
         guard shrinks || size >= volume.capacity else {
             throw ManagementError(
                 .invalidArg, "Can't shrink capacity below current capacity unless shrink flag explicitly specified",

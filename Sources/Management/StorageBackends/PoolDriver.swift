@@ -117,12 +117,26 @@ public final class PoolDriver: @unchecked Sendable {
     /// - Parameter builds: whether what a new one stands on is made first.
     public func add(_ text: String, persistent: Bool, builds: Bool = false) throws -> ObjectReference {
         var pool = try Pool(parsing: text)
-        try lock.withLock {
+        let old: Pool? = try lock.withLock {
+            let old = pools[pool.uuid]
             for known in pools.values where known.name == pool.name && known.uuid != pool.uuid {
                 throw ManagementError(
                     .operationFailed, "pool '\(pool.name)' already exists with uuid \(known.uuid)", from: .storage)
             }
-            if let known = pools[pool.uuid] {
+            let (type, path) = (pool.root["type"], pool.path)
+            if type == "dir",
+                let rival = pools.values.first(where: {
+                    $0.uuid != pool.uuid && $0.root["type"] == type && $0.path == path
+                })
+            {
+                throw ManagementError(
+                    .operationFailed, "Storage source conflict with pool: '\(rival.name)'", from: .storage)
+            }
+            if let known = old {
+                guard persistent || !known.isActive else {
+                    throw ManagementError(
+                        .operationInvalid, "pool is already active as '\(known.name)'", from: .storage)
+                }
                 guard known.name == pool.name else {
                     throw ManagementError(
                         .operationFailed, "pool '\(known.name)' is already defined with uuid \(pool.uuid)",
@@ -140,12 +154,13 @@ public final class PoolDriver: @unchecked Sendable {
                 }
             }
             pools[pool.uuid] = pool
+            return old
         }
         if persistent {
             events.emit(.pool(pool.reference, 0, detail: 0))
         } else {
             do { try start(pool.uuid, builds: builds) } catch {
-                lock.withLock { pools[pool.uuid] = nil }
+                lock.withLock { pools[pool.uuid] = old }
                 throw error
             }
         }
@@ -176,7 +191,7 @@ public final class PoolDriver: @unchecked Sendable {
     public func setAutostart(_ uuid: UniqueID, _ on: Bool) throws {
         let pool = try pool(uuid)
         guard pool.isPersistent else {
-            throw ManagementError(.operationInvalid, "pool has no config file", from: .storage)
+            throw ManagementError(.internalError, "pool has no config file", from: .storage)
         }
         try wrapping("change autostart of pool '\(pool.name)'") { () throws(Errno) in
             if on {

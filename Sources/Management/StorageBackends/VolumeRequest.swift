@@ -43,7 +43,7 @@ package struct VolumeRequest {
             throw ManagementError(.xmlError, "missing volume name element", from: .storage)
         }
         guard !name.contains("/"), name != ".", name != ".." else {
-            throw ManagementError(.xmlError, "volume name '\(name)' cannot contain '/'", from: .storage)
+            throw ManagementError(.operationInvalid, "volume name '\(name)' cannot contain '/'", from: .storage)
         }
         self.name = name
         backing = root[child: "backingStore"].flatMap { store in
@@ -56,7 +56,7 @@ package struct VolumeRequest {
         allocation = try root[child: "allocation"].map(Self.bytes) ?? size
         let target = root[child: "target"]
         let wanted = target?[child: "format"]?["type"] ?? "raw"
-        let known = ["raw", "qcow2", "qcow", "vmdk", "vdi", "vpc", "vhdx", "qed", "iso", "luks"]
+        let known = ["raw", "qcow2", "qcow", "vmdk", "vdi", "vpc", "vhdx", "qed", "iso", "dir"]
         guard known.contains(wanted) else {
             throw ManagementError(.configUnsupported, "unknown volume format type \(wanted)", from: .storage)
         }
@@ -71,7 +71,7 @@ package struct VolumeRequest {
     }
 
     private static func secret(_ element: XMLElement, format: String) throws -> SecretReference {
-        guard element["format"] == "luks", format == "raw" || format == "qcow2" || format == "luks" else {
+        guard element["format"] == "luks", format == "raw" || format == "qcow2" else {
             throw ManagementError(
                 .configUnsupported,
                 "unsupported volume encryption format '\(element["format"] ?? "")' in a volume of format '\(format)'",

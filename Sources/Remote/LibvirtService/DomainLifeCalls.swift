@@ -86,7 +86,7 @@ enum DomainLifeCalls {
             try client.core.machines.setProcessors(domain.uuid, Int(count), ProcessorScope(flags))
         }
         table.answer(Procedures.domainSetMaxMemory, .blocking) { client, _, domain, size in
-            try client.core.machines.setMemory(domain.uuid, size, ProcessorScope(2 | 4))
+            try client.core.machines.setMemory(domain.uuid, size, ProcessorScope(4))
         }
         table.answer(Procedures.domainSetMemory, .blocking) { client, _, domain, size in
             try client.core.machines.setMemory(domain.uuid, size, ProcessorScope(1))

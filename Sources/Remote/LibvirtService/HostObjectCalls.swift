@@ -147,11 +147,12 @@ enum HostObjectCalls {
 
     /// Changes of the host's own interfaces are its network manager's.
     private static func registerInterfaceChanges(in table: CallTable<ServiceConnection>) {
-        let refusal = ManagementError(
-            .operationUnsupported, "interfaces of the host are changed by its own network manager", from: .interface)
-        table.answer(Procedures.interfaceChangeBegin) { _, _, _ in throw refusal }
-        table.answer(Procedures.interfaceChangeCommit) { _, _, _ in throw refusal }
-        table.answer(Procedures.interfaceChangeRollback) { _, _, _ in throw refusal }
+        @Sendable func refusal(_ name: String) -> ManagementError {
+            ManagementError(.noSupport, "virInterfaceChange\(name)", from: .interface)
+        }
+        table.answer(Procedures.interfaceChangeBegin) { _, _, _ in throw refusal("Begin") }
+        table.answer(Procedures.interfaceChangeCommit) { _, _, _ in throw refusal("Commit") }
+        table.answer(Procedures.interfaceChangeRollback) { _, _, _ in throw refusal("Rollback") }
     }
 
     // MARK: Devices of the host

@@ -176,8 +176,11 @@ enum StorageCalls {
                 let names = [
                     "zero", "nnsa", "dod", "bsi", "gutmann", "schneier", "pfitzner7", "pfitzner33", "random", "trim",
                 ]
-                let name = pattern < names.count ? names[Int(pattern)] : "\(pattern)"
-                throw ManagementError(.argumentUnsupported, "'\(name)' algorithm not supported", from: .storage)
+                guard pattern < names.count else {
+                    throw ManagementError(.invalidArg, "wiping algorithm \(pattern) not supported", from: .storage)
+                }
+                throw ManagementError(
+                    .argumentUnsupported, "'\(names[Int(pattern)])' algorithm not supported", from: .storage)
             }
             try client.core.pools.wipeVolume(try client.core.pools.find(named: handle.pool).uuid, named: handle.name)
         }
