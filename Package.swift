@@ -300,7 +300,8 @@ let modules: [Target] = [
     module(
         "DaemonAssembly", in: "Remote",
         [
-            "LibvirtService", "LibvirtRPC", "ManagementCore", "MachineDriver", "HostInventory", "StateStore",
+            "LibvirtService", "LibvirtRPC", "ManagementCore", "MachineDriver", "HostInventory", "HostTools",
+            "StateStore",
             "StorageBackends", "VirtualNetworks", "SecretStore", "NetworkFilters", "TransportSecurity",
             "ManagementModel", "LocalSockets", "CommandLineKit", "HostIO", "HostSystem", "Diagnostics", "CLinux",
             "ProcessConfinement", "XMLTree", "VLANSwitch",
@@ -508,7 +509,7 @@ var testTargets: [Target] = [
     tests("LocalSockets", ["HostSystem"]),
     tests("Compression", ["RandomKit"]),
     tests("MachineModel", ["RandomKit", "HostSystem"]),
-    tests("HostTools", ["ManagementModel"]),
+    tests("HostTools", ["ManagementModel", "HostSystem"]),
     tests("ControlProtocol", ["JSONCoding"]),
     tests(
         "X86CPU", ["RandomKit", "GuestMemory", "MachineModel", "CPUInterface", "HostSystem", "HostOracle"],

@@ -35,6 +35,18 @@ import VirtualNetworks
         #expect { try again.find(named: "n") } throws: { ($0 as? ManagementError)?.code == .noNetwork }
     }
 
+    @Test func aNameAndAUUIDStayTogether() throws {
+        let reference = try networks.add(nat, persistent: true)
+        let document = try networks.document(reference.uuid)
+        let renamed = "<network><name>other</name><uuid>\(reference.uuid)</uuid></network>"
+        for text in [renamed, "<network><name>n</name><uuid>\(UniqueID.random())</uuid></network>"] {
+            #expect { try networks.add(text, persistent: true) } throws: {
+                ($0 as? ManagementError)?.code == .operationFailed
+            }
+        }
+        #expect(try networks.document(reference.uuid) == document)
+    }
+
     @Test func machinesAreNotConnectedToANetworkThatIsDown() throws {
         _ = try networks.add(nat, persistent: true)
         #expect { try networks.bridge(ofNetwork: "n") } throws: { ($0 as? ManagementError)?.code == .operationInvalid }

@@ -36,13 +36,14 @@ public enum HostTool {
     ///   - what: what it is for, as an infinitive that follows "cannot".
     ///   - origin: who reports that it could not be started.
     ///   - variables: of the environment, as NAME=VALUE, beside PATH and LC_ALL.
+    ///   - input: what it reads on standard input.
     /// - Throws: `ManagementError` when it cannot be started.
     public static func attempt(
         _ path: String, _ arguments: [String], to what: String, from origin: ErrorOrigin,
-        variables: [String] = []
+        variables: [String] = [], input: String = ""
     ) throws(ManagementError) -> Result {
         do throws(Errno) {
-            let result = try ChildProcess.run(path, arguments, environment: environment + variables)
+            let result = try ChildProcess.run(path, arguments, environment: environment + variables, input: input)
             return Result(succeeded: result.ending == .exited(0), output: result.output)
         } catch { throw ManagementError(.systemError, "cannot \(what): \(path): \(error)", from: origin) }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import HostInventory
+internal import ManagementXML
 internal import XMLTree
 
 // Serial ports, consoles and channels.
@@ -18,7 +19,7 @@ extension CommandLineBuilder {
         case "pipe": return "pipe,id=\(id),path=\(Self.escaped(source?["path"] ?? ""))"
         case "dev": return "serial,id=\(id),path=\(Self.escaped(source?["path"] ?? ""))"
         case "unix":
-            let path = source?["path"] ?? channelPath(device)
+            let path = source?["path"] ?? socketFolder + "/" + alias(device)
             // Channels of the service itself are listened on.
             let listens = source?["mode"] == "bind" || source?["mode"] == nil
             return "socket,id=\(id),path=\(Self.escaped(path))" + (listens ? ",server=on,wait=off" : "")
@@ -33,9 +34,23 @@ extension CommandLineBuilder {
         }
     }
 
-    /// The socket of a channel that the document gives no path for.
-    func channelPath(_ device: XMLElement) -> String {
-        socketFolder + "/" + (device[child: "target"]?["name"] ?? alias(device))
+    /// Gives channels that the document has no path for a socket of the run, and says that nobody listens inside yet.
+    static func nameChannels(_ definition: inout DomainDefinition, socketFolder: String) {
+        definition.devices = definition.devices.map { device in
+            guard device.name == "channel", device["type"] == "unix" || device["type"] == "spicevmc",
+                var target = device[child: "target"], target["type"] == "virtio"
+            else { return device }
+            var device = device
+            target["state"] = "disconnected"
+            device[child: "target"] = target
+            if device["type"] == "unix", device[child: "source"]?["path"] == nil {
+                let name = target["name"] ?? device[child: "alias"]?["name"] ?? "channel"
+                device[child: "source"] = nil
+                device.children.insert(
+                    .element(XMLElement("source", ["mode": "bind", "path": socketFolder + "/" + name])), at: 0)
+            }
+            return device
+        }
     }
 
     /// A serial port.

@@ -193,6 +193,26 @@ extension MachineDriver {
         }
     }
 
+    /// Asks the emulator which channels are open inside: events tell only of changes since.
+    func refreshChannels(_ machine: Machine, _ monitor: MonitorClient) throws {
+        guard let live = machine.live, live.definition.devices.contains(where: { $0.name == "channel" }) else { return }
+        var states: [String: String] = [:]
+        for entry in try monitor.execute("query-chardev").array ?? [] {
+            if let label = entry["label"]?.string, label.hasPrefix("char"), let isOpen = entry["frontend-open"]?.bool {
+                states[String(label.dropFirst("char".count))] = isOpen ? "connected" : "disconnected"
+            }
+        }
+        machine.change { _, live in
+            for place in live?.definition.devices.indices ?? 0..<0 {
+                guard let device = live?.definition.devices[place], device.name == "channel",
+                    device[child: "target"]?["type"] == "virtio",
+                    let state = device[child: "alias"]?["name"].flatMap({ states[$0] })
+                else { continue }
+                live?.definition.devices[place][child: "target"]?["state"] = state
+            }
+        }
+    }
+
     /// Freezes or thaws the guest's file systems.
     /// - Returns: how many.
     public func freeze(_ uuid: UniqueID, _ mountPoints: [String], thaws: Bool) throws -> Int32 {

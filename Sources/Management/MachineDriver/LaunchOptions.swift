@@ -41,7 +41,7 @@ struct LaunchOptions {
 
     var resumed: (Int32, Int32) {
         switch origin {
-        case .snapshot: Lifecycle.resumedFromSnapshot
+        case .snapshot, .restored: Lifecycle.resumedFromSnapshot
         case .migrated: Lifecycle.resumedMigrated
         default: Lifecycle.resumedUnpaused
         }

@@ -65,24 +65,43 @@ extension MachineDriver {
     /// Starts the emulator and lets it run. The caller holds the machine's job.
     func launch(_ machine: Machine, _ definition: DomainDefinition, _ options: LaunchOptions) throws {
         var definition = definition
-        let emulator = try facts(ofEmulator: definition.emulator)
         let id = takeID()
         let sockets = folders.sockets(id, definition.name)
         try prepareFirmware(&definition, resets: options.resetsVariables)
         DeviceAliases.assign(to: &definition)
         choosePorts(&definition)
+        CommandLineBuilder.nameChannels(&definition, socketFolder: sockets)
+        do {
+            try tellHooks("prepare", "begin", definition)
+            try bringUp(machine, definition, options, id, sockets)
+        } catch {
+            tellHooksOfEnd(definition)
+            throw error
+        }
+    }
+
+    private func bringUp(
+        _ machine: Machine, _ definition: DomainDefinition, _ options: LaunchOptions, _ id: Int32, _ sockets: String
+    ) throws {
+        var definition = definition
+        let emulator = try facts(ofEmulator: definition.emulator)
         try taps.connect(&definition, user: confinement?.identity(of: id)?.user)
         let process: Int32
         do {
             var builder = CommandLineBuilder(definition, emulator: emulator, socketFolder: sockets)
             var arguments = try builder.build()
             if options.memory >= 0 || options.incoming != nil { arguments += ["-incoming", "defer"] }
+            try tellHooks("start", "begin", definition)
             process = try spawn(definition, arguments, sockets, id)
         } catch {
             taps.disconnect(definition)
             throw error
         }
         do {
+            do throws(Errno) { try StateFiles.write(folders.processNumber(definition.name), "\(process)") } catch {
+                throw ManagementError(
+                    .systemError, "cannot write '\(folders.processNumber(definition.name))': \(error)")
+            }
             let monitor = try connect(machine, process, sockets, definition.name)
             try takeTerminals(&definition, monitor)
             let live = LiveMachine(
@@ -98,14 +117,17 @@ extension MachineDriver {
             startMemoryReports(monitor, definition)
             try Self.setPasswords(monitor, definition)
             try takeMemory(machine, monitor, options)
+            try refreshChannels(machine, monitor)
             if !options.paused {
                 try monitor.execute("cont")
                 machine.change { facts, _ in facts.state = options.state }
             }
             refreshChains(machine)
             saveStatus(machine)
+            try tellHooks("started", "begin", definition)
+            if options.origin == .restored { emit(machine, options.started) }
             if !options.paused { emit(machine, options.resumed) }
-            emit(machine, options.started)
+            if options.origin != .restored { emit(machine, options.started) }
             if options.paused { emit(machine, Lifecycle.suspendedPaused) }
         } catch {
             kill(process, SIGKILL)
@@ -318,6 +340,7 @@ extension MachineDriver {
         live.monitor.disconnect()
         taps.disconnect(live.definition)
         release(live.definition)
+        tellHooksOfEnd(live.definition)
         let reference = machine.facts.reference
         machine.change { facts, running in
             running = nil
@@ -343,8 +366,10 @@ extension MachineDriver {
         StateFiles.removeFolder(sockets + "/root")
         for file in StateFiles.names(in: sockets, suffix: "") { try? StateFiles.remove(sockets + "/" + file) }
         StateFiles.removeFolder(sockets)
-        do throws(Errno) { try StateFiles.remove(folders.status(name)) } catch {
-            Console.shared.warning("cannot remove '\(folders.status(name))': \(error)")
+        for path in [folders.status(name), folders.processNumber(name)] {
+            do throws(Errno) { try StateFiles.remove(path) } catch {
+                Console.shared.warning("cannot remove '\(path)': \(error)")
+            }
         }
     }
 }

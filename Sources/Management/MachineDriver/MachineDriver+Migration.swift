@@ -217,6 +217,7 @@ extension MachineDriver {
             definition.order()
         }
         if options.contains(.offline) { return (try define(definition.printed()), "") }
+        definition = try adjusted(definition, by: "migrate")
         let place = try Self.place(address, host)
         let (machine, isNew) = try claim(definition)
         return try machine.job.withLock {

@@ -41,6 +41,12 @@ extension MachineDriver {
         StateFiles.sweepLinks(folders.autostart, suffix: ".xml")
         for name in StateFiles.names(in: folders.definitions, suffix: ".xml") { loadDefinition(name) }
         for name in StateFiles.names(in: folders.running, suffix: ".xml") { loadRunning(name) }
+        for name in StateFiles.names(in: folders.running, suffix: ".pid") where !StateFiles.exists(folders.status(name))
+        {
+            do throws(Errno) { try StateFiles.remove(folders.processNumber(name)) } catch {
+                Console.shared.warning("cannot remove '\(folders.processNumber(name))': \(error)")
+            }
+        }
     }
 
     /// Finishes a rename, or forgets one that had not begun.
@@ -113,8 +119,10 @@ extension MachineDriver {
                 live = LiveMachine(
                     definition: definition, process: process, monitor: client, sockets: sockets, isChild: false)
             }
+            try refreshChannels(machine, client)
             saveStatus(machine)
             taps.filterAgain(definition)
+            do { try tellHooks("reconnect", "begin", definition) } catch { Console.shared.warning("\(error)") }
         } catch {
             // It ended while nobody looked.
             taps.disconnect(definition)

@@ -229,7 +229,7 @@ extension MachineDriver {
             }
         }
         // What a run gave its devices means nothing to the next one.
-        definition = try DomainDefinition(definition.root, context)
+        definition = try adjusted(DomainDefinition(definition.root, context), by: "restore")
         let (machine, isNew) = try claim(definition)
         try machine.job.withLock {
             guard machine.live == nil else {
@@ -257,8 +257,9 @@ extension MachineDriver {
             try removing(path)
             return false
         }
-        let definition = try DomainDefinition(
+        let saved = try DomainDefinition(
             XMLDocument.parse(opened.image.document, as: "domain", called: path), context)
+        let definition = try adjusted(saved, by: "restore")
         try launch(machine, definition, opened.options(wake))
         try removing(path)
         return true

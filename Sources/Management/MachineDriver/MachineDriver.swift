@@ -3,6 +3,7 @@
 internal import Diagnostics
 public import HostInventory
 internal import HostIO
+internal import HostTools
 public import HostSystem
 public import ManagementModel
 internal import ManagementXML
@@ -24,6 +25,8 @@ public final class MachineDriver: @unchecked Sendable {
     let taps: TapDevices
     /// How emulators are confined; nil leaves them the service's own rights.
     let confinement: MachineConfinement?
+    /// The administrator's scripts.
+    let hooks: HookScripts
     /// Reads all monitors.
     let loop: EventLoop
     /// Work after events that waits: ends of processes, restarts.
@@ -61,6 +64,7 @@ public final class MachineDriver: @unchecked Sendable {
         self.confinement = confinement
         imageToolPath = imageTool
         self.folders = folders
+        hooks = HookScripts(folder: folders.hooks)
         let emulators = EmulatorCatalog(standard: emulator)
         self.emulators = emulators
         self.events = events

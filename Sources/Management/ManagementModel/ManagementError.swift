@@ -18,6 +18,7 @@ public enum ErrorOrigin: Int32, Sendable {
     case secret = 30
     case cpu = 31
     case networkFilter = 33
+    case hook = 34
     case snapshot = 35
     case streams = 38
     case capabilities = 44

@@ -48,6 +48,10 @@ public struct MachineFolders: Sendable {
     public func undefining(_ name: String) -> String { definitions + "/.undefining-" + name }
     /// A link to the definition while autostart is on.
     public func autostartLink(_ name: String) -> String { autostart + "/" + name + ".xml" }
+    /// The administrator's scripts.
+    public var hooks: String { configuration + "/hooks" }
+    /// The number of the machine's process, for scripts.
+    public func processNumber(_ name: String) -> String { running + "/" + name + ".pid" }
     /// What a restarted service needs to find the running machine again.
     public func status(_ name: String) -> String { running + "/" + name + ".xml" }
     /// Output of the machine's process.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Diagnostics
+public import HostTools
 public import HostSystem
 public import ManagementModel
 internal import StateStore
@@ -36,6 +37,7 @@ public final class NetworkDriver: @unchecked Sendable {
     private let runtime: String
     private let events: EventHub
     private let host: HostNetwork
+    private let hooks: HookScripts
     private let lock = Lock()
     // Guarded by `lock`.
     private var networks: [UniqueID: Network] = [:]
@@ -44,7 +46,12 @@ public final class NetworkDriver: @unchecked Sendable {
     ///   - folder: of definitions (/etc/libvirt/qemu/networks).
     ///   - runtime: of what a reboot ends (/run/libvirt/network).
     ///   - state: of leases (/var/lib/libvirt/dnsmasq).
-    public init(folder: String, runtime: String, state: String, events: EventHub) throws(Errno) {
+    ///   - hooks: the administrator's scripts.
+    public init(
+        folder: String, runtime: String, state: String, events: EventHub,
+        hooks: HookScripts = HookScripts(folder: "/nonexistent")
+    ) throws(Errno) {
+        self.hooks = hooks
         self.folder = folder
         self.runtime = runtime
         self.events = events
@@ -129,7 +136,7 @@ public final class NetworkDriver: @unchecked Sendable {
 
     /// Defines a network, or makes and starts one that is gone when it stops.
     public func add(_ text: String, persistent: Bool) throws -> ObjectReference {
-        let definition = try lock.withLock {
+        let (definition, old): (NetworkDefinition, Network?) = try lock.withLock {
             let bridges = Set(networks.values.map(\.definition.bridge))
             let made = try NetworkDefinition(parsing: text) { !bridges.contains($0) && !HostNetwork.exists($0) }
             for known in networks.values where known.definition.name == made.name && known.definition.uuid != made.uuid
@@ -137,6 +144,16 @@ public final class NetworkDriver: @unchecked Sendable {
                 throw ManagementError(
                     .operationFailed, "network '\(made.name)' already exists with uuid \(known.definition.uuid)",
                     from: .network)
+            }
+            let old = networks[made.uuid]
+            if let old, old.definition.name != made.name {
+                throw ManagementError(
+                    .operationFailed,
+                    "network '\(old.definition.name)' is already defined with uuid \(made.uuid)", from: .network)
+            }
+            if let old, old.isActive, !persistent {
+                throw ManagementError(
+                    .operationInvalid, "network is already active as '\(old.definition.name)'", from: .network)
             }
             for known in networks.values
             where known.definition.uuid != made.uuid && made.ownsBridge && known.definition.bridge == made.bridge {
@@ -147,17 +164,17 @@ public final class NetworkDriver: @unchecked Sendable {
                     try StateFiles.write(path(made.name), made.root.printed(.init(foreign: ["metadata"])))
                 }
             }
-            var network = networks[made.uuid] ?? Network(definition: made)
+            var network = old ?? Network(definition: made)
             network.definition = made
             network.isPersistent = network.isPersistent || persistent
             networks[made.uuid] = network
-            return made
+            return (made, old)
         }
         if persistent {
             events.emit(.network(definition.reference, 0, detail: 0))
         } else {
             do { try start(definition.uuid) } catch {
-                lock.withLock { networks[definition.uuid] = nil }
+                lock.withLock { networks[definition.uuid] = old }
                 throw error
             }
         }
@@ -223,6 +240,23 @@ public final class NetworkDriver: @unchecked Sendable {
         if live.ownsBridge { try host.repair(live) }
     }
 
+    /// Puts back what others took away under networks that are up: rules, addresses, the name service.
+    public func reload() {
+        for network in lock.withLock({ Array(networks.values) }) where network.isActive && network.present.ownsBridge {
+            do { try host.repair(network.present) } catch {
+                Console.shared.error("the network '\(network.definition.name)' cannot be mended: \(error)")
+            }
+        }
+    }
+
+    /// Tells the administrator's scripts what happens to a network; one that fails refuses it.
+    private func tellHooks(_ operation: String, _ stage: String, _ definition: NetworkDefinition) throws {
+        func document() -> String {
+            XMLElement("hookData", [:], [definition.root]).printed(.init(foreign: ["metadata"]))
+        }
+        try hooks.run(.network, definition.name, operation, stage, document: document())
+    }
+
     // MARK: Changes
 
     /// Changes a part of a network: of what is up, of what the next start makes, or of both.
@@ -247,6 +281,7 @@ public final class NetworkDriver: @unchecked Sendable {
                 try StateFiles.write(status(name), changed.root.printed())
             }
             lock.withLock { networks[uuid]?.live = changed }
+            try tellHooks("updated", "begin", changed)
         }
         if let stored {
             try wrapping("write the definition of network '\(name)'") { () throws(Errno) in
@@ -275,11 +310,13 @@ public final class NetworkDriver: @unchecked Sendable {
                 .operationInvalid, "the bridge '\(definition.bridge)' of network '\(definition.name)' is not there",
                 from: .network)
         }
-        if definition.ownsBridge {
-            do { try host.bringUp(definition) } catch {
-                host.takeDown(definition)
-                throw error
-            }
+        try tellHooks("start", "begin", definition)
+        do {
+            if definition.ownsBridge { try host.bringUp(definition) }
+            try tellHooks("started", "begin", definition)
+        } catch {
+            if definition.ownsBridge { host.takeDown(definition) }
+            throw error
         }
         try wrapping("write the state of network '\(definition.name)'") { () throws(Errno) in
             try StateFiles.write(status(definition.name), definition.root.printed())
@@ -307,6 +344,7 @@ public final class NetworkDriver: @unchecked Sendable {
             networks[uuid]?.live = nil
             if !network.isPersistent { networks[uuid] = nil }
         }
+        do { try tellHooks("stopped", "end", network.present) } catch { Console.shared.warning("\(error)") }
         events.emit(.network(network.definition.reference, 3, detail: 0))
     }
 

@@ -5,6 +5,7 @@ internal import Glibc
 package import HostInventory
 internal import HostIO
 internal import HostSystem
+internal import HostTools
 internal import LibvirtRPC
 internal import LibvirtService
 internal import LocalSockets
@@ -67,15 +68,26 @@ public enum DaemonProgram {
         do throws(Errno) { try server.start() } catch { throw UserError("cannot start serving", because: error) }
         core.machines.autostart()
         Console.shared.info("serving at \(options.socket)")
+        let hooks = HookScripts(folder: core.machines.folders.hooks)
+        tell(hooks, "start", "-", "start")
         ServiceManager.notify("READY=1")
-        stop.wait()
+        while stop.wait() == .reload {
+            tell(hooks, "reload", "begin", "SIGHUP")
+            core.networks.reload()
+        }
         ServiceManager.notify("STOPPING=1")
+        tell(hooks, "shutdown", "-", "shutdown")
         // Sockets of a service manager stay, so that clients can come while nobody serves.
         guard activations.isEmpty else { return }
         for path in [options.socket, options.readOnlySocket].compactMap({ $0 }) {
             // unlink copies the path.
             _ = unsafe unlink(path)
         }
+    }
+
+    /// The administrator's scripts cannot keep the service from starting or stopping.
+    private static func tell(_ hooks: HookScripts, _ operation: String, _ stage: String, _ extra: String) {
+        do { try hooks.run(.daemon, "-", operation, stage, extra: extra) } catch { Console.shared.warning("\(error)") }
     }
 
     /// Everything that is managed, as the options place it; what was there before is found again.
@@ -96,7 +108,7 @@ public enum DaemonProgram {
                 folder: options.configuration + "/nwfilter", runtime: options.runtime + "/nwfilter")
             networks = try NetworkDriver(
                 folder: options.configuration + "/qemu/networks", runtime: options.runtime + "/network",
-                state: options.state + "/dnsmasq", events: events)
+                state: options.state + "/dnsmasq", events: events, hooks: HookScripts(folder: folders.hooks))
             machines = try MachineDriver(
                 folders: folders, emulator: emulator, imageTool: options.imageTool, events: events,
                 confinement: confinement,

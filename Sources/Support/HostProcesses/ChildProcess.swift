@@ -12,15 +12,16 @@ public enum ChildProcess {
         case killed(signal: Int32)
     }
 
-    /// Starts a program with an empty standard input.
+    /// Starts a program.
     /// - Parameters:
+    ///   - input: the descriptor that becomes standard input; negative for /dev/null.
     ///   - output: the descriptor that becomes standard output and standard error; negative for /dev/null.
     ///   - passing: descriptors that the child has under the same numbers.
     ///   - newSession: whether the child leaves the caller's session, so that it outlives it.
     /// - Returns: the process number.
     public static func start(
-        _ path: String, _ arguments: [String], environment: [String], output: Int32 = -1, passing: [Int32] = [],
-        newSession: Bool = false
+        _ path: String, _ arguments: [String], environment: [String], input: Int32 = -1, output: Int32 = -1,
+        passing: [Int32] = [], newSession: Bool = false
     ) throws(Errno) -> Int32 {
         var actions = unsafe posix_spawn_file_actions_t()
         var attributes = posix_spawnattr_t()
@@ -31,7 +32,11 @@ public enum ChildProcess {
             unsafe posix_spawn_file_actions_destroy(&actions)
             unsafe posix_spawnattr_destroy(&attributes)
         }
-        unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        if input >= 0 {
+            unsafe posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO)
+        } else {
+            unsafe posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+        }
         for target in [STDOUT_FILENO, STDERR_FILENO] {
             if output >= 0 {
                 unsafe posix_spawn_file_actions_adddup2(&actions, output, target)
@@ -79,8 +84,9 @@ public enum ChildProcess {
     }
 
     /// Runs a program to its end and gives what it wrote on standard output and standard error, at most `limit` bytes.
+    /// - Parameter input: what it reads on standard input.
     public static func run(
-        _ path: String, _ arguments: [String], environment: [String], limit: Int = 1 << 20
+        _ path: String, _ arguments: [String], environment: [String], input: String = "", limit: Int = 1 << 20
     ) throws(Errno) -> (ending: Ending, output: String) {
         var ends: [Int32] = [-1, -1]
         // pipe fills the two numbers.
@@ -88,9 +94,11 @@ public enum ChildProcess {
         let reading = FileDescriptor(owning: ends[0])
         let writing = FileDescriptor(owning: ends[1])
         for end in ends { _ = roost_fcntl(end, F_SETFD, Int(FD_CLOEXEC)) }
-        let process = try start(path, arguments, environment: environment, output: writing.number)
+        let text = try input.isEmpty ? FileDescriptor.open("/dev/null", flags: O_RDONLY) : file(of: input)
+        let process = try start(
+            path, arguments, environment: environment, input: text.number, output: writing.number)
         _ = consume writing
-        var text: [UInt8] = []
+        var said: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 65536)
         while true {
             // The chunk lives for the call.
@@ -101,9 +109,21 @@ public enum ChildProcess {
             }
             let count = try read.get()
             if count == 0 { break }
-            text += chunk.prefix(min(count, max(0, limit - text.count)))
+            said += chunk.prefix(min(count, max(0, limit - said.count)))
         }
-        return (try wait(process), String(decoding: text, as: UTF8.self))
+        return (try wait(process), String(decoding: said, as: UTF8.self))
+    }
+
+    /// A file in memory without a name: a program that reads none of it keeps nobody waiting.
+    private static func file(of text: String) throws(Errno) -> FileDescriptor {
+        let name = "/roost-input-\(UInt64.random(in: 0 ... .max))"
+        // Both calls copy the name.
+        let file = FileDescriptor(
+            owning: try retrying { unsafe shm_open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600) })
+        _ = unsafe shm_unlink(name)
+        try file.writeAll(Array(text.utf8))
+        _ = lseek(file.number, 0, SEEK_SET)
+        return file
     }
 
     /// Runs another program in this process, with the same environment and descriptors. Returns only when it fails.
