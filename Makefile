@@ -83,12 +83,15 @@ test-management: test-dependencies build
 	Integration/management/filters
 	Integration/management/confinement
 	Integration/management/migration
+	Integration/management/hooks
 	Integration/management/tls
 
 # virsh, virt-install, virt-manager and the others, unmodified, and every call of the Python binding beside libvirtd.
 test-libvirt-clients: test-dependencies build
 	@scripts/install-dependencies --clients
 	Integration/management/clients
+	Integration/management/kit
+	Integration/management/go-clients
 	Integration/management/compare-api
 
 # The KVM engine on the /dev/kvm of a Debian guest of QEMU's TCG, which has SVM: needs no KVM here.
