@@ -41,7 +41,7 @@ extension CommandLineBuilder {
                 var target = device[child: "target"], target["type"] == "virtio"
             else { return device }
             var device = device
-            target["state"] = "disconnected"
+            if target["state"] == nil { target["state"] = "disconnected" }
             device[child: "target"] = target
             if device["type"] == "unix", device[child: "source"]?["path"] == nil {
                 let name = target["name"] ?? device[child: "alias"]?["name"] ?? "channel"

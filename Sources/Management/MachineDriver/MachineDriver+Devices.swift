@@ -114,6 +114,7 @@ extension MachineDriver {
         var definition = running.definition
         definition.devices += controllers + [complete]
         DeviceAliases.assign(to: &definition)
+        CommandLineBuilder.nameChannels(&definition, socketFolder: running.sockets)
         let added = definition.devices.suffix(controllers.count + 1)
         do {
             try onMonitorOf(machine) { live in
