@@ -137,14 +137,61 @@ for words in (("/nope", None, None, None), (None, "foo", None, None), (None, "aa
     probe(f"conn.getDomainCapabilities {words}", lambda x, words=words: x.c.getDomainCapabilities(*words), "code")
 probe("conn.getDomainCapabilities flags", lambda x: x.c.getDomainCapabilities(None, None, None, None, 99), "code")
 probe("conn.getStoragePoolCapabilities", lambda x: x.c.getStoragePoolCapabilities(), "code")
-probe("conn.compareCPU", lambda x: x.c.compareCPU("<cpu><arch>x86_64</arch><model>qemu64</model></cpu>"), "code")
-probe("conn.compareCPU bad", lambda x: x.c.compareCPU("<nonsense/>"))
-probe("conn.baselineCPU", lambda x: x.c.baselineCPU(["<cpu><arch>x86_64</arch><model>qemu64</model></cpu>"]), "code")
-probe("conn.baselineCPU bad", lambda x: x.c.baselineCPU(["<x/>"]))
-probe("conn.baselineHypervisorCPU", lambda x: x.c.baselineHypervisorCPU(
-    None, "x86_64", None, "qemu", ["<cpu><model>qemu64</model></cpu>"]), "code")
-probe("conn.compareHypervisorCPU", lambda x: x.c.compareHypervisorCPU(
-    None, "x86_64", None, "qemu", "<cpu><model>qemu64</model></cpu>"), "code")
+def guest_cpu(model, features=(), vendor="", attributes="match='exact'"):
+    return (f"<cpu {attributes}><model>{model}</model>" + (f"<vendor>{vendor}</vendor>" if vendor else "")
+            + "".join(f"<feature policy='{policy}' name='{name}'/>" for name, policy in features) + "</cpu>")
+
+
+def host_cpu(model, features=(), vendor=""):
+    return (f"<cpu><arch>x86_64</arch><model>{model}</model>" + (f"<vendor>{vendor}</vendor>" if vendor else "")
+            + "".join(f"<feature name='{name}'/>" for name in features) + "</cpu>")
+
+
+# What is wanted of processors, and what several have in common.
+WANTED_CPUS = [
+    guest_cpu("kvm64"), guest_cpu("kvm64", attributes="match='minimum'"), guest_cpu("kvm64", attributes="match='strict'"),
+    guest_cpu("qemu64"), guest_cpu("486"), guest_cpu("Haswell"), guest_cpu("EPYC"), guest_cpu("EPYC-Milan"),
+    guest_cpu("Nehalem", [("vme", "disable"), ("ss", "optional")]), guest_cpu("kvm64", [("sse2", "forbid")]),
+    guest_cpu("kvm64", [("vmx", "require")]), guest_cpu("kvm64", [("3dnow", "force")]), guest_cpu("kvm64", [("lm", "optional")]),
+    guest_cpu("kvm64", vendor="Intel"), guest_cpu("kvm64", vendor="AMD"), guest_cpu("kvm64", vendor="Nobody"),
+    guest_cpu("nothing"), guest_cpu("kvm64", [("nothing", "require")]), guest_cpu("kvm64", [("lm", "perhaps")]),
+    guest_cpu("kvm64", [("lm", "require"), ("lm", "disable")]), guest_cpu("kvm64", attributes="match='nearly'"),
+    guest_cpu("kvm64", attributes="mode='nothing'"), "<cpu mode='host-model'/>", "<cpu mode='host-passthrough'/>",
+    "<cpu mode='maximum'/>", "<cpu><feature policy='require' name='lm'/></cpu>", "<cpu><vendor>AMD</vendor></cpu>", "<cpu/>",
+    "<cpu", "<nonsense/>", "<cpu><arch>aarch64</arch><model>x</model></cpu>", "<cpu><arch>foo</arch><model>x</model></cpu>",
+    "<cpu><arch>x86_64</arch></cpu>", "<cpu match='exact'><arch>x86_64</arch><model>kvm64</model></cpu>", host_cpu("qemu64"),
+    "<cpu><model>kvm64</model><topology sockets='1' cores='2'/></cpu>",
+    "<cpu><model>kvm64</model><topology sockets='0' cores='2' threads='1'/></cpu>"]
+COMMON_CPUS = [
+    [host_cpu("Haswell")], [host_cpu("Haswell"), host_cpu("SandyBridge")], [host_cpu("EPYC"), host_cpu("EPYC-Rome")],
+    [host_cpu("Nehalem", ["vmx", "invtsc", "osxsave"], "Intel"), host_cpu("Westmere", ["invtsc", "vmx"], "Intel")],
+    [host_cpu("Opteron_G3", vendor="AMD"), host_cpu("Opteron_G2", vendor="AMD")], [host_cpu("Haswell"), host_cpu("EPYC")],
+    [host_cpu("Skylake-Server", ["pku", "md-clear"]), host_cpu("Cascadelake-Server"), host_cpu("Icelake-Server")],
+    [host_cpu("kvm64", ["ssse3", "sse4.1", "popcnt", "aes", "avx2"], "AMD"), host_cpu("EPYC", vendor="AMD")],
+    [host_cpu("Penryn", vendor="Intel"), host_cpu("Conroe")], [host_cpu("486")], [host_cpu("Icelake-Client")],
+    [host_cpu("Haswell", vendor="AMD"), host_cpu("Haswell", vendor="AMD")], [host_cpu("Haswell", vendor="Nobody")],
+    [host_cpu("Nehalem", vendor="Intel"), host_cpu("Opteron_G2", vendor="AMD")], [host_cpu("nothing")],
+    [host_cpu("kvm64", ["nothing"])], ["<x/>"], [],
+    [guest_cpu("Haswell")], ["<cpu/>"]]
+for number, wanted in enumerate(WANTED_CPUS):
+    for flags in (0, 1):
+        probe(f"conn.compareCPU {number} {flags}", lambda x, wanted=wanted, flags=flags: x.c.compareCPU(wanted, flags))
+        probe(f"conn.compareHypervisorCPU {number} {flags}", lambda x, wanted=wanted, flags=flags:
+              x.c.compareHypervisorCPU(emulator(), "x86_64", None, "qemu", wanted, flags))
+for number, given in enumerate(COMMON_CPUS):
+    for flags in range(4):
+        probe(f"conn.baselineCPU {number} {flags}", lambda x, given=given, flags=flags: x.c.baselineCPU(given, flags))
+        probe(f"conn.baselineHypervisorCPU {number} {flags}", lambda x, given=given, flags=flags:
+              x.c.baselineHypervisorCPU(emulator(), "x86_64", None, "qemu", given, flags))
+probe("conn.getCPUModelNames all", lambda x: x.c.getCPUModelNames("x86_64"))
+probe("conn.compareHypervisorCPU bad emulator", lambda x: x.c.compareHypervisorCPU("/nowhere", None, None, None, "<cpu/>"), "code")
+probe("conn.compareHypervisorCPU bad machine", lambda x: x.c.compareHypervisorCPU(
+    emulator(), None, "none-such", None, "<cpu/>"), "code")
+probe("conn.compareHypervisorCPU bad type", lambda x: x.c.compareHypervisorCPU(emulator(), None, None, "foo", "<cpu/>"), "code")
+probe("conn.domainCapabilities cpu", lambda x: x.c.getDomainCapabilities(emulator(), "x86_64", "pc", "qemu")
+      .split("<cpu>")[1].split("</cpu>")[0])
+probe("conn.capabilities cpu", lambda x: [line for line in x.c.getCapabilities().split("<cpu>")[1].split("</cpu>")[0].split("\n")
+                                          if "microcode" not in line])
 probe("conn.domainXMLFromNative", lambda x: x.c.domainXMLFromNative("qemu-argv", "qemu -m 1"), "code")
 probe("conn.domainXMLToNative bad", lambda x: x.c.domainXMLToNative("foo", "<domain/>"))
 probe("conn.suspendForDuration", lambda x: x.ro.suspendForDuration(0, 1))

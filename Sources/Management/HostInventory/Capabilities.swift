@@ -91,9 +91,8 @@ public struct Capabilities: Sendable {
 
     private var processor: XMLElement {
         var element = XMLElement("cpu", [:], [XMLElement("arch", text: "x86_64")])
-        element.append(XMLElement("model", text: "kvm64"))
-        let vendors = ["GenuineIntel": "Intel", "AuthenticAMD": "AMD"]
-        if let vendor = vendors[host.vendor] { element.append(XMLElement("vendor", text: vendor)) }
+        if let model = host.processor?.model { element.append(XMLElement("model", text: model)) }
+        if let vendor = host.processor?.vendor { element.append(XMLElement("vendor", text: vendor)) }
         if host.microcode > 0 { element.append(XMLElement("microcode", ["version": "\(host.microcode)"])) }
         element.append(
             XMLElement(
@@ -109,8 +108,8 @@ public struct Capabilities: Sendable {
         if host.physicalBits > 0 {
             element.append(XMLElement("maxphysaddr", ["mode": "emulate", "bits": "\(host.physicalBits)"]))
         }
-        for name in ProcessorFeatures.beyondBaseModel(host.flags) {
-            element.append(XMLElement("feature", ["name": name]))
+        for feature in host.processor?.features ?? [] {
+            element.append(XMLElement("feature", ["name": feature.name]))
         }
         for size in Self.pageSizes { element.append(XMLElement("pages", ["unit": "KiB", "size": "\(size)"])) }
         return element
@@ -168,31 +167,5 @@ public struct Capabilities: Sendable {
             XMLElement("disksnapshot", ["default": "on", "toggle": "no"]),
         ]
         return XMLElement("guest", [:], [XMLElement("os_type", text: "hvm"), arch, features])
-    }
-}
-
-/// Names of processor features, as libvirt writes them.
-public enum ProcessorFeatures {
-    /// What every processor of the model kvm64 has; the rest is listed one by one.
-    private static let base: Set<String> = [
-        "fpu", "de", "pse", "tsc", "msr", "pae", "mce", "cx8", "apic", "sep", "mtrr", "pge", "mca", "cmov", "pat",
-        "pse36", "clflush", "mmx", "fxsr", "sse", "sse2", "syscall", "nx", "lm", "pni", "cx16",
-    ]
-    private static let renamed = [
-        "pclmulqdq": "pclmuldq", "sse4_1": "sse4.1", "sse4_2": "sse4.2", "tsc_deadline_timer": "tsc-deadline",
-        "sha_ni": "sha-ni", "cr8_legacy": "cr8legacy", "avx512_vbmi2": "avx512vbmi2", "avx512_vnni": "avx512vnni",
-        "avx512_bitalg": "avx512bitalg", "avx512_vpopcntdq": "avx512-vpopcntdq", "avx_vnni": "avx-vnni",
-        "avx512_bf16": "avx512-bf16", "avx512_vp2intersect": "avx512-vp2intersect", "nonstop_tsc": "invtsc",
-        "md_clear": "md-clear", "arch_capabilities": "arch-capabilities",
-    ]
-    /// What the kernel lists that is its own notion and no feature of the processor's CPUID.
-    private static let kernelOnly: Set<String> = [
-        "constant_tsc", "tsc_known_freq", "rep_good", "nopl", "xtopology", "cpuid", "extd_apicid", "arch_perfmon",
-        "pebs", "bts", "aperfmperf", "ibrs_enhanced", "pti", "tsc_reliable",
-    ]
-
-    /// The features beyond the base model, in the order of the kernel's list.
-    public static func beyondBaseModel(_ flags: [String]) -> [String] {
-        flags.filter { !base.contains($0) && !kernelOnly.contains($0) }.map { renamed[$0] ?? $0 }
     }
 }

@@ -11,12 +11,39 @@ public struct DomainCapabilities: Sendable {
     private let type: String
     private let architecture: String
     private let firmware: [FirmwareDescription]
+    /// nil where the emulator does not say.
+    private let processors: EmulatorProcessors?
 
+    /// - Parameter processors: the processors that the emulator gives machines of a type, `kvm` or `qemu`.
     /// - Throws: libvirt's error for what there is not.
     public init(
         emulator: EmulatorFacts, host: HostFacts, architecture: String?, machine: String?, type: String?,
-        firmware: [FirmwareDescription] = []
+        firmware: [FirmwareDescription] = [], processors: (String) -> EmulatorProcessors? = { _ in nil }
     ) throws {
+        let architecture = architecture ?? "x86_64"
+        let type = try Self.type(of: emulator, architecture: architecture, machine: machine, type: type)
+        self.emulator = emulator
+        self.host = host
+        self.machine = emulator.canonical(machine ?? Self.usualMachine) ?? ""
+        self.type = type
+        self.architecture = architecture
+        self.processors = processors(type)
+        let canonical = self.machine
+        self.firmware = firmware.filter { $0.serves(architecture, canonical) }
+    }
+
+    /// Whether there are processors of that architecture at all.
+    public static func knows(architecture: String) -> Bool {
+        architectures.contains(architecture) || ["x86_64", "i686"].contains(architecture)
+    }
+
+    private static let usualMachine = "pc"
+
+    /// The kind of virtualization, `kvm` or `qemu`, that an emulator uses unless a client says.
+    /// - Throws: libvirt's error for an architecture, a machine or a kind that it has not.
+    public static func type(
+        of emulator: EmulatorFacts, architecture: String?, machine: String?, type: String?
+    ) throws -> String {
         let architecture = architecture ?? "x86_64"
         guard ["x86_64", "i686"].contains(architecture) else {
             guard Self.architectures.contains(architecture) else {
@@ -25,8 +52,8 @@ public struct DomainCapabilities: Sendable {
             throw ManagementError(
                 .configUnsupported, "unable to find any emulator to serve '\(architecture)' architecture")
         }
-        let wanted = machine ?? "pc"
-        guard let canonical = emulator.canonical(wanted) else {
+        let wanted = machine ?? Self.usualMachine
+        guard emulator.canonical(wanted) != nil else {
             throw ManagementError(
                 .invalidArg, "the machine '\(wanted)' is not supported by emulator '\(emulator.path)'")
         }
@@ -38,17 +65,12 @@ public struct DomainCapabilities: Sendable {
             throw ManagementError(
                 .invalidArg, "the accel 'kvm' is not supported by '\(emulator.path)' on this host")
         }
-        self.emulator = emulator
-        self.host = host
-        self.machine = canonical
-        self.type = type
-        self.architecture = architecture
-        self.firmware = firmware.filter { $0.serves(architecture, canonical) }
+        return type
     }
 
     /// Architectures that libvirt knows, without those that emulators here serve.
     private static let architectures: Set<String> = [
-        "alpha", "armv6l", "armv7l", "armv7b", "aarch64", "cris", "itanium", "lm32", "loongarch64", "m68k",
+        "alpha", "armv6l", "armv7l", "armv7b", "aarch64", "cris", "ia64", "lm32", "loongarch64", "m68k",
         "microblaze", "microblazeel", "mips", "mipsel", "mips64", "mips64el", "openrisc", "parisc", "parisc64", "ppc",
         "ppcle", "ppc64", "ppc64le", "ppcemb", "riscv32", "riscv64", "s390", "s390x", "sh4", "sh4eb", "sparc",
         "sparc64", "unicore32", "xtensa", "xtensaeb",
@@ -111,12 +133,12 @@ public struct DomainCapabilities: Sendable {
         func mode(_ name: String, _ isSupported: Bool, _ elements: [XMLElement] = []) -> XMLElement {
             XMLElement("mode", ["name": name, "supported": isSupported ? "yes" : "no"], isSupported ? elements : [])
         }
-        var model = XMLElement("model", text: "qemu64")
-        model["fallback"] = "forbid"
-        let names = emulator.processorModels.filter { !["host", "max", "base"].contains($0) }.sorted()
-        let custom = names.map { name in
-            var element = XMLElement("model", text: name)
-            element["usable"] = "yes"
+        let best = try? processors?.hostModel()
+        let map = ProcessorMap.standard
+        let custom = (processors?.models ?? []).map { model in
+            var element = XMLElement("model", text: model.name)
+            element["usable"] = model.blockers.isEmpty ? "yes" : "no"
+            element["vendor"] = map.model(model.name)?.features.vendor ?? "unknown"
             return element
         }
         return XMLElement(
@@ -124,7 +146,7 @@ public struct DomainCapabilities: Sendable {
             [
                 mode("host-passthrough", type == "kvm", [Self.choice("hostPassthroughMigratable", ["on", "off"])]),
                 mode("maximum", true, [Self.choice("maximumMigratable", ["on", "off"])]),
-                mode("host-model", true, [model]), mode("custom", true, custom),
+                mode("host-model", best != nil, best?.elements ?? []), mode("custom", !custom.isEmpty, custom),
             ])
     }
 

@@ -11,6 +11,7 @@ public final class EmulatorCatalog: @unchecked Sendable {
     private let lock = Lock()
     // Guarded by `lock`.
     private var known: [String: (facts: EmulatorFacts, changed: Int)] = [:]
+    private var processors: [String: (processors: EmulatorProcessors, changed: Int)] = [:]
     /// Emulators that are remembered.
     private static let limit = 64
 
@@ -35,6 +36,20 @@ public final class EmulatorCatalog: @unchecked Sendable {
             known[path] = (facts, changed)
         }
         return facts
+    }
+
+    /// The processors that an emulator gives; asked when they are wanted first.
+    /// - Parameter type: `kvm` or `qemu`.
+    /// - Throws: libvirt's error for a program that does not say.
+    public func processors(of path: String, type: String) throws -> EmulatorProcessors {
+        let changed = try Self.changeTime(path), key = type + " " + path
+        if let entry = lock.withLock({ processors[key] }), entry.changed == changed { return entry.processors }
+        let found = try EmulatorProcessors(probing: path, type: type)
+        lock.withLock {
+            if processors.count >= Self.limit { processors = [:] }
+            processors[key] = (found, changed)
+        }
+        return found
     }
 
     /// When a program was replaced last, in seconds.

@@ -22,6 +22,8 @@ public struct HostFacts: Sendable {
     public var microcode: UInt64 = 0
     /// Feature names as the kernel lists them.
     public var flags: [String] = []
+    /// The processor by a model and features; nil where no model describes it.
+    public private(set) var processor: ProcessorDocument?
     /// Of the first processor when it was looked at; 0 if unknown.
     public var megahertz = 0
     /// Logical processors that are online.
@@ -41,6 +43,7 @@ public struct HostFacts: Sendable {
     public init() {
         uuid = Self.readUUID()
         readProcessor()
+        processor = ProcessorMap.standard.host(self)
         memoryKiB = Self.memoryInfo()["MemTotal"] ?? 0
         hostname = Self.readHostname()
     }

@@ -33,15 +33,6 @@ enum NodeCalls {
             for processor in 0..<count { map[processor / 8] |= 1 << UInt8(processor % 8) }
             return (Bytes(wantsMap != 0 ? map : []), UInt32(count), Int32(count))
         }
-        table.answer(Procedures.connectGetCpuModelNames) { client, _, architecture, wanted, _ in
-            guard ["x86_64", "i686"].contains(architecture) else {
-                throw ManagementError(.invalidArg, "cannot find architecture \(architecture)", from: .cpu)
-            }
-            let names = client.core.capabilities.emulator.processorModels.filter {
-                !["host", "max", "base"].contains($0)
-            }
-            return (wanted != 0 ? names : [], Int32(names.count))
-        }
         table.answer(Procedures.connectGetSysinfo, .blocking) { client, _, _ in client.core.capabilities.host.identity }
         table.answer(Procedures.nodeGetMemoryParameters, .blocking) { _, _, count, _ in
             // Two of them are numbers of 32 bits, the rest of 64.

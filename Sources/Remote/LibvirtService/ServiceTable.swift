@@ -9,6 +9,7 @@ public enum ServiceTable {
         let table = CallTable<ServiceConnection>()
         ConnectionCalls.register(in: table)
         NodeCalls.register(in: table)
+        ProcessorCalls.register(in: table)
         EventCalls.register(in: table)
         DomainCalls.register(in: table)
         DomainLifeCalls.register(in: table)

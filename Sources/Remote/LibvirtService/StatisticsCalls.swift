@@ -13,9 +13,12 @@ enum StatisticsCalls {
     static func register(in table: CallTable<ServiceConnection>) {
         table.answer(Procedures.connectGetDomainCapabilities, .blocking) {
             client, _, path, architecture, machine, type, _ in
-            try DomainCapabilities(
-                emulator: try client.core.machines.emulators.facts(of: path), host: client.core.capabilities.host,
-                architecture: architecture, machine: machine, type: type, firmware: FirmwareDescription.installed()
+            let emulators = client.core.machines.emulators
+            let emulator = try emulators.facts(of: path)
+            return try DomainCapabilities(
+                emulator: emulator, host: client.core.capabilities.host,
+                architecture: architecture, machine: machine, type: type, firmware: FirmwareDescription.installed(),
+                processors: { try? emulators.processors(of: emulator.path, type: $0) }
             ).document
         }
         table.answer(Procedures.connectGetAllDomainStats, .blocking) { client, _, domains, groups, flags in

@@ -30,6 +30,7 @@ extension FlagRules {
         144 0 secretSetValue
         145 0 secretGetValue
         159 0 qemuDomainMemoryStats
+        158 3 qemuConnectCompareCPU
         162 3 qemuConnectBaselineCPU
         174 7 qemuDomainUpdateDeviceFlags
         177 0 nwfilterGetXMLDesc
@@ -131,6 +132,8 @@ extension FlagRules {
         388 1 qemuDomainManagedSaveGetXMLDesc
         390 3 qemuDomainSetLifecycleAction
         392 3 qemuDomainDetachDeviceAliasLiveAndConfig
+        393 3 qemuConnectCompareHypervisorCPU
+        394 3 qemuConnectBaselineHypervisorCPU
         398 0 nwfilterBindingGetXMLDesc
         399 1 nwfilterBindingCreateXML
         403 0 storageConnectGetStoragePoolCapabilities

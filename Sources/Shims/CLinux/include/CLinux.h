@@ -29,6 +29,14 @@
 /// open(2) is variadic.
 static inline int roost_open(const char *path, int flags, unsigned mode) { return open(path, flags, mode); }
 
+/// CPUID of the host's processor: EAX, EBX, ECX and EDX; zeros on other processors.
+static inline void roost_host_cpuid(uint32_t leaf, uint32_t index, uint32_t out[4]) {
+    out[0] = out[1] = out[2] = out[3] = 0;
+#if defined(__x86_64__)
+    __asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3]) : "0"(leaf), "2"(index));
+#endif
+}
+
 /// fcntl(2) is variadic.
 static inline int roost_fcntl(int fd, int command, long argument) { return fcntl(fd, command, argument); }
 static inline int roost_fcntl_lock(int fd, int command, struct flock *lock) { return fcntl(fd, command, lock); }
