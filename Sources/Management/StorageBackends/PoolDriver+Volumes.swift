@@ -51,9 +51,19 @@ extension PoolDriver {
     }
 
     /// Makes a volume, empty or as a copy of another one.
-    public func createVolume(_ uuid: UniqueID, _ text: String, from source: Volume? = nil) throws -> Volume {
+    public func createVolume(
+        _ uuid: UniqueID, _ text: String, from source: Volume? = nil, preallocatesMetadata: Bool = false
+    ) throws -> Volume {
         let pool = try activePool(uuid)
-        let request = try VolumeRequest(parsing: text)
+        var request = try VolumeRequest(parsing: text)
+        request.preallocatesMetadata = preallocatesMetadata
+        if preallocatesMetadata, request.format != "qcow2" {
+            throw ManagementError(
+                .configUnsupported,
+                request.format == "raw"
+                    ? "metadata preallocation is not supported for raw volumes"
+                    : "metadata preallocation only available with qcow2", from: .storage)
+        }
         guard pool.volumes[request.name] == nil, !StateFiles.exists(pool.path + "/" + request.name) else {
             guard source == nil else {
                 throw ManagementError(
@@ -126,7 +136,9 @@ extension PoolDriver {
         if request.format == "raw" { return try makeRaw(request, path) }
         var arguments = ["create", "-q", "-f", Self.driver(request.format)]
         if let backing = request.backing { arguments += ["-b", backing.path, "-F", Self.driver(backing.format)] }
-        if request.format == "qcow2" { arguments += ["-o", "compat=\(request.compatibility)"] }
+        if request.format == "qcow2" {
+            arguments += ["-o", "compat=\(request.compatibility)" + request.preallocation]
+        }
         try tool(arguments + [path, "\(request.capacity)"], path)
     }
 
@@ -158,7 +170,7 @@ extension PoolDriver {
                 if let backing = request.backing {
                     arguments += ["-b", backing.path, "-F", Self.driver(backing.format)]
                 }
-                arguments += ["-o", "compat=1.1,encrypt.format=luks,encrypt.key-secret=key"]
+                arguments += ["-o", "compat=1.1,encrypt.format=luks,encrypt.key-secret=key" + request.preallocation]
             } else {
                 arguments += ["-f", "luks", "-o", "key-secret=key"]
             }

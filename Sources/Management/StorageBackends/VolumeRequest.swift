@@ -21,6 +21,10 @@ package struct VolumeRequest {
     package let backing: (path: String, format: String)?
     /// Where the passphrase is kept; nil for a volume that is not encrypted.
     let encryption: SecretReference?
+    /// Whether the tables of a qcow2 image are made at once.
+    var preallocatesMetadata = false
+    /// What the image tool is told of that, behind other options.
+    var preallocation: String { preallocatesMetadata ? ",preallocation=metadata" : "" }
 
     /// A secret, by its UUID or by what it is used for.
     enum SecretReference: Equatable {

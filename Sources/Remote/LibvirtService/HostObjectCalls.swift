@@ -5,6 +5,7 @@ internal import LibvirtProtocol
 internal import LibvirtRPC
 internal import ManagementCore
 internal import ManagementModel
+internal import ManagementXML
 internal import NetworkFilters
 internal import SecretStore
 internal import XDRCoding
@@ -43,8 +44,9 @@ enum HostObjectCalls {
         table.answer(Procedures.secretGetXMLDesc) { client, _, secret, _ in
             try client.core.secrets.document(secret.uuid)
         }
-        table.answer(Procedures.secretDefineXML, .blocking) { client, _, text, _ in
-            SecretHandle(try client.core.secrets.define(text))
+        table.answer(Procedures.secretDefineXML, .blocking) { client, _, text, flags in
+            try Validation.check(text, flags, Grammar.secret, schema: "secret.rng")
+            return SecretHandle(try client.core.secrets.define(text))
         }
         table.answer(Procedures.secretUndefine, .blocking) { client, _, secret in
             try client.core.secrets.undefine(secret.uuid)
@@ -80,8 +82,9 @@ enum HostObjectCalls {
         table.answer(Procedures.nwFilterDefineXML, .blocking) { client, _, text in
             NWFilterHandle(try client.core.filters.define(text))
         }
-        table.answer(Procedures.nwFilterDefineXMLFlags, .blocking) { client, _, text, _ in
-            NWFilterHandle(try client.core.filters.define(text))
+        table.answer(Procedures.nwFilterDefineXMLFlags, .blocking) { client, _, text, flags in
+            try Validation.check(text, flags, Grammar.networkFilter, schema: "nwfilter.rng")
+            return NWFilterHandle(try client.core.filters.define(text))
         }
         table.answer(Procedures.nwFilterUndefine, .blocking) { client, _, filter in
             try client.core.filters.undefine(filter.uuid)

@@ -4,6 +4,7 @@ internal import LibvirtProtocol
 internal import LibvirtRPC
 internal import ManagementCore
 internal import ManagementModel
+internal import ManagementXML
 internal import VirtualNetworks
 internal import XDRCoding
 
@@ -80,14 +81,16 @@ enum NetworkCalls {
         table.answer(Procedures.networkDefineXML, .blocking) { client, _, text in
             NetworkHandle(try client.core.networks.add(text, persistent: true))
         }
-        table.answer(Procedures.networkDefineXMLFlags, .blocking) { client, _, text, _ in
-            NetworkHandle(try client.core.networks.add(text, persistent: true))
+        table.answer(Procedures.networkDefineXMLFlags, .blocking) { client, _, text, flags in
+            try Validation.check(text, flags, Grammar.network, schema: "network.rng")
+            return NetworkHandle(try client.core.networks.add(text, persistent: true))
         }
         table.answer(Procedures.networkCreateXML, .blocking) { client, _, text in
             NetworkHandle(try client.core.networks.add(text, persistent: false))
         }
-        table.answer(Procedures.networkCreateXMLFlags, .blocking) { client, _, text, _ in
-            NetworkHandle(try client.core.networks.add(text, persistent: false))
+        table.answer(Procedures.networkCreateXMLFlags, .blocking) { client, _, text, flags in
+            try Validation.check(text, flags, Grammar.network, schema: "network.rng")
+            return NetworkHandle(try client.core.networks.add(text, persistent: false))
         }
         table.answer(Procedures.networkCreate, .blocking) { client, _, network in
             try client.core.networks.start(network.uuid)

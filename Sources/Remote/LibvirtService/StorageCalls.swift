@@ -4,6 +4,7 @@ internal import LibvirtProtocol
 internal import LibvirtRPC
 internal import ManagementCore
 internal import ManagementModel
+internal import ManagementXML
 internal import StorageBackends
 internal import XDRCoding
 
@@ -84,8 +85,9 @@ enum StorageCalls {
         table.answer(Procedures.storagePoolIsPersistent) { client, _, pool in
             try client.core.pools.facts(pool.uuid).isPersistent ? 1 : 0
         }
-        table.answer(Procedures.storagePoolDefineXML, .blocking) { client, _, text, _ in
-            PoolHandle(try client.core.pools.add(text, persistent: true))
+        table.answer(Procedures.storagePoolDefineXML, .blocking) { client, _, text, flags in
+            try Validation.check(text, flags, Grammar.pool, schema: "storagepool.rng")
+            return PoolHandle(try client.core.pools.add(text, persistent: true))
         }
         table.answer(Procedures.storagePoolCreateXML, .blocking) { client, _, text, flags in
             // Whether what is there is kept or written over, it is made.
@@ -156,13 +158,24 @@ enum StorageCalls {
         table.answer(Procedures.storageVolGetPath) { client, _, handle in try client.volume(handle).path }
     }
 
+    /// VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA.
+    private static let preallocateMetadata: UInt32 = 1
+
     private static func registerVolumeChanges(in table: CallTable<ServiceConnection>) {
-        table.answer(Procedures.storageVolCreateXML, .blocking) { client, _, pool, text, _ in
-            VolumeHandle(pool.name, try client.core.pools.createVolume(pool.uuid, text))
+        table.answer(Procedures.storageVolCreateXML, .blocking) { client, _, pool, text, flags in
+            try Validation.check(text, flags, bit: Validation.volumeBit, Grammar.volume, schema: "storagevol.rng")
+            return VolumeHandle(
+                pool.name,
+                try client.core.pools.createVolume(
+                    pool.uuid, text, preallocatesMetadata: flags & preallocateMetadata != 0))
         }
-        table.answer(Procedures.storageVolCreateXMLFrom, .blocking) { client, _, pool, text, source, _ in
-            VolumeHandle(
-                pool.name, try client.core.pools.createVolume(pool.uuid, text, from: try client.volume(source)))
+        table.answer(Procedures.storageVolCreateXMLFrom, .blocking) { client, _, pool, text, source, flags in
+            try Validation.check(text, flags, bit: Validation.volumeBit, Grammar.volume, schema: "storagevol.rng")
+            return VolumeHandle(
+                pool.name,
+                try client.core.pools.createVolume(
+                    pool.uuid, text, from: try client.volume(source),
+                    preallocatesMetadata: flags & preallocateMetadata != 0))
         }
         table.answer(Procedures.storageVolDelete, .blocking) { client, _, handle, _ in
             try client.core.pools.deleteVolume(try client.core.pools.find(named: handle.pool).uuid, named: handle.name)
