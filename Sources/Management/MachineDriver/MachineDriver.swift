@@ -31,8 +31,8 @@ public final class MachineDriver: @unchecked Sendable {
     let loop: EventLoop
     /// Work after events that waits: ends of processes, restarts.
     let workers: WorkerPool
-    /// Files that become definitions.
-    private let spares: SpareFiles
+    /// Writes definitions.
+    let definitionStore: DefinitionStore
 
     private let lock = Lock()
     // Guarded by `lock`.
@@ -79,8 +79,9 @@ public final class MachineDriver: @unchecked Sendable {
         loop = try EventLoop()
         let workers = try WorkerPool(name: "machine-work", count: Self.workerCount)
         self.workers = workers
-        spares = SpareFiles(folder: folders.definitions) { work in workers.submit(work) }
         try folders.make()
+        definitionStore = DefinitionStore(
+            folder: folders.definitions, journal: folders.state + "/qemu", loop: loop, workers: workers)
         let loop = loop
         _ = try HostThread(name: "monitors") { loop.run() }
     }
@@ -204,8 +205,7 @@ public final class MachineDriver: @unchecked Sendable {
     /// Writes a machine's definition.
     func store(_ definition: DomainDefinition) throws {
         do throws(Errno) {
-            try StateFiles.write(
-                folders.definition(definition.name), Self.notice + definition.printed(), from: spares)
+            try definitionStore.write(folders.definition(definition.name), Self.notice + definition.printed())
         } catch {
             throw ManagementError(
                 .systemError, "cannot write the definition '\(folders.definition(definition.name))': \(error)")
@@ -265,7 +265,10 @@ public final class MachineDriver: @unchecked Sendable {
     }
 
     func removing(_ path: String) throws {
-        do throws(Errno) { try StateFiles.remove(path) } catch {
+        do throws(Errno) {
+            try definitionStore.willRemove(path)
+            try StateFiles.remove(path)
+        } catch {
             throw ManagementError(.systemError, "cannot remove '\(path)': \(error)")
         }
     }
