@@ -35,7 +35,7 @@ import Testing
             + "-device usb-mouse,usb_version=1 -device usb-storage,drive=d,removable=on,bootindex=2,serial=s"
         #expect(try controllers(line).map(\.usb3Ports) == [15])
         let found = try devices(line)
-        #expect(found[0].bus == "u.0" && found[0].port == 3 && found[0].serial == "7")
+        #expect(found[0].bus == "u.0" && found[0].port == "3" && found[0].serial == "7")
         #expect(found[1].version == 1)
         var stick = USBStorageSpec(drive: "d")
         (stick.isRemovable, stick.bootIndex, stick.serial) = (true, 2, "s")

@@ -51,7 +51,7 @@ extension AssembledMachine {
 
     /// Makes a device and plugs it in. The machine lock is held, or the machine does not run yet.
     func addUSBDevice(_ spec: USBDeviceSpec, _ device: DeviceSpec) throws(UserError) {
-        let (controller, port) = try usbPlace(spec, device)
+        let (controller, place) = try usbPlace(spec, device)
         let made: USBDevice
         var options = USBHumanInterface.Options()
         options.isFullSpeedOnly = spec.version == 1
@@ -70,15 +70,16 @@ extension AssembledMachine {
             keyboard.deactivated = { [unowned self, unowned keyboard] in input.deactivate(keyboard) }
             keyboard.lightsChanged = { [weak self] lights in self?.showLights(usb: lights) }
             made = keyboard
-        case .storage(let storage): made = try makeUSBStorage(storage, device, controller, port)
+        case .storage(let storage): made = try makeUSBStorage(storage, device, controller, place.path)
+        case .hub(let ports): made = USBHub(ports: ports)
         }
         made.identifier = device.identifier
-        if let high = controller as? EHCIController, !high.takes(made, at: port) {
+        if let high = place.owner as? EHCIController, !high.takes(made, at: place.port) {
             throw UserError(
-                "speed mismatch trying to attach usb device \"\(made.product)\" (full speed) to bus \"\(high.busName)\", port \"\(port)\" (high speed)"
+                "speed mismatch trying to attach usb device \"\(made.product)\" (full speed) to bus \"\(high.busName)\", port \"\(place.path)\" (high speed)"
             )
         }
-        controller.attach(made, at: port)
+        place.owner.attach(made, at: place.port)
     }
 
     /// Scroll, num and caps lock are the lowest bits on a PS/2 keyboard; num, caps and scroll lock on USB.
@@ -87,28 +88,42 @@ extension AssembledMachine {
         for server in screenServers { server.setIndicators(scroll | (lights & 3) << 1) }
     }
 
+    /// A port of a controller or of a hub.
+    private typealias USBPort = (path: String, owner: any USBPortOwner, port: Int)
+
     private func usbPlace(
         _ spec: USBDeviceSpec, _ device: DeviceSpec
-    ) throws(UserError) -> (controller: any USBController, port: Int) {
+    ) throws(UserError) -> (controller: any USBController, place: USBPort) {
         let buses = usbControllers.filter { spec.bus == nil || $0.busName == spec.bus }
         guard let first = buses.first else {
             throw UserError(
                 spec.bus.map { "Bus '\($0)' not found" } ?? "No 'usb-bus' bus found for device '\(device.typeName)'")
         }
         guard let wanted = spec.port else {
-            for controller in buses { if let free = controller.freePort { return (controller, free) } }
+            for controller in buses {
+                let free = controller.freePorts()
+                guard let place = free.first else { continue }
+                guard free.count == 1, !spec.kind.isHub else { return (controller, place) }
+                // The last port is for a hub, so that more can come.
+                let hub = USBHub()
+                if let high = place.owner as? EHCIController, !high.takes(hub, at: place.port) {
+                    return (controller, place)
+                }
+                place.owner.attach(hub, at: place.port)
+                return (controller, (place.path + ".1", hub, 1))
+            }
             throw UserError(
                 "tried to attach usb device to a bus with no free ports", because: "'\(first.busName)' is full")
         }
-        guard wanted <= first.portCount else { throw UserError("usb port \(wanted) (bus \(first.busName)) not found") }
-        guard first.device(at: wanted) == nil else {
-            throw UserError("usb port \(wanted) (bus \(first.busName)) not found (in use?)")
+        guard let place = first.freePorts().first(where: { $0.path == wanted }) else {
+            let isTaken = first.places().contains { $0.path == wanted }
+            throw UserError("usb port \(wanted) (bus \(first.busName)) not found\(isTaken ? " (in use?)" : "")")
         }
-        return (first, wanted)
+        return (first, place)
     }
 
     private func makeUSBStorage(
-        _ spec: USBStorageSpec, _ device: DeviceSpec, _ controller: any USBController, _ port: Int
+        _ spec: USBStorageSpec, _ device: DeviceSpec, _ controller: any USBController, _ port: String
     ) throws(UserError) -> USBStorage {
         let drive = self.spec.drives.first { $0.identifier == spec.drive }
         var like = DriveDeviceSpec(isCDROM: drive?.isCDROM ?? false)
@@ -147,24 +162,28 @@ extension AssembledMachine {
     /// - Returns: false where no USB device has that name.
     func removeUSBDevice(_ name: String) throws(UserError) -> Bool {
         for controller in usbControllers {
-            guard let device = controller.devices.first(where: { $0.device.identifier == name })?.device else {
-                continue
-            }
+            let places = controller.places()
+            guard let place = places.first(where: { $0.device.identifier == name }) else { continue }
+            // A hub takes along what hangs on it.
+            let gone = places.filter { $0.path == place.path || $0.path.hasPrefix(place.path + ".") }.map(\.device)
             lock.withLock {
-                controller.detach(device)
-                input.remove(device)
+                place.owner.detach(place.device)
+                for device in gone { input.remove(device) }
             }
-            if let storage = device as? USBStorage {
-                drives.removeAll { $0.medium === storage.target.medium }
-            }
-            spec.devices.removeAll { $0.identifier == name }
-            loop.post { [weak self] in
-                self?.control?.emit(
-                    "DEVICE_DELETED", data: ["device": .string(name), "path": .string("/machine/peripheral/\(name)")])
-            }
+            for device in gone.reversed() { forget(device) }
             return true
         }
         return false
+    }
+
+    private func forget(_ device: USBDevice) {
+        if let storage = device as? USBStorage { drives.removeAll { $0.medium === storage.target.medium } }
+        guard let name = device.identifier else { return }
+        spec.devices.removeAll { $0.identifier == name }
+        loop.post { [weak self] in
+            self?.control?.emit(
+                "DEVICE_DELETED", data: ["device": .string(name), "path": .string("/machine/peripheral/\(name)")])
+        }
     }
 
     // MARK: state
@@ -172,7 +191,7 @@ extension AssembledMachine {
     /// Devices by the sections of a saved machine.
     var usbParts: [(name: String, device: USBDevice)] {
         usbControllers.flatMap { controller in
-            controller.devices.map { ("usb \(controller.busName) \($0.port) \($0.device.name)", $0.device) }
+            controller.places().map { ("usb \(controller.busName) \($0.path) \($0.device.name)", $0.device) }
         }
     }
 }
@@ -183,12 +202,19 @@ extension AssembledMachine: USBReporting {
         guard !usbControllers.isEmpty else { return nil }
         return lock.withLock {
             usbControllers.enumerated().flatMap { number, controller in
-                controller.devices.map { port, device in
+                controller.places().map { place in
                     USBReport(
-                        bus: number, address: Int(device.common.address), port: port, speed: device.speed.megabits,
-                        product: device.product, identifier: device.identifier)
+                        bus: number, address: Int(place.device.common.address), port: place.path,
+                        speed: place.device.speed.megabits, product: place.device.product,
+                        identifier: place.device.identifier)
                 }
             }
         }
+    }
+}
+
+extension USBDeviceSpec.Kind {
+    fileprivate var isHub: Bool {
+        if case .hub = self { true } else { false }
     }
 }

@@ -5,7 +5,7 @@ internal import Diagnostics
 
 /// The USB devices that -device makes.
 enum USBFamily: Equatable, Sendable {
-    case controller, oldController, companion, tablet, mouse, keyboard, storage
+    case controller, oldController, companion, tablet, mouse, keyboard, storage, hub
 }
 
 /// Reads the properties of USB controllers and devices.
@@ -25,6 +25,7 @@ struct USBReader {
         DeviceType(name: "piix4-usb-uhci", bus: "PCI", category: "USB devices", family: .pc(.usb(.oldController))),
         DeviceType(name: "qemu-xhci", bus: "PCI", category: "USB devices", family: .pc(.usb(.controller))),
         DeviceType(name: "usb-ehci", bus: "PCI", category: "USB devices", family: .pc(.usb(.oldController))),
+        DeviceType(name: "usb-hub", bus: bus, category: "Misc devices", family: .pc(.usb(.hub))),
         DeviceType(name: "usb-kbd", bus: bus, category: "Input devices", family: .pc(.usb(.keyboard))),
         DeviceType(name: "usb-mouse", bus: bus, category: "Input devices", family: .pc(.usb(.mouse))),
         DeviceType(name: "usb-tablet", bus: bus, category: "Input devices", family: .pc(.usb(.tablet))),
@@ -39,6 +40,7 @@ struct USBReader {
         case .controller: [DeviceProperty("p2", "uint32", "4"), DeviceProperty("p3", "uint32", "4")]
         case .oldController: []
         case .companion: [DeviceProperty("masterbus", "str"), DeviceProperty("firstport", "uint32", "0")]
+        case .hub: [DeviceProperty("port", "str"), DeviceProperty("ports", "uint32", "8")]
         case .tablet, .mouse, .keyboard:
             [
                 DeviceProperty("port", "str"), DeviceProperty("serial", "str"),
@@ -72,20 +74,22 @@ struct USBReader {
         case .tablet: device = USBDeviceSpec(.tablet)
         case .mouse: device = USBDeviceSpec(.mouse)
         case .keyboard: device = USBDeviceSpec(.keyboard)
+        case .hub: device = USBDeviceSpec(.hub(ports: try list.takeInteger("ports", in: 1...8) ?? 8))
         case .storage, .controller, .oldController, .companion: device = USBDeviceSpec(.storage(try storage(&list)))
         }
         device.bus = bus
-        if family != .storage {
+        if family != .storage, family != .hub {
             device.serial = list.take("serial")
             device.version = try list.takeInteger("usb_version", in: 1...2) ?? device.version
         }
         if let text = list.take("port") {
-            guard let port = Int(text), port > 0 else {
+            let isPath = text.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { Int($0) ?? 0 > 0 }
+            guard isPath else {
                 throw UserError(
                     "usb port \(text) (bus \(bus ?? Self.bus)) not found",
-                    remedy: "ports have numbers from 1; hubs are not available")
+                    remedy: "ports have numbers from 1, with a dot between those of hubs: 2.1")
             }
-            device.port = port
+            device.port = text
         }
         return .usbDevice(device)
     }

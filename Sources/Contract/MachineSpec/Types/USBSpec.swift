@@ -22,13 +22,15 @@ public struct USBDeviceSpec: Equatable, Sendable {
     public enum Kind: Equatable, Sendable {
         case tablet, mouse, keyboard
         case storage(USBStorageSpec)
+        /// With so many ports.
+        case hub(ports: Int)
     }
     /// What it is, with its own properties.
     public var kind: Kind
     /// The controller's bus: "usb.0"; nil for the first with a free port.
     public var bus: String?
-    /// From 1; nil for the first that is free.
-    public var port: Int?
+    /// From 1, of the controller and then of hubs, with dots between: "2.1"; nil for the first that is free.
+    public var port: String?
     /// `serial=` of a tablet, mouse or keyboard; nil for QEMU's.
     public var serial: String?
     /// `usb_version=`: 1 runs at full speed alone.

@@ -45,6 +45,10 @@ public struct USBDescription: Sendable {
     /// A class descriptor between interface and endpoints.
     var classDescriptor: [UInt8] = []
     var endpoints: [USBEndpoint]
+    /// bDeviceClass; 0 where the interface says it.
+    var deviceClass: UInt8 = 0
+    /// bcdUSB below super speed.
+    var usbVersion: UInt16 = 0x0200
 
     private enum Kind {
         static let device: UInt8 = 1, configuration: UInt8 = 2, string: UInt8 = 3, interface: UInt8 = 4
@@ -62,6 +66,9 @@ public struct USBDescription: Sendable {
         case Kind.device: device(speed)
         case Kind.configuration: index == 0 ? configuration(speed, type) : nil
         case Kind.string: string(index)
+        // Only devices of USB 2 have another speed.
+        case Kind.qualifier where usbVersion < 0x0200: nil
+        case Kind.otherSpeed where usbVersion < 0x0200: nil
         case Kind.qualifier: speed == .high || speed == .full ? qualifier(speed) : nil
         case Kind.otherSpeed:
             speed == .high || speed == .full ? configuration(speed == .high ? .full : .high, type) : nil
@@ -70,7 +77,7 @@ public struct USBDescription: Sendable {
         }
     }
 
-    private func version(_ speed: USBSpeed) -> UInt16 { speed == .superSpeed ? 0x0300 : 0x0200 }
+    private func version(_ speed: USBSpeed) -> UInt16 { speed == .superSpeed ? 0x0300 : usbVersion }
 
     /// Largest packet of the control endpoint; an exponent at super speed.
     private func controlPacketSize(_ speed: USBSpeed) -> UInt8 {
@@ -85,7 +92,7 @@ public struct USBDescription: Sendable {
         var bytes = ByteBuilder()
         bytes.append(bytes: [18, Kind.device])
         bytes.append(version(speed))
-        bytes.append(bytes: [0, 0, 0, controlPacketSize(speed)])
+        bytes.append(bytes: [deviceClass, 0, 0, controlPacketSize(speed)])
         bytes.append(vendor)
         bytes.append(product)
         bytes.append(release)

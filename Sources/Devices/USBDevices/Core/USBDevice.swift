@@ -31,6 +31,8 @@ public class USBDevice: Device, Stateful, @unchecked Sendable {
     /// What it is plugged into.
     public internal(set) weak var host: (any USBHost)?
     let description: USBDescription
+    /// The control transfer under way, for controllers that send it packet by packet; who has the device saves it.
+    final var pipe = USBControlPipe()
     /// Address, configuration, halted endpoints.
     public internal(set) var common = USBDeviceState()
 
@@ -61,7 +63,16 @@ public class USBDevice: Device, Stateful, @unchecked Sendable {
     // MARK: life
 
     /// Power-on, and a reset on the cable. A subclass calls this too.
-    public func reset() { common = USBDeviceState() }
+    public func reset() {
+        common = USBDeviceState()
+        pipe = USBControlPipe()
+    }
+
+    /// Whether it is that device, or has it on its cables.
+    func holds(_ device: USBDevice) -> Bool { device === self }
+
+    /// The device with an address: this one, or one on its cables.
+    func find(address: UInt8) -> USBDevice? { common.address == address ? self : nil }
 
     /// The plug was pulled for good; what the device holds on the host is let go.
     public func removed() {}

@@ -79,10 +79,8 @@ public protocol USBHost: AnyObject {
     func endpointReady(_ device: USBDevice, endpoint: Int, direction: USBDirection)
 }
 
-/// A controller with ports that devices are plugged into. The machine lock is held in all calls.
-public protocol USBController: USBHost {
-    /// "usb.0": what `bus=` calls it.
-    var busName: String { get }
+/// What devices are plugged into: a controller or a hub. The machine lock is held in all calls.
+public protocol USBPortOwner: USBHost {
     /// Ports, numbered from 1.
     var portCount: Int { get }
     /// What is plugged into a port.
@@ -92,15 +90,49 @@ public protocol USBController: USBHost {
     func attach(_ device: USBDevice, at port: Int)
     /// Pulls the plug of a device, and tells the guest; does nothing for one that is not here.
     func detach(_ device: USBDevice)
+}
+
+/// A controller with ports. The machine lock is held in all calls.
+public protocol USBController: USBPortOwner {
+    /// "usb.0": what `bus=` calls it.
+    var busName: String { get }
     /// Speeds that a port has.
     var speeds: [USBSpeed] { get }
 }
 
-extension USBController {
+/// A device on a cable, and where that leads.
+public struct USBPlace {
+    /// Ports from the controller on: "1", "2.1" behind a hub.
+    public let path: String
+    /// The device.
+    public let device: USBDevice
+    /// What it is plugged into.
+    public let owner: any USBPortOwner
+}
+
+extension USBPortOwner {
+    /// Everything on its cables, also behind hubs; a hub comes before what it has.
+    /// - Parameter prefix: the path of the owner, with a dot behind it.
+    public func places(below prefix: String = "") -> [USBPlace] {
+        devices.flatMap { port, device in
+            [USBPlace(path: prefix + String(port), device: device, owner: self)]
+                + ((device as? USBHub)?.places(below: "\(prefix)\(port).") ?? [])
+        }
+    }
+
+    /// Ports with nothing in them, also those of hubs: the controller's first.
+    /// - Parameter prefix: the path of the owner, with a dot behind it.
+    public func freePorts(below prefix: String = "") -> [(path: String, owner: any USBPortOwner, port: Int)] {
+        let own = (1...max(portCount, 1)).filter { $0 <= portCount && device(at: $0) == nil }
+        let root: any USBPortOwner = self
+        return own.map { (path: prefix + String($0), owner: root, port: $0) }
+            + devices.flatMap { port, device in
+                (device as? USBHub)?.freePorts(below: "\(prefix)\(port).") ?? []
+            }
+    }
+
     /// Everything that is plugged in, by port.
     public var devices: [(port: Int, device: USBDevice)] {
         (1...max(portCount, 1)).compactMap { port in device(at: port).map { (port, $0) } }
     }
-    /// The first port with nothing in it.
-    public var freePort: Int? { (1...max(portCount, 1)).first { $0 <= portCount && device(at: $0) == nil } }
 }

@@ -188,15 +188,15 @@ extension EHCIController {
         _ characteristics: UInt32, _ kind: UInt32, _ parts: [(address: UInt64, count: Int)], _ longest: Int
     ) throws(GuestMemoryError) -> USBOutcome? {
         let address = UInt8(truncatingIfNeeded: characteristics & 0x7F), endpoint = Int(characteristics >> 8 & 0xF)
-        guard let (index, device) = port(of: address) else { return nil }
+        guard let device = device(with: address) else { return nil }
         var bytes: [UInt8] = []
         if kind != 1 { for part in parts { bytes += try memory.read(at: part.address, count: part.count) } }
         switch kind {
-        case 0: return endpoint == 0 ? pipes[index].write(bytes, device) : device.write(endpoint: endpoint, data: bytes)
+        case 0: return endpoint == 0 ? device.pipe.write(bytes, device) : device.write(endpoint: endpoint, data: bytes)
         case 1:
             return endpoint == 0
-                ? pipes[index].read(longest, device) : device.read(endpoint: endpoint, capacity: longest)
-        case 2: return endpoint == 0 ? pipes[index].begin(bytes, device) : .stalled
+                ? device.pipe.read(longest, device) : device.read(endpoint: endpoint, capacity: longest)
+        case 2: return endpoint == 0 ? device.pipe.begin(bytes, device) : .stalled
         default: return nil
         }
     }

@@ -45,7 +45,6 @@ public final class EHCIController: PCIDevice, USBController, @unchecked Sendable
     let clock: any MachineClock
     var registers = EHCI.Registers()
     /// By port.
-    var pipes = [USBControlPipe](repeating: USBControlPipe(), count: EHCI.portCount)
     /// Controllers that have the ports of the slow devices, with their first port, from 1.
     private(set) var companions: [(firstPort: Int, controller: UHCIController)] = []
     private var plugged = [USBDevice?](repeating: nil, count: EHCI.portCount)
@@ -103,7 +102,6 @@ public final class EHCIController: PCIDevice, USBController, @unchecked Sendable
 
     func resetController() {
         registers = EHCI.Registers()
-        pipes = [USBControlPipe](repeating: USBControlPipe(), count: EHCI.portCount)
         indexTime = clock.now
         lastFrame = 0
         for (index, device) in plugged.enumerated() where device != nil {
@@ -215,7 +213,6 @@ public final class EHCIController: PCIDevice, USBController, @unchecked Sendable
         plugged[index] = nil
         device.host = nil
         device.removed()
-        pipes[index] = USBControlPipe()
         var port = registers.ports[index]
         if port & EHCI.Port.enabled != 0 { port |= EHCI.Port.enableChanged }
         registers.ports[index] =
@@ -238,19 +235,18 @@ public final class EHCIController: PCIDevice, USBController, @unchecked Sendable
         if works, !isWorking { timer?.arm(at: clock.now) }
     }
 
-    /// The port whose device has an address; only ports that are enabled pass packets on.
-    func port(of address: UInt8) -> (index: Int, device: USBDevice)? {
+    /// The device that has an address; only ports that are enabled pass packets on.
+    func device(with address: UInt8) -> USBDevice? {
         for (index, device) in plugged.enumerated() {
             guard let device, device.common.address == address else { continue }
             let state = registers.ports[index] & (EHCI.Port.enabled | EHCI.Port.suspended)
-            if state == EHCI.Port.enabled { return (index, device) }
+            if state == EHCI.Port.enabled { return device }
         }
         return nil
     }
 
     /// - Returns: whether there is a device to reset.
     func resetDevice(_ index: Int) -> Bool {
-        pipes[index] = USBControlPipe()
         plugged[index]?.reset()
         return plugged[index] != nil
     }
@@ -260,7 +256,7 @@ public final class EHCIController: PCIDevice, USBController, @unchecked Sendable
     private var ehciState: State {
         var now = registers
         now.index = frameIndex
-        return State(function: pciState, registers: now, pipes: pipes)
+        return State(function: pciState, registers: now, pipes: plugged.map { $0?.pipe ?? USBControlPipe() })
     }
 
     public override func saveState(as name: String) throws(StateError) -> StateRecord {
@@ -270,7 +266,8 @@ public final class EHCIController: PCIDevice, USBController, @unchecked Sendable
     public override func checkState(_ record: StateRecord) throws(StateError) -> () -> Void {
         let state = try record.decode(replacing: ehciState)
         return { [self] in
-            (registers, pipes) = (state.registers, state.pipes)
+            registers = state.registers
+            for (device, pipe) in zip(plugged, state.pipes) { device?.pipe = pipe }
             setFrameIndex(state.registers.index)
             apply(state.function)
             followSchedules()

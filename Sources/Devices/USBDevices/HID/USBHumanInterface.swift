@@ -187,7 +187,8 @@ public class USBHumanInterface: USBDevice, @unchecked Sendable {
             common = state.common
             lastReportTime = clock.now
             stateRestored()
-            if !hid.queue.isEmpty || hid.idle != 0 { wake(1, .in) }
+            // Once the machine runs: what is told before would be lost on interrupt controllers that are not put back yet.
+            if !hid.queue.isEmpty || hid.idle != 0 { timer?.arm(at: clock.now) }
         }
     }
 }

@@ -100,17 +100,17 @@ extension UHCIController {
     /// - Returns: nil when nobody answers.
     private func exchange(_ token: UInt32, _ longest: Int, at buffer: UInt64) throws(GuestMemoryError) -> USBOutcome? {
         let address = UInt8(truncatingIfNeeded: token >> 8 & 0x7F), endpoint = Int(token >> 15 & 0xF)
-        guard let index = port(of: address), let device = device(at: index + 1) else { return nil }
+        guard let device = device(with: address) else { return nil }
         switch token & 0xFF {
         case UHCI.Packet.setup:
             let bytes = try memory.read(at: buffer, count: longest)
-            return endpoint == 0 ? pipes[index].begin(bytes, device) : .stalled
+            return endpoint == 0 ? device.pipe.begin(bytes, device) : .stalled
         case UHCI.Packet.out:
             let bytes = try memory.read(at: buffer, count: longest)
-            return endpoint == 0 ? pipes[index].write(bytes, device) : device.write(endpoint: endpoint, data: bytes)
+            return endpoint == 0 ? device.pipe.write(bytes, device) : device.write(endpoint: endpoint, data: bytes)
         case UHCI.Packet.in:
             return endpoint == 0
-                ? pipes[index].read(longest, device) : device.read(endpoint: endpoint, capacity: longest)
+                ? device.pipe.read(longest, device) : device.read(endpoint: endpoint, capacity: longest)
         default: return nil
         }
     }

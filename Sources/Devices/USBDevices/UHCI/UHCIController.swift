@@ -62,8 +62,6 @@ public final class UHCIController: PCIDevice, USBController, @unchecked Sendable
     let memory: GuestMemory
     let clock: any MachineClock
     var registers = Registers()
-    /// By port.
-    var pipes = [USBControlPipe](repeating: USBControlPipe(), count: UHCI.portCount)
     private var plugged: [USBDevice?] = [nil, nil]
     private var timer: (any MachineTimer)?
 
@@ -101,7 +99,6 @@ public final class UHCIController: PCIDevice, USBController, @unchecked Sendable
     func resetController() {
         let devices = plugged
         registers = Registers()
-        pipes = [USBControlPipe](repeating: USBControlPipe(), count: UHCI.portCount)
         for (index, device) in devices.enumerated() where device != nil {
             registers.ports[index] |= UHCI.Port.connected | UHCI.Port.connectChanged
         }
@@ -156,7 +153,6 @@ public final class UHCIController: PCIDevice, USBController, @unchecked Sendable
         plugged[index] = nil
         device.host = nil
         device.removed()
-        pipes[index] = USBControlPipe()
         var port = registers.ports[index]
         if port & UHCI.Port.enabled != 0 { port |= UHCI.Port.enableChanged }
         registers.ports[index] =
@@ -173,28 +169,30 @@ public final class UHCIController: PCIDevice, USBController, @unchecked Sendable
     }
 
     public func endpointReady(_ device: USBDevice, endpoint: Int, direction: USBDirection) {
-        guard device.common.mayWake, let index = plugged.firstIndex(where: { $0 === device }) else { return }
+        guard device.common.mayWake, let index = plugged.firstIndex(where: { $0?.holds(device) == true }) else {
+            return
+        }
         let port = registers.ports[index]
         guard port & UHCI.Port.suspended != 0 || registers.command & UHCI.Command.suspend != 0 else { return }
         if port & UHCI.Port.suspended != 0 { registers.ports[index] |= UHCI.Port.resume }
         resume()
     }
 
-    /// The port whose device has an address; only ports that are enabled pass packets on.
-    func port(of address: UInt8) -> Int? {
-        plugged.indices.first { index in
-            registers.ports[index] & UHCI.Port.enabled != 0 && plugged[index]?.common.address == address
+    /// The device that has an address; only ports that are enabled pass packets on.
+    func device(with address: UInt8) -> USBDevice? {
+        for (index, device) in plugged.enumerated() where registers.ports[index] & UHCI.Port.enabled != 0 {
+            if let found = device?.find(address: address) { return found }
         }
+        return nil
     }
 
-    func resetDevice(_ index: Int) {
-        plugged[index]?.reset()
-        pipes[index] = USBControlPipe()
-    }
+    func resetDevice(_ index: Int) { plugged[index]?.reset() }
 
     // MARK: saving
 
-    private var uhciState: State { State(function: pciState, registers: registers, pipes: pipes) }
+    private var uhciState: State {
+        State(function: pciState, registers: registers, pipes: plugged.map { $0?.pipe ?? USBControlPipe() })
+    }
 
     public override func saveState(as name: String) throws(StateError) -> StateRecord {
         try StateRecord(name: name, uhciState)
@@ -203,7 +201,8 @@ public final class UHCIController: PCIDevice, USBController, @unchecked Sendable
     public override func checkState(_ record: StateRecord) throws(StateError) -> () -> Void {
         let state = try record.decode(replacing: uhciState)
         return { [self] in
-            (registers, pipes) = (state.registers, state.pipes)
+            registers = state.registers
+            for (device, pipe) in zip(plugged, state.pipes) { device?.pipe = pipe }
             apply(state.function)
             isRunning ? start() : stop()
             updatePin()

@@ -147,17 +147,17 @@ extension XHCIController {
         guard try loadWord(input) == 0, try loadWord(input &+ 4) == 3 else { return XHCI.Completion.blockError }
         let slotInput = place(input, 1), route = try loadWord(slotInput) & Self.routeMask
         let port = Int(try loadWord(slotInput &+ 4) >> Self.portShift & 0xFF)
-        // No hubs: the route ends at the root.
-        guard route == 0, let device = device(atHubPort: port) else { return XHCI.Completion.transactionError }
-        guard
-            !slots.enumerated().contains(where: { $0.offset != slot && $0.element.isEnabled && $0.element.port == port }
-            )
-        else { return XHCI.Completion.blockError }
+        guard let device = device(atHubPort: port, route: route) else { return XHCI.Completion.transactionError }
+        let isTaken = slots.enumerated().contains { entry in
+            entry.offset != slot && entry.element.isEnabled && entry.element.port == port
+                && entry.element.route == route
+        }
+        guard !isTaken else { return XHCI.Completion.blockError }
         let context: UInt64
         do { context = try memory.load(at: registers.contexts &+ UInt64(slot + 1) * 8) & ~0x3F } catch {
             throw XHCIMemoryError()
         }
-        (slots[slot].context, slots[slot].port) = (context, port)
+        (slots[slot].context, slots[slot].port, slots[slot].route) = (context, port, route)
         try copy(Int(XHCI.Context.size) / 4, from: slotInput, to: context)
         let isBlocked = command.has(XHCI.Flag.blockAddress)
         try setSlotState(

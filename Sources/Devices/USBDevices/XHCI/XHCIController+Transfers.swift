@@ -15,7 +15,10 @@ extension XHCIController {
 
     public func endpointReady(_ device: USBDevice, endpoint: Int, direction: USBDirection) {
         guard isRunning, !wakeSuspended(device), let hub = hubPort(of: device),
-            let slot = slots.firstIndex(where: { $0.isEnabled && $0.port == hub + 1 })
+            let slot = slots.firstIndex(where: { slot in
+                slot.isEnabled && slot.port == hub + 1
+                    && self.device(atHubPort: slot.port, route: slot.route) === device
+            })
         else { return }
         let index = endpoint == 0 ? 1 : endpoint * 2 + (direction == .in ? 1 : 0)
         guard slots[slot].endpoints[index - 1]?.isWaiting == true || isWorking else { return }
@@ -25,9 +28,10 @@ extension XHCIController {
 
     /// The driver woke a device: what waits behind its port is tried again.
     func deviceWoke(_ hub: Int) {
-        guard let slot = slots.firstIndex(where: { $0.isEnabled && $0.port == hub + 1 }) else { return }
-        for (index, endpoint) in slots[slot].endpoints.enumerated() where endpoint?.isWaiting == true {
-            kick(slot + 1, index + 1)
+        for (number, slot) in slots.enumerated() where slot.isEnabled && slot.port == hub + 1 {
+            for (index, endpoint) in slot.endpoints.enumerated() where endpoint?.isWaiting == true {
+                kick(number + 1, index + 1)
+            }
         }
         work()
     }
@@ -114,7 +118,7 @@ extension XHCIController {
             report(0, XHCI.Completion.success)
             return .done
         }
-        guard let device = device(atHubPort: slots[slot].port) else {
+        guard let device = device(atHubPort: slots[slot].port, route: slots[slot].route) else {
             report(0, XHCI.Completion.transactionError)
             return .halted
         }

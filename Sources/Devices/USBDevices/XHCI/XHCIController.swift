@@ -157,9 +157,20 @@ public final class XHCIController: PCIDevice, USBController, @unchecked Sendable
         return device
     }
 
-    /// The root hub's port of a device, from 0.
+    /// The device at the end of a route through hubs that begins at a port of the root hub.
+    func device(atHubPort number: Int, route: UInt32) -> USBDevice? {
+        var found = device(atHubPort: number)
+        var rest = route
+        while rest != 0 {
+            found = (found as? USBHub)?.device(at: Int(rest & 0xF))
+            rest >>= 4
+        }
+        return found
+    }
+
+    /// The root hub's port of a device, or of the hub that it hangs on, from 0.
     func hubPort(of device: USBDevice) -> Int? {
-        plugged.first { $0.value === device }.flatMap { hubPort(of: device, at: $0.key) }
+        plugged.first { $0.value.holds(device) }.flatMap { hubPort(of: $0.value, at: $0.key) }
     }
 
     public func attach(_ device: USBDevice, at port: Int) {
@@ -209,7 +220,10 @@ public final class XHCIController: PCIDevice, USBController, @unchecked Sendable
     // MARK: saving
 
     private var xhciState: XHCIState {
-        XHCIState(function: pciState, registers: registers, slots: slots, interrupters: interrupters)
+        var slots = self.slots
+        // What was to be worked on next is tried again by who goes on with this state.
+        for next in pendingKicks { slots[next.slot - 1].endpoints[next.endpoint - 1]?.isWaiting = true }
+        return XHCIState(function: pciState, registers: registers, slots: slots, interrupters: interrupters)
     }
 
     public override func saveState(as name: String) throws(StateError) -> StateRecord {

@@ -25,6 +25,8 @@ struct XHCISlot: Equatable, Sendable, Codable {
     var context: UInt64 = 0
     /// The root hub's port, from 1; 0 for none.
     var port = 0
+    /// The way through hubs from there: four bits for each hub's port, the first one's lowest (xHCI 1.1, 8.9).
+    var route: UInt32 = 0
     /// By device context index less 1.
     var endpoints = [XHCIEndpoint?](repeating: nil, count: XHCI.endpointCount)
 }

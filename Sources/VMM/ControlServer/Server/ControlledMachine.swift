@@ -150,6 +150,25 @@ public protocol NetworkReporting: ControlledMachine {
     func setLink(_ name: String, isUp: Bool) -> Bool
 }
 
+/// A machine with user networks, whose ports the host can open while it runs.
+public protocol PortForwarding: ControlledMachine {
+    /// Opens a port of the host: "[tcp|udp]:[hostaddr]:hostport-[guestaddr]:guestport".
+    /// - Parameter network: its identifier; nil where there is one alone.
+    func addForward(_ rule: String, network: String?) throws(UserError)
+    /// Closes a port of the host: "[tcp|udp]:[hostaddr]:hostport".
+    /// - Returns: false where it was not open.
+    func removeForward(_ rule: String, network: String?) throws(UserError) -> Bool
+    /// The networks' names with their connections, line by line.
+    func forwardingNetworks() -> [(name: String, connections: String)]
+}
+
+/// A machine whose firmware is told what to start from.
+public protocol BootOrdering: ControlledMachine {
+    /// From the next reset on.
+    /// - Parameter letters: as for `-boot order=`.
+    func setBootOrder(_ letters: String)
+}
+
 /// A machine whose state can be sent, saved and loaded.
 public protocol MigrationControlling: ControlledMachine {
     /// Begins to send the machine away (`migrate`).
@@ -250,8 +269,10 @@ public protocol USBReporting: ControlledMachine {
 
 /// A device on a USB cable, for `info usb`.
 public struct USBReport: Equatable, Sendable {
-    /// The controller's number from 0, the address that the guest gave the device, and the port from 1.
-    public var bus: Int, address: Int, port: Int
+    /// The controller's number from 0, and the address that the guest gave the device.
+    public var bus: Int, address: Int
+    /// From 1, of the controller and then of hubs: "2.1".
+    public var port: String
     /// In Mb/s: "1.5", "12", "480", "5000".
     public var speed: String
     /// What its descriptor says.
@@ -259,7 +280,7 @@ public struct USBReport: Equatable, Sendable {
     /// What the person called it.
     public var identifier: String?
     /// A device as it is seen now.
-    public init(bus: Int, address: Int, port: Int, speed: String, product: String, identifier: String?) {
+    public init(bus: Int, address: Int, port: String, speed: String, product: String, identifier: String?) {
         (self.bus, self.address, self.port) = (bus, address, port)
         (self.speed, self.product, self.identifier) = (speed, product, identifier)
     }
