@@ -86,7 +86,7 @@ import Testing
         "-net nic -net nic -net user", "-net nic -net user -net tap", "-net nic,model=e1001", "-net nic,netdev=x",
         "-seed 1", "-option-rom x", "-preconfig",
         "-nic user,model=rtl8139", "-device rtl8139", "-device virtio-blk-pci,drive=x,scsi=on",
-        "-device virtio-rng-pci,packed=on", "-netdev tap,id=t,vhost=on", "-netdev bridge,id=b",
+        "-netdev tap,id=t,vhost=on", "-netdev bridge,id=b",
         "-drive file=x,index=1,bus=0",
         "-drive file=x,if=virtio,bps=100", "-global a.b=c", "-global kvm-pit.lost_tick_policy=catchup",
         "-chardev vc,id=v", "-no-fd-bootchk", "-k de", "-parallel stdio", "-audiodev alsa,id=a",

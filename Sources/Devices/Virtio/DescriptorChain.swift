@@ -57,6 +57,9 @@ public final class DescriptorChain: @unchecked Sendable {
         end = 0
     }
 
+    /// Names the request otherwise: a packed ring tells the name last.
+    func rename(head: UInt16) { self.head = head }
+
     /// Adds a buffer. `nil` is success, else what is wrong with it.
     func append(address: UInt64, count: UInt32, isWritable: Bool) -> VirtqueueError? {
         if !isWritable, end > writableStart { return .readableAfterWritable }

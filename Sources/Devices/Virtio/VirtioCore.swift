@@ -56,15 +56,20 @@ final class VirtioCore: @unchecked Sendable {
     /// Before something breaks: how the person knows the device.
     var displayName: String
 
-    /// - Parameter withheld: features that are not offered although the device or the queues have them.
-    init(device: any VirtioDevice, memory: GuestMemory, displayName: String, withheld: VirtioFeatures = []) {
+    /// - Parameters:
+    ///   - withheld: features that are not offered although the device or the queues have them.
+    ///   - added: features of the queues that are offered only where somebody wants them.
+    init(
+        device: any VirtioDevice, memory: GuestMemory, displayName: String, withheld: VirtioFeatures = [],
+        added: VirtioFeatures = []
+    ) {
         self.device = device
         self.memory = memory
         self.displayName = displayName
         queues = device.queueSizes.enumerated().map {
             Virtqueue(index: $0.offset, maximumSize: $0.element, memory: memory)
         }
-        let features = device.features.union(.common).subtracting(withheld)
+        let features = device.features.union(.common).union(added).subtracting(withheld)
         offered = features.union(.version1)
         legacyOffered = VirtioFeatures(rawValue: features.union(.legacyOnly).rawValue & 0xFFFF_FFFF)
         for queue in queues {

@@ -20,6 +20,9 @@ public struct VirtioFeatures: OptionSet, Sendable, Hashable {
     /// Virtio 1.0 and later.
     public static let version1 = VirtioFeatures(bit: 32)
 
+    /// Rings in which descriptors are both made available and used.
+    public static let packedRing = VirtioFeatures(bit: 34)
+
     /// Offered to every driver.
     static let common: VirtioFeatures = [.indirectDescriptors, .eventIndex]
     /// Offered to legacy drivers only.

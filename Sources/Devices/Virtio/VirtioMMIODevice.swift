@@ -28,13 +28,16 @@ public final class VirtioMMIODevice: Device, RegisterWindow, VirtioInterrupts, @
     ///   - isLegacy: registers of version 1 (`force-legacy`, QEMU's default).
     ///   - line: level-triggered.
     public init(
-        _ device: any VirtioDevice, isLegacy: Bool, line: InterruptLine, memory: GuestMemory, executor: MachineExecutor
+        _ device: any VirtioDevice, isLegacy: Bool, line: InterruptLine, memory: GuestMemory, executor: MachineExecutor,
+        hasPackedRings: Bool = false
     ) {
         name = "virtio-mmio"
         self.isLegacy = isLegacy
         self.line = line
         self.executor = executor
-        core = VirtioCore(device: device, memory: memory, displayName: device.name + "-device")
+        core = VirtioCore(
+            device: device, memory: memory, displayName: device.name + "-device",
+            added: hasPackedRings ? .packedRing : [])
         core.connect(self)
     }
 

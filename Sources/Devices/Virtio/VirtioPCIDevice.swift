@@ -17,6 +17,8 @@ public struct VirtioPCIOptions: Equatable, Sendable {
     public var vectors: Int?
     /// `indirect_desc=` and `event_idx=`.
     public var hasIndirectDescriptors = true, hasEventIndex = true
+    /// `packed=`: the driver may choose packed rings.
+    public var hasPackedRings = false
     /// `ioeventfd=`: notifications go to the device's thread past the run loop, where the engine can do that.
     public var usesEventFiles = true
 
@@ -81,7 +83,8 @@ public final class VirtioPCIDevice: PCIDevice, VirtioInterrupts, @unchecked Send
     ) {
         let typeName = name ?? device.name + "-pci"
         core = VirtioCore(
-            device: device, memory: memory, displayName: identifier ?? typeName, withheld: options.withheld)
+            device: device, memory: memory, displayName: identifier ?? typeName, withheld: options.withheld,
+            added: options.hasPackedRings ? .packedRing : [])
         self.executor = executor
         hasLegacy = !options.disableLegacy || options.disableModern
         hasModern = !options.disableModern

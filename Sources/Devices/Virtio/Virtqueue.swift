@@ -3,7 +3,7 @@
 internal import CAtomic
 public import GuestMemory
 
-/// The device's side of one split virtqueue (Virtio 1.2, 2.7).
+/// The device's side of one virtqueue: split (Virtio 1.2, 2.7), or packed (2.8), which `PackedRing` has.
 ///
 /// Life of a queue:
 ///
@@ -40,6 +40,8 @@ public final class Virtqueue: @unchecked Sendable {
     private var usesEventIndex = false
     private var allowsIndirect = false
     private var notifiesOnEmpty = false
+    /// Set while isReady, where the driver has chosen a packed ring; all above but `size` is then unused.
+    private var packed: PackedRing?
 
     /// The next entry of the available ring to take.
     private var nextAvailable: UInt16 = 0
@@ -70,6 +72,14 @@ public final class Virtqueue: @unchecked Sendable {
         usesEventIndex = features.contains(.eventIndex)
         allowsIndirect = features.contains(.indirectDescriptors)
         notifiesOnEmpty = features.contains(.notifyOnEmpty)
+        if features.contains(.packedRing) {
+            guard size > 0, size <= maximumSize,
+                let ring = PackedRing(layout, features: features, memory: memory)
+            else { return fail(.badRing) }
+            packed = ring
+            isReady = true
+            return
+        }
         let count = Int(size)
         guard size > 0, size <= maximumSize, size.nonzeroBitCount == 1, layout.isAligned,
             let descriptors = unsafe memory.hostPointer(
@@ -95,7 +105,10 @@ public final class Virtqueue: @unchecked Sendable {
 
     /// For a saved machine; no thread may use the queue meanwhile.
     package var state: State {
-        State(layout: layout, isReady: isReady, nextUsed: nextUsed, publishedUsed: publishedUsed)
+        // A packed ring is at one place, since all that is complete was shown.
+        State(
+            layout: layout, isReady: isReady, nextUsed: packed?.place ?? nextUsed,
+            publishedUsed: packed?.place ?? publishedUsed)
     }
 
     /// Goes on where a saved queue stood. A ring that cannot be is a broken queue, as ever.
@@ -104,6 +117,10 @@ public final class Virtqueue: @unchecked Sendable {
         layout = state.layout
         guard state.isReady else { return }
         configure(features: features)
+        if let packed {
+            if !packed.restore(state.nextUsed) { fail(.badRing) }
+            return
+        }
         nextUsed = state.nextUsed
         publishedUsed = state.publishedUsed
         nextAvailable = state.nextUsed
@@ -117,6 +134,7 @@ public final class Virtqueue: @unchecked Sendable {
         unsafe descriptors = nil
         unsafe available = nil
         unsafe used = nil
+        packed = nil
         nextAvailable = 0
         seenAvailable = 0
         nextUsed = 0
@@ -138,6 +156,7 @@ public final class Virtqueue: @unchecked Sendable {
     /// Takes the next request. Nothing is allocated.
     /// - Returns: false when there is none, or the queue is not ready or has just broken.
     public func take(into chain: DescriptorChain) -> Bool {
+        if let packed { return take(packed, into: chain) }
         guard isReady, let available = unsafe available else { return false }
         if nextAvailable == seenAvailable {
             guard refreshAvailable() else { return false }
@@ -157,15 +176,27 @@ public final class Virtqueue: @unchecked Sendable {
         return true
     }
 
+    private func take(_ ring: PackedRing, into chain: DescriptorChain) -> Bool {
+        guard isReady, ring.hasRequests else { return false }
+        if let cause = ring.take(into: chain) {
+            fail(cause)
+            return false
+        }
+        inFlight += 1
+        return true
+    }
+
     /// Whether a request waits; does not take it.
     public var hasRequests: Bool {
         guard isReady else { return false }
+        if let packed { return packed.hasRequests }
         return nextAvailable != seenAvailable || refreshAvailable()
     }
 
     /// Gives the last `count` taken requests back, last first, as when a packet does not fit into them.
     public func untake(_ count: Int) {
         guard isReady, count >= 0, count <= inFlight else { return }
+        packed?.untake(count)
         nextAvailable &-= UInt16(truncatingIfNeeded: count)
         inFlight -= count
     }
@@ -234,6 +265,11 @@ public final class Virtqueue: @unchecked Sendable {
     /// Puts a finished request into the used ring; the driver sees it after `publish`.
     /// - Parameter written: bytes that the device has written into the request's buffers.
     public func complete(_ head: UInt16, written: Int) {
+        if let packed, isReady, inFlight > 0 {
+            packed.complete(head, written: written)
+            inFlight -= 1
+            return
+        }
         guard isReady, inFlight > 0, let used = unsafe used else { return }
         // The entry's number is below `size`.
         let entry = unsafe used + Self.ringHeader + Int(nextUsed & (size &- 1)) * 8
@@ -246,6 +282,7 @@ public final class Virtqueue: @unchecked Sendable {
     /// Shows the driver everything completed since the last call.
     /// - Returns: whether the driver wants to be interrupted for it.
     public func publish() -> Bool {
+        if let packed, isReady { return packed.publish() }
         guard isReady, nextUsed != publishedUsed, let used = unsafe used, let available = unsafe available else {
             return false
         }
@@ -269,6 +306,7 @@ public final class Virtqueue: @unchecked Sendable {
 
     /// Asks the driver not to notify while the device looks at the queue anyway. Only a wish.
     public func disableNotifications() {
+        if let packed, isReady { return packed.disableNotifications() }
         guard isReady, !usesEventIndex, let used = unsafe used else { return }
         unsafe roost_store16(used, 1)
     }
@@ -276,6 +314,7 @@ public final class Virtqueue: @unchecked Sendable {
     /// Asks for notifications again.
     /// - Returns: true when a request came in meanwhile: look again, no notification will come for it.
     public func enableNotifications() -> Bool {
+        if let packed, isReady { return packed.enableNotifications() }
         guard isReady, let used = unsafe used, let available = unsafe available else { return false }
         if usesEventIndex {
             unsafe roost_store16(used + Self.ringHeader + Int(size) * 8, nextAvailable)

@@ -4,7 +4,8 @@
 public struct VirtqueueLayout: Equatable, Sendable, Codable {
     /// Entries, as the driver chose.
     public var size: UInt16
-    /// Guest-physical addresses of the descriptor table, the available ring and the used ring.
+    /// Guest-physical addresses of the descriptor table, the available ring and the used ring; of a packed queue the
+    /// ring, the driver's and the device's event area.
     public var descriptors: UInt64 = 0, available: UInt64 = 0, used: UInt64 = 0
 
     /// A layout without addresses.

@@ -154,9 +154,8 @@ extension AssembledMachine {
             }
             return try transports.add(
                 model, bus: device.placement.bus, isLegacy: spec.board.hasLegacyTransports, memory: guestMemory,
-                executor: executor)
+                executor: executor, hasPackedRings: transport.packedRings)
         }
-        if transport.packedRings { throw UserError("packed=on is not supported yet", remedy: "leave it out") }
         if transport.accessPlatform { throw UserError("iommu_platform=on is not supported", remedy: "leave it out") }
         // Behind a PCI Express port there are no legacy devices unless somebody asks for them.
         let isBehindPort = try pciBus(device.placement.bus, board) !== board.bus
@@ -167,6 +166,7 @@ extension AssembledMachine {
             vectors: transport.vectors)
         options.hasEventIndex = transport.eventIndex
         options.hasIndirectDescriptors = transport.indirectDescriptors
+        options.hasPackedRings = transport.packedRings
         options.usesEventFiles = transport.ioEventDescriptors
         let function = VirtioPCIDevice(
             model, name: device.typeName, identifier: device.identifier, memory: guestMemory, executor: executor,

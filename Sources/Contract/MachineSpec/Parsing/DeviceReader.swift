@@ -113,7 +113,7 @@ struct DeviceReader {
         transport.eventIndex = try list.takeBool("event_idx") ?? true
         transport.indirectDescriptors = try list.takeBool("indirect_desc") ?? true
         let off = ["off", "no", "false", "n"]
-        try list.refuse("packed", except: off, because: "only split virtqueues are available")
+        transport.packedRings = try list.takeBool("packed") ?? false
         try list.refuse("iommu_platform", except: off, because: "there is no IOMMU")
         guard transport.bus == .pci else { return transport }
         try list.refuse("page-per-vq", except: off, because: "all queues share one notification page")

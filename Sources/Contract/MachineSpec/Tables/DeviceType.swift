@@ -107,7 +107,7 @@ public struct DeviceType: Equatable, Sendable {
         DeviceProperty("event_idx", "bool", "true", "on/off"),
         DeviceProperty("indirect_desc", "bool", "true", "on/off"),
         DeviceProperty("iommu_platform", "bool", "false", "only off"),
-        DeviceProperty("packed", "bool", "false", "only off"),
+        DeviceProperty("packed", "bool", "false", "on/off"),
     ]
     private static let virtioPCI = [
         DeviceProperty("disable-legacy", "OnOffAuto", "\"auto\"", "on/off/auto"),

@@ -33,7 +33,8 @@ final class VirtioTransports {
 
     /// Puts a device into a place: that of `bus`, or the free one with the highest number, as QEMU does.
     func add(
-        _ device: any VirtioDevice, bus: String?, isLegacy: Bool, memory: GuestMemory, executor: MachineExecutor
+        _ device: any VirtioDevice, bus: String?, isLegacy: Bool, memory: GuestMemory, executor: MachineExecutor,
+        hasPackedRings: Bool
     ) throws(UserError) {
         let place: Int
         if let bus {
@@ -54,7 +55,9 @@ final class VirtioTransports {
             place = free
         }
         let line = routing.interruptLine(gsi: firstInterrupt + place)
-        let transport = VirtioMMIODevice(device, isLegacy: isLegacy, line: line, memory: memory, executor: executor)
+        let transport = VirtioMMIODevice(
+            device, isLegacy: isLegacy, line: line, memory: memory, executor: executor,
+            hasPackedRings: hasPackedRings)
         space.map(transport, at: address(place), count: VirtioMMIODevice.windowSize, name: "virtio-mmio")
         taken.append(place)
         devices.append(transport)
