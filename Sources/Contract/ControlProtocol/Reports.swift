@@ -159,6 +159,8 @@ public struct BlockStatistics: Equatable, Sendable {
     public var failedReads: UInt64 = 0, failedWrites: UInt64 = 0, failedFlushes: UInt64 = 0, failedUnmaps: UInt64 = 0
     /// The highest byte written + 1.
     public var highestWrite: UInt64 = 0
+    /// Since the last request ended; nil before the first.
+    public var idleNanoseconds: UInt64?
     /// Nothing known yet: the owner of the thing fills it in.
     public init() {}
 }

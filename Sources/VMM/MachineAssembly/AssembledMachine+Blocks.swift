@@ -40,12 +40,17 @@ extension AssembledMachine: BlockReporting {
             report.device = root.drive
             let users = disks.filter { $0.device.node === root.backend }
             report.qdev = users.first.flatMap { diskPath($0.drive) }
-            report.ioStatus = report.qdev == nil ? nil : "ok"
             if let disk = users.first { report.statistics = Self.statistics(disk.device.counters) }
-            if let drive = drives.first(where: { $0.backend == root.drive }), let packets = drive.disc {
-                report.isRemovable = true
-                report.trayOpen = lock.withLock { packets.state.isTrayOpen }
+            let name = root.drive.isEmpty ? storage.devices.name(of: root.backend.filtered) : root.drive
+            if let drive = drives.first(where: { $0.backend == name }) {
+                report.statistics = Self.statistics(drive.medium.counters)
+                if hasDevice(drive.name) { report.qdev = "/machine/peripheral/\(drive.name)" }
+                if let packets = drive.disc {
+                    report.isRemovable = true
+                    report.trayOpen = lock.withLock { packets.state.isTrayOpen }
+                }
             }
+            report.ioStatus = report.qdev == nil ? nil : failedDisks[name] ?? "ok"
             report.medium = medium(root.backend.filtered, flags: root.flags)
             if let limits = root.backend.throttle?.limits { Self.show(limits, in: &report.medium) }
             return report
@@ -126,7 +131,7 @@ extension AssembledMachine: BlockReporting {
         return nil
     }
 
-    private static func statistics(_ counters: VirtioBlockCounters) -> BlockStatistics {
+    private static func statistics(_ counters: BlockCounters) -> BlockStatistics {
         var statistics = BlockStatistics()
         statistics.reads = counters.reads
         statistics.writes = counters.writes
@@ -138,8 +143,12 @@ extension AssembledMachine: BlockReporting {
         statistics.readNanoseconds = counters.readNanoseconds
         statistics.writeNanoseconds = counters.writeNanoseconds
         statistics.flushNanoseconds = counters.flushNanoseconds
+        statistics.unmapNanoseconds = counters.discardNanoseconds
         statistics.failedReads = counters.failedReads
         statistics.failedWrites = counters.failedWrites
+        statistics.failedFlushes = counters.failedFlushes
+        statistics.failedUnmaps = counters.failedDiscards
+        if counters.lastEnd > 0 { statistics.idleNanoseconds = monotonicNanoseconds() &- counters.lastEnd }
         statistics.highestWrite = counters.highestWrite
         return statistics
     }

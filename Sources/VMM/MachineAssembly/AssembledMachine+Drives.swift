@@ -109,17 +109,23 @@ extension AssembledMachine {
         }
         let writeErrors = spec.writeError ?? drive?.writeError ?? .noSpace
         let readErrors = spec.readError ?? drive?.readError ?? .report
-        let name = spec.drive ?? "cdrom"
+        let name = spec.drive ?? "cdrom", isDrive = drive != nil
         medium.onError = { [messages, runner] error, isWrite in
             messages.warning("disk '\(name)': \(error)")
-            let stops =
-                (isWrite ? writeErrors : readErrors) == .stop
-                || isWrite && writeErrors == .noSpace && error.kind == .noSpace
-            if stops {
-                runner.requestStop(.ioError)
-                return .stop
-            }
-            return (isWrite ? writeErrors : readErrors) == .ignore ? .ignore : .report
+            let policy = isWrite ? writeErrors : readErrors
+            let action: DriveErrorAction =
+                switch policy {
+                case .stop: .stop
+                case .noSpace: error.kind == .noSpace ? .stop : .report
+                case .ignore: .ignore
+                case .report: .report
+                }
+            let event = MachineEvent.blockError(
+                MachineEvent.BlockFailure(
+                    device: isDrive ? name : "", nodeName: isDrive ? "" : name, isWrite: isWrite,
+                    action: action.rawValue, isNoSpace: error.kind == .noSpace, reason: error.message))
+            if action == .stop { runner.requestStop(.ioError, event: event) } else { runner.announce(event) }
+            return action
         }
         return medium
     }

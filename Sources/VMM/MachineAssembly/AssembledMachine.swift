@@ -61,6 +61,8 @@ final class AssembledMachine: @unchecked Sendable {
     var balloonInterval = 0
     var balloonTimer: LoopTimer?
     var balloonUpdate: Int64 = 0
+    /// Disks for whose errors the machine was stopped, with QMP's words; until it goes on.
+    var failedDisks: [String: String] = [:]
     /// Disks in the order of -device.
     var disks: [(drive: String, ioThread: String?, device: VirtioBlockDevice)] = []
     /// What the guest's processors show; nil without any.
@@ -200,7 +202,11 @@ final class AssembledMachine: @unchecked Sendable {
             // Requests that an error policy kept are tried again.
             case .resumed:
                 storage.devices.setThrottlesOpen(false)
+                failedDisks = [:]
                 for disk in disks { disk.device.resumeStopped() }
+            case .blockError(let failure) where failure.action == "stop":
+                failedDisks[failure.device.isEmpty ? failure.nodeName : failure.device] =
+                    failure.isNoSpace ? "nospace" : "failed"
             default: break
             }
         }

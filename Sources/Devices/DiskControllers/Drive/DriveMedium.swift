@@ -6,7 +6,9 @@ public import HostIO
 internal import HostSystem
 
 /// What a drive does about an error of the host's storage.
-public enum DriveErrorAction: Equatable, Sendable {
+///
+/// The raw values are QMP's.
+public enum DriveErrorAction: String, Sendable {
     /// The guest sees a failed command.
     case report
     /// The guest sees success.
@@ -36,6 +38,7 @@ public final class DriveMedium: @unchecked Sendable {
     private let lock = Lock()
     private var running = 0
     private var finished: [(request: Work, generation: Int, error: BlockError?)] = []
+    private var counted = BlockCounters()
 
     /// One request for the host.
     struct Request {
@@ -69,6 +72,9 @@ public final class DriveMedium: @unchecked Sendable {
         self.pool = pool
         self.deliver = deliver
     }
+
+    /// What it has done so far; from any thread.
+    public var counters: BlockCounters { lock.withLock { counted } }
 
     /// Whole units of `size` bytes that the medium has.
     package func count(of size: Int) -> UInt64 { UInt64(max(node?.length ?? 0, 0)) / UInt64(size) }
@@ -165,12 +171,12 @@ public final class DriveMedium: @unchecked Sendable {
 
     private func submit(_ request: Request) {
         guard let node else { return request.done(BlockError(.inputOutput, "there is no medium")) }
-        guard let pool else { return finish(request, Self.attempt(request, on: node)) }
+        guard let pool else { return finish(request, attempt(request, on: node)) }
         let generation = generation
         lock.withLock { running += 1 }
         let work = Work(request)
         pool.submit { [self] in
-            let error = Self.attempt(work.request, on: node)
+            let error = attempt(work.request, on: node)
             lock.withLock {
                 finished.append((work, generation, error))
                 running -= 1
@@ -186,11 +192,17 @@ public final class DriveMedium: @unchecked Sendable {
         init(_ request: Request) { self.request = request }
     }
 
-    private static func attempt(_ request: Request, on node: any BlockNode) -> BlockError? {
-        do throws(BlockError) {
-            try request.perform(on: node)
-            return nil
-        } catch { return error }
+    private func attempt(_ request: Request, on node: any BlockNode) -> BlockError? {
+        let start = monotonicNanoseconds()
+        var failure: BlockError?
+        do throws(BlockError) { try request.perform(on: node) } catch { failure = error }
+        let end = monotonicNanoseconds(), regions = request.regions.reduce(Int64(0)) { $0 &+ Int64($1.count) }
+        lock.withLock {
+            counted.count(
+                request.operation, at: request.offset, count: max(regions, request.count), failed: failure != nil,
+                start: start, end: end)
+        }
+        return failure
     }
 
     private func finish(_ request: Request, _ error: BlockError?) {

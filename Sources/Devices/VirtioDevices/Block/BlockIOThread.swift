@@ -41,7 +41,7 @@ final class BlockIOThread: @unchecked Sendable {
     private let finishedLock = Lock()
     private var finished: [(request: BlockRequest, error: BlockError?)] = []
     private var threadNumber = 0
-    private var counted = VirtioBlockCounters()
+    private var counted = BlockCounters()
     private var finishedKick: QueueKick?
 
     /// The kernel's word for a ring whose completions were not taken.
@@ -67,7 +67,7 @@ final class BlockIOThread: @unchecked Sendable {
     var hostIdentifier: Int { finishedLock.withLock { threadNumber } }
 
     /// What it has done so far.
-    var counters: VirtioBlockCounters { finishedLock.withLock { counted } }
+    var counters: BlockCounters { finishedLock.withLock { counted } }
 
     private func begin() {
         finishedLock.withLock { threadNumber = Int(roost_thread_number()) }
@@ -244,8 +244,12 @@ final class BlockIOThread: @unchecked Sendable {
         inFlight -= 1
         if let error, !isQuiescing, handle(error, request) { return }
         let failed = error != nil && policy(error, request) != .ignore
-        let time = monotonicNanoseconds() &- request.startedAt
-        finishedLock.withLock { counted.count(request, failed: error != nil, nanoseconds: time) }
+        let end = monotonicNanoseconds()
+        finishedLock.withLock {
+            counted.count(
+                request.operation, at: request.offset, count: request.count, failed: error != nil,
+                start: request.startedAt, end: end)
+        }
         let written = request.operation == .read && !failed ? Int(request.count) : 0
         if written > 0 { request.chain.markWritten(count: written) }
         finish(

@@ -200,7 +200,7 @@ public final class VirtioBlockDevice: VirtioThreadedDevice, VirtioDrainingDevice
     public var hostThreadIdentifier: Int { io.hostIdentifier }
 
     /// What it has done so far.
-    public var counters: VirtioBlockCounters { io.counters }
+    public var counters: BlockCounters { io.counters }
 
     /// Waits for what is under way and ends the I/O thread. The node stays open.
     public func close() {

@@ -218,26 +218,26 @@ enum BlockAnswers {
 
     static func statistics(_ report: BlockDeviceReport) -> JSONValue {
         let counts = report.statistics
-        var object: JSONObject = [
-            "device": .string(report.device),
-            "stats": [
-                "rd_bytes": JSONValue(counts.readBytes), "wr_bytes": JSONValue(counts.writtenBytes),
-                "unmap_bytes": JSONValue(counts.unmappedBytes), "rd_operations": JSONValue(counts.reads),
-                "wr_operations": JSONValue(counts.writes), "flush_operations": JSONValue(counts.flushes),
-                "unmap_operations": JSONValue(counts.unmaps), "rd_total_time_ns": JSONValue(counts.readNanoseconds),
-                "wr_total_time_ns": JSONValue(counts.writeNanoseconds),
-                "flush_total_time_ns": JSONValue(counts.flushNanoseconds),
-                "unmap_total_time_ns": JSONValue(counts.unmapNanoseconds),
-                "failed_rd_operations": JSONValue(counts.failedReads),
-                "failed_wr_operations": JSONValue(counts.failedWrites),
-                "failed_flush_operations": JSONValue(counts.failedFlushes),
-                "failed_unmap_operations": JSONValue(counts.failedUnmaps), "invalid_rd_operations": 0,
-                "invalid_wr_operations": 0, "invalid_flush_operations": 0, "invalid_unmap_operations": 0,
-                "rd_merged": 0, "wr_merged": 0, "unmap_merged": 0,
-                "wr_highest_offset": JSONValue(counts.highestWrite), "account_invalid": true, "account_failed": true,
-                "timed_stats": [],
-            ],
+        var object: JSONObject = ["device": .string(report.device)]
+        var stats: JSONObject = [
+            "rd_bytes": JSONValue(counts.readBytes), "wr_bytes": JSONValue(counts.writtenBytes),
+            "unmap_bytes": JSONValue(counts.unmappedBytes), "rd_operations": JSONValue(counts.reads),
+            "wr_operations": JSONValue(counts.writes), "flush_operations": JSONValue(counts.flushes),
+            "unmap_operations": JSONValue(counts.unmaps), "rd_total_time_ns": JSONValue(counts.readNanoseconds),
+            "wr_total_time_ns": JSONValue(counts.writeNanoseconds),
+            "flush_total_time_ns": JSONValue(counts.flushNanoseconds),
+            "unmap_total_time_ns": JSONValue(counts.unmapNanoseconds),
+            "failed_rd_operations": JSONValue(counts.failedReads),
+            "failed_wr_operations": JSONValue(counts.failedWrites),
+            "failed_flush_operations": JSONValue(counts.failedFlushes),
+            "failed_unmap_operations": JSONValue(counts.failedUnmaps), "invalid_rd_operations": 0,
+            "invalid_wr_operations": 0, "invalid_flush_operations": 0, "invalid_unmap_operations": 0,
+            "rd_merged": 0, "wr_merged": 0, "unmap_merged": 0,
+            "wr_highest_offset": JSONValue(counts.highestWrite), "account_invalid": true, "account_failed": true,
+            "timed_stats": [],
         ]
+        if let idle = counts.idleNanoseconds { stats["idle_time_ns"] = JSONValue(idle) }
+        object["stats"] = .object(stats)
         if let medium = report.medium { object["node-name"] = .string(medium.nodeName) }
         if let qdev = report.qdev { object["qdev"] = .string(qdev) }
         return .object(object)
