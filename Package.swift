@@ -227,7 +227,7 @@ let modules: [Target] = [
         [
             "ControlProtocol", "MachineRuntime", "MachineModel", "GuestMemory", "CharacterStreams", "JSONCoding",
             "CPUInterface", "Diagnostics", "HostIO", "HostSystem", "CommandLineKit", "MachineSpec", "DisplaySurfaces",
-            "VNCServer", "TransportSecurity", "BlockLayer", "BlockJobs", "ByteCoding", "NBDProtocol",
+            "VNCServer", "TransportSecurity", "BlockLayer", "BlockJobs", "ByteCoding", "NBDProtocol", "Compression",
         ]),
     module(
         "MachineAssembly", in: "VMM",
@@ -528,7 +528,8 @@ var testTargets: [Target] = [
         "ControlServer",
         [
             "ControlProtocol", "MachineRuntime", "MachineModel", "GuestMemory", "CharacterStreams", "JSONCoding",
-            "CPUInterface", "Diagnostics", "HostIO", "HostSystem", "MachineSpec", "StreamTestKit",
+            "CPUInterface", "Diagnostics", "HostIO", "HostSystem", "MachineSpec", "StreamTestKit", "StorageTestKit",
+            "Compression",
         ]),
     tests("CommandLineKit", ["Diagnostics", "JSONCoding"]),
     tests("Diagnostics", ["HostSystem"]),

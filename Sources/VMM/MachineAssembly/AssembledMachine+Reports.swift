@@ -12,7 +12,9 @@ internal import Diagnostics
 internal import KVMEngine
 internal import MachineRuntime
 internal import MachineSpec
+internal import PCChipset
 internal import PacketPorts
+internal import UserNetwork
 internal import VirtioDevices
 internal import X86CPU
 internal import X86Translator
@@ -59,6 +61,46 @@ extension AssembledMachine: NetworkReporting {
         let cards = networkCards.filter { $0.name == name || $0.network == name }
         for card in cards { card.setLink(isUp) }
         return !cards.isEmpty
+    }
+}
+
+extension AssembledMachine: PortForwarding {
+    private func userNetwork(_ name: String?) throws(UserError) -> UserNetwork {
+        if let name, !networks.ports.contains(where: { $0.identifier == name }) {
+            throw UserError("unrecognized netdev id '\(name)'")
+        }
+        let found = networks.ports.first { name == nil ? $0.port is UserNetwork : $0.identifier == name }
+        guard let network = found?.port as? UserNetwork else {
+            throw UserError(name == nil ? "user mode network stack not in use" : "invalid netdev")
+        }
+        return network
+    }
+
+    /// Opens a port of the host.
+    func addForward(_ rule: String, network: String?) throws(UserError) { try userNetwork(network).addForward(rule) }
+
+    /// Closes a port of the host.
+    func removeForward(_ rule: String, network: String?) throws(UserError) -> Bool {
+        // The guest's half does not matter.
+        let forward = try PortForward(parsing: rule + "-:1")
+        return try userNetwork(network).removeForward(
+            isUDP: forward.isUDP, address: forward.hostAddress, port: forward.hostPort)
+    }
+
+    /// User networks with their connections.
+    func forwardingNetworks() -> [(name: String, connections: String)] {
+        networks.ports.compactMap { entry in
+            (entry.port as? UserNetwork).map { (entry.identifier, $0.connections) }
+        }
+    }
+}
+
+extension AssembledMachine: BootOrdering {
+    /// In the clock's memory, where firmware looks.
+    func setBootOrder(_ letters: String) {
+        spec.boot.order = letters
+        spec.boot.once = nil
+        lock.withLock { board?.clockChip.setBootOrder(Self.bootDevices(letters)) }
     }
 }
 

@@ -14,7 +14,7 @@ internal import MachineSpec
 enum HumanCommandTable {
     static let all: [HumanCommand] =
         (lifeCycle + moves + inspection + devices + reporting + display + screenServers + media + snapshots + blockJobs
-        + hotPlug)
+        + hotPlug + wrapped)
         .sorted { $0.names[0] < $1.names[0] }
 
     static func command(named name: String) -> HumanCommand? { all.first { $0.names.contains(name) } }
@@ -101,15 +101,9 @@ enum HumanCommandTable {
         HumanCommand("gpa2hva", "addr", "print the host virtual address corresponding to a guest physical address") {
             (call) throws(HumanFailure) in
             let address = UInt64(bitPattern: try call.expression())
-            let place = "0x\(String(address, radix: 16))"
-            guard
-                let region = call.machine.memory.regions.first(where: {
-                    $0.isMapped && address >= $0.start && address - $0.start < $0.count
-                })
-            else { throw .failed("No memory is mapped at address \(place)") }
-            // The address alone is told.
-            let host = unsafe UInt64(UInt(bitPattern: region.base)) &+ (address - region.start)
-            call.print("Host virtual address for \(place) (\(region.name)) is \(prefixed(host))\n")
+            let (name, host) = try hostAddress(address, call)
+            call.print(
+                "Host virtual address for 0x\(String(address, radix: 16)) (\(name)) is \(prefixed(host))\n")
         },
         HumanCommand("sum", "addr size", "compute the checksum of a memory region") { (call) throws(HumanFailure) in
             let address = UInt64(bitPattern: try call.expression()), count = try call.expression()
@@ -146,8 +140,19 @@ enum HumanCommandTable {
         ) { (call) throws(HumanFailure) in try save(&call, isLinear: false) },
     ]
 
+    /// Where the host has a byte of the guest's memory, with the name of the region.
+    static func hostAddress(_ address: UInt64, _ call: HumanCall) throws(HumanFailure) -> (name: String, host: UInt64) {
+        guard
+            let region = call.machine.memory.regions.first(where: {
+                $0.isMapped && address >= $0.start && address - $0.start < $0.count
+            })
+        else { throw .failed("No memory is mapped at address 0x\(String(address, radix: 16))") }
+        // The address alone is told.
+        return (region.name, unsafe UInt64(UInt(bitPattern: region.base)) &+ (address - region.start))
+    }
+
     /// As C's %#x has it.
-    private static func prefixed(_ value: UInt64) -> String { value == 0 ? "0" : "0x\(String(value, radix: 16))" }
+    static func prefixed(_ value: UInt64) -> String { value == 0 ? "0" : "0x\(String(value, radix: 16))" }
 
     private static func save(_ call: inout HumanCall, isLinear: Bool) throws(HumanFailure) {
         let start = UInt64(bitPattern: try call.expression()), count = UInt64(bitPattern: try call.expression())

@@ -32,6 +32,7 @@ extension HumanCommandTable {
             while let word = try call.word() { if word != "-d" { words.append(word) } }
             guard !words.isEmpty else { throw .failed("migrate: string expected") }
             let machine = try migration(call)
+            if let problem = call.monitor.server.moveBlocker { throw .failed(problem) }
             do throws(UserError) {
                 try machine.beginMigration(to: words.joined(separator: " ")) { _ in nil }
             } catch { throw .failed(error.description) }

@@ -10,6 +10,8 @@ final class HumanMonitor {
     let server: ControlServer
     /// What `cpu` chose; `info registers` and addresses are about it.
     var currentProcessor = 0
+    /// Earlier lines, the oldest first; none where nobody types.
+    var history: () -> [String] = { [] }
     private static let longestLine = 4096
 
     init(server: ControlServer) { self.server = server }

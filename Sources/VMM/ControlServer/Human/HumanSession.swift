@@ -20,6 +20,7 @@ final class HumanSession: CharacterFrontend {
         let words = HumanCommandTable.all.flatMap(\.names) + InfoTable.all.map { "info " + $0.names[0] }
         editor = LineEditor(prompt: "(qemu) ", words: words.sorted())
         hasFocus = !(stream is MultiplexedBackend)
+        monitor.history = { [unowned self] in editor.earlierLines }
         stream.frontend = self
     }
 

@@ -11,7 +11,7 @@ internal import MachineRuntime
 
 /// What `info` can show.
 enum InfoTable {
-    static let all: [HumanCommand] = (state + processors + hardware + saved + moves).sorted {
+    static let all: [HumanCommand] = (state + processors + hardware + saved + moves + more).sorted {
         $0.names[0] < $1.names[0]
     }
 

@@ -16,6 +16,8 @@ struct LineEditor {
     private var escape: [UInt8] = []
     private static let longestLine = 4096
     private static let historyLimit = 64
+    /// What was typed before, the oldest first.
+    var earlierLines: [String] { history.map { String(decoding: $0, as: UTF8.self) } }
     let prompt: String
     /// Words that Tab completes.
     let words: [String]

@@ -27,7 +27,7 @@ struct PageTables {
     /// Addresses above are sign-extended.
     private let linearBits: UInt64
     /// A guest may build tables that loop: no more entries than this are read.
-    private static let mostEntries = 2 << 20
+    private static let mostEntries = 16 << 20
     private static let mostPages = 1 << 18
 
     /// nil while paging is off.
@@ -62,21 +62,31 @@ struct PageTables {
     /// All pages by ascending table place; the flag says whether the walk was cut short.
     func pages() -> (pages: [Page], isComplete: Bool) {
         var pages: [Page] = []
+        let isComplete = visit { page in
+            pages.append(page)
+            return pages.count < Self.mostPages
+        }
+        return (pages, isComplete)
+    }
+
+    /// Shows `body` all pages by ascending table place, until it wants no more.
+    /// - Returns: whether these were all.
+    func visit(_ body: (Page) -> Bool) -> Bool {
         var budget = Self.mostEntries
-        walk(root, 0, 0, isUser: true, isWritable: true, &pages, &budget)
-        return (pages, budget > 0 && pages.count < Self.mostPages)
+        walk(root, 0, 0, isUser: true, isWritable: true, &budget, body)
+        return budget > 0
     }
 
     private func walk(
-        _ table: UInt64, _ depth: Int, _ linear: UInt64, isUser: Bool, isWritable: Bool, _ pages: inout [Page],
-        _ budget: inout Int
+        _ table: UInt64, _ depth: Int, _ linear: UInt64, isUser: Bool, isWritable: Bool, _ budget: inout Int,
+        _ body: (Page) -> Bool
     ) {
         let level = levels[depth]
         let isLast = depth == levels.count - 1
         guard let bytes = try? memory.read(at: table, count: Int(level.entries * entrySize)) else { return }
         for index in 0..<level.entries {
             budget -= 1
-            guard budget > 0, pages.count < Self.mostPages else { return }
+            guard budget > 0 else { return }
             let start = Int(index * entrySize)
             let entry = bytes[start..<start + Int(entrySize)].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
             guard entry & 1 != 0 else { continue }
@@ -87,14 +97,14 @@ struct PageTables {
             if isLast || (level.mayBePage && entry & 0x80 != 0) {
                 let count: UInt64 = 1 << level.shift
                 let physical = entry & 0x000F_FFFF_FFFF_F000 & ~(count - 1)
-                pages.append(
-                    Page(
-                        linear: extended(address), physical: physical, count: count, entry: entry, isUser: user,
-                        isWritable: writable))
+                let page = Page(
+                    linear: extended(address), physical: physical, count: count, entry: entry, isUser: user,
+                    isWritable: writable)
+                if !body(page) { budget = 0 }
             } else {
                 walk(
-                    entry & 0x000F_FFFF_FFFF_F000, depth + 1, address, isUser: user, isWritable: writable, &pages,
-                    &budget)
+                    entry & 0x000F_FFFF_FFFF_F000, depth + 1, address, isUser: user, isWritable: writable, &budget,
+                    body)
             }
         }
     }
@@ -148,4 +158,49 @@ extension PageTables {
         close()
         return text + (isComplete ? "" : Self.cut)
     }
+}
+
+/// A range of memory as the guest sees it.
+struct LinearMapping: Equatable {
+    var linear: UInt64, physical: UInt64, count: UInt64
+}
+
+extension PageTables {
+    private static let mostMappings = 1 << 20
+
+    /// What the page tables of all processors show, by linear address, adjacent pages together; as physical memory where
+    /// no processor pages. nil where the tables are too large or loop.
+    static func mappings(_ processors: [X86Registers], _ memory: GuestMemory) -> [LinearMapping]? {
+        var found: [LinearMapping] = []
+        for root in Set(processors.compactMap { PageTables($0, memory: memory) }) {
+            var isFirst = true
+            let isComplete = root.visit { page in
+                if !isFirst, let last = found.last, last.linear &+ last.count == page.linear,
+                    last.physical &+ last.count == page.physical
+                {
+                    found[found.count - 1].count += page.count
+                } else {
+                    found.append(LinearMapping(linear: page.linear, physical: page.physical, count: page.count))
+                }
+                isFirst = false
+                return found.count < mostMappings
+            }
+            guard isComplete else { return nil }
+        }
+        guard !found.isEmpty else {
+            return DumpPiece.all(of: memory).map {
+                LinearMapping(linear: $0.address, physical: $0.address, count: $0.count)
+            }
+        }
+        found.sort { ($0.linear, $0.physical, $0.count) < ($1.linear, $1.physical, $1.count) }
+        return found.reduce(into: []) { kept, next in if kept.last != next { kept.append(next) } }
+    }
+}
+
+extension PageTables: Hashable {
+    static func == (a: PageTables, b: PageTables) -> Bool {
+        a.root == b.root && a.linearBits == b.linearBits && a.levels.count == b.levels.count
+    }
+
+    func hash(into hasher: inout Hasher) { hasher.combine(root) }
 }

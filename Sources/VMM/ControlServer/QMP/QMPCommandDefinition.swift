@@ -68,8 +68,8 @@ struct QMPArguments {
 /// What a command works with.
 struct QMPContext {
     let server: ControlServer
-    /// The connection it came by, for descriptors that are passed along.
-    let stream: any CharacterBackend
+    /// The connection it came by, for descriptors that are passed along; nil for a line of the human monitor.
+    let stream: (any CharacterBackend)?
     var machine: any ControlledMachine { server.machine }
 }
 
@@ -102,7 +102,7 @@ enum QMPCommandTable {
         + deviceCommands + descriptorCommands + probingCommands + migrationCommands + jobCommands
         + blockChangeCommands + blockJobCommands + bitmapCommands + backupCommands + exportCommands
         + creationCommands + throttleCommands + dumpCommands + snapshotCommands
-        + hotPlugCommands
+        + hotPlugCommands + inspectionCommands
 
     static let byName: [String: QMPCommandDefinition] = Dictionary(
         uniqueKeysWithValues: all.map { ($0.name, $0) })

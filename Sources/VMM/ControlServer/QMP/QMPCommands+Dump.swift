@@ -3,12 +3,13 @@
 internal import ControlProtocol
 internal import CPUInterface
 internal import Glibc
+internal import HostIO
 internal import HostSystem
 internal import JSONCoding
 internal import MachineRuntime
 
 extension QMPCommandTable {
-    /// Core files.
+    /// Dumps of the guest's memory.
     static let dumpCommands = [
         QMPCommandDefinition(
             "dump-guest-memory",
@@ -24,50 +25,77 @@ extension QMPCommandTable {
             try CoreDumping.dump(context, arguments)
             return [:]
         },
-        QMPCommandDefinition("query-dump") { context, _ in
-            let last = context.server.lastDump
-            return [
-                "total": JSONValue(last ?? 0), "status": .string(last == nil ? "none" : "completed"),
-                "completed": JSONValue(last ?? 0),
-            ]
+        QMPCommandDefinition("query-dump") { context, _ in CoreDumping.report(context.server.dump) },
+        QMPCommandDefinition("query-dump-guest-memory-capability") { _, _ in
+            ["formats": .array(CoreDumping.formats.map { .string($0) })]
         },
     ]
 }
 
 /// `dump-guest-memory`.
 enum CoreDumping {
+    /// What can be written.
+    static let formats = ["elf", "kdump-zlib"]
+
+    /// QMP's `DumpQueryResult`.
+    static func report(_ task: DumpTask?) -> JSONValue {
+        [
+            "total": JSONValue(task?.total ?? 0), "status": .string((task?.status ?? .none).rawValue),
+            "completed": JSONValue(task?.completed ?? 0),
+        ]
+    }
+
     static func dump(_ context: QMPContext, _ arguments: QMPArguments) throws(QMPError) {
-        if arguments.bool("paging") == true {
-            throw QMPError("dumps by virtual addresses are not supported; use paging=false")
-        }
-        if let format = arguments["format"]?.string, format != "elf" {
-            throw QMPError("format '\(format)' is not supported; use elf")
-        }
+        let server = context.server, runner = context.machine.runner
+        guard runner.state != .inMigrate else { throw QMPError("Dump not allowed during incoming migration.") }
+        guard !server.isDumping else { throw QMPError("There is a dump in process, please wait.") }
+        let format = arguments["format"]?.string ?? "elf", usesPaging = arguments.bool("paging") == true
         let range = try range(arguments)
+        if format != "elf", usesPaging || range != nil {
+            throw QMPError("kdump-compressed format doesn't support paging or filter")
+        }
+        guard formats.contains(format) else { throw QMPError("\(format) is not available now") }
         let file = try open(arguments.string("protocol"), context)
-        let machine = context.machine, runner = machine.runner
-        let wasRunning = runner.state == .running
-        if wasRunning { runner.pause(.saveVM) }
-        defer {
-            if wasRunning {
-                runner.settle(.paused)
-                runner.resume()
+        let end = DumpEnd(server, wasRunning: runner.state == .running)
+        if end.wasRunning { runner.pause(.saveVM) }
+        let dump: any GuestDump
+        do throws(QMPError) { dump = try make(context, format, range, usesPaging: usesPaging) } catch {
+            end.goOn()
+            throw error
+        }
+        let task = DumpTask(dump, to: file)
+        server.dump = task
+        guard arguments.bool("detach") == true else {
+            task.run()
+            end.finish()
+            if let problem = task.problem { throw QMPError(problem) }
+            return
+        }
+        let loop = runner.loop
+        do throws(Errno) {
+            task.thread = try HostThread(name: "dump") {
+                task.run()
+                loop.post { end.finish() }
             }
+        } catch {
+            server.dump = nil
+            end.goOn()
+            throw QMPError("dump: cannot start a thread: \(error)")
         }
-        let dump = CoreDump(machine.memory, runner.processors.map(\.registers), range: range)
-        guard !dump.pieces.isEmpty else { throw QMPError("Invalid parameter 'begin'") }
-        do throws(Errno) { try dump.write(machine.memory, to: file) } catch {
-            throw QMPError("dump: failed to save memory: \(error)")
+    }
+
+    private static func make(
+        _ context: QMPContext, _ format: String, _ range: Range<UInt64>?, usesPaging: Bool
+    ) throws(QMPError) -> any GuestDump {
+        let memory = context.machine.memory
+        let registers = context.machine.runner.processors.map(\.registers)
+        guard !DumpPiece.all(of: memory, in: range).isEmpty else { throw QMPError("Invalid parameter 'begin'") }
+        guard format == "elf" else { return KernelDump(memory, registers) }
+        guard usesPaging else { return CoreDump(memory, registers, range: range) }
+        guard let mappings = PageTables.mappings(registers, memory) else {
+            throw QMPError("dump: the guest's page tables are too large or loop; use paging=false")
         }
-        context.server.lastDump = dump.total
-        guard arguments.bool("detach") == true else { return }
-        context.server.emit(
-            "DUMP_COMPLETED",
-            data: [
-                "result": [
-                    "total": JSONValue(dump.total), "status": "completed", "completed": JSONValue(dump.total),
-                ]
-            ])
+        return CoreDump(memory, registers, range: range, mappings: mappings)
     }
 
     private static func range(_ arguments: QMPArguments) throws(QMPError) -> Range<UInt64>? {
@@ -97,5 +125,34 @@ enum CoreDumping {
             throw QMPError("dump: failed to open '\(place)': \(error)")
         }
         throw QMPError("Parameter 'protocol' does not accept value '\(place)'")
+    }
+}
+
+/// What follows a dump. Used on the loop's thread alone.
+private final class DumpEnd: @unchecked Sendable {
+    private weak var server: ControlServer?
+    let wasRunning: Bool
+
+    init(_ server: ControlServer, wasRunning: Bool) {
+        self.server = server
+        self.wasRunning = wasRunning
+    }
+
+    /// Tells how it went and lets the guest go on.
+    func finish() {
+        guard let server else { return }
+        server.dump?.thread?.join()
+        server.dump?.thread = nil
+        var data: JSONObject = ["result": CoreDumping.report(server.dump)]
+        if let problem = server.dump?.problem { data["error"] = .string(problem) }
+        server.emit("DUMP_COMPLETED", data: data)
+        goOn()
+    }
+
+    /// As it was before the dump.
+    func goOn() {
+        guard wasRunning, let runner = server?.machine.runner else { return }
+        runner.settle(.paused)
+        runner.resume()
     }
 }

@@ -39,6 +39,7 @@ extension QMPCommandTable {
             }
             let named = context.server.namedDescriptors
             let source = try machine(context)
+            if let problem = context.server.moveBlocker { throw QMPError(problem) }
             return try perform { () throws(UserError) in
                 try source.beginMigration(to: arguments.string("uri")) { named[$0]?.number }
             }

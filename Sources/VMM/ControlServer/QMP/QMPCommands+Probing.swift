@@ -25,7 +25,6 @@ extension QMPCommandTable {
         QMPCommandDefinition("query-sgx-capabilities") { (_, _) throws(QMPError) in
             throw QMPError("SGX is not enabled in KVM")
         },
-        QMPCommandDefinition("query-dump-guest-memory-capability") { _, _ in ["formats": ["elf"]] },
         QMPCommandDefinition("query-replay") { _, _ in ["mode": "none", "icount": 0] },
         QMPCommandDefinition("query-memory-devices") { _, _ in [] },
         QMPCommandDefinition("query-memdev") { _, _ in [] },

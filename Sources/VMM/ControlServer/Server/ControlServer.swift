@@ -18,8 +18,12 @@ public final class ControlServer {
     private(set) var debugger: DebuggerStub?
     /// Descriptors that clients sent, by name (`getfd`).
     var namedDescriptors: [String: FileDescriptorBox] = [:]
-    /// Bytes of the last core file; nil before the first.
-    var lastDump: UInt64?
+    /// The last dump of the guest's memory; nil before the first.
+    var dump: DumpTask?
+    /// A dump is being written, and the guest stands still.
+    var isDumping: Bool { dump?.thread != nil || dump?.status == .active }
+    /// Why the machine cannot be sent away now.
+    var moveBlocker: String? { isDumping ? "Live migration disabled: dump-guest-memory in progress" : nil }
     /// Descriptors in sets (`add-fd`).
     var descriptorSets: DescriptorSets { DescriptorSets.shared }
     /// `migrate-set-capabilities`: "events".
