@@ -35,7 +35,6 @@ extension MachineDriver {
 
     /// Reads all definitions and finds all machines that run.
     public func recover() {
-        definitionStore.recover()
         for folder in [folders.definitions, folders.running, folders.saved] { StateFiles.sweep(folder) }
         for old in StateFiles.hiddenNames(in: folders.definitions, prefix: ".renaming-") { resumeRename(old) }
         for name in StateFiles.hiddenNames(in: folders.definitions, prefix: ".undefining-") { resumeUndefine(name) }

@@ -46,7 +46,7 @@ extension MachineDriver {
                 // Back to the old name, whose definition is there until the last step.
                 try? moveFolders(from: name, to: facts.name)
                 try? StateFiles.remove(folders.autostartLink(name))
-                try? removing(folders.definition(name))
+                try? StateFiles.remove(folders.definition(name))
                 try? StateFiles.remove(folders.renaming(facts.name))
                 try renamed(machine, from: name, to: facts.name)
                 throw error
@@ -66,7 +66,6 @@ extension MachineDriver {
                 try StateFiles.link(folders.autostartLink(new), to: folders.definition(new))
                 try StateFiles.remove(folders.autostartLink(old))
             }
-            try definitionStore.willRemove(folders.definition(old))
             try StateFiles.remove(folders.definition(old))
             try StateFiles.remove(folders.renaming(old))
         } catch { throw ManagementError(.systemError, "cannot remove the definition of '\(old)': \(error)") }

@@ -31,8 +31,8 @@ public final class MachineDriver: @unchecked Sendable {
     let loop: EventLoop
     /// Work after events that waits: ends of processes, restarts.
     let workers: WorkerPool
-    /// Writes definitions.
-    let definitionStore: DefinitionStore
+    /// Files that become definitions.
+    private let spares: SpareFiles
 
     private let lock = Lock()
     // Guarded by `lock`.
@@ -79,9 +79,8 @@ public final class MachineDriver: @unchecked Sendable {
         loop = try EventLoop()
         let workers = try WorkerPool(name: "machine-work", count: Self.workerCount)
         self.workers = workers
+        spares = SpareFiles(folder: folders.definitions) { work in workers.submit(work) }
         try folders.make()
-        definitionStore = DefinitionStore(
-            folder: folders.definitions, journal: folders.state + "/qemu", loop: loop, workers: workers)
         let loop = loop
         _ = try HostThread(name: "monitors") { loop.run() }
     }
@@ -205,7 +204,8 @@ public final class MachineDriver: @unchecked Sendable {
     /// Writes a machine's definition.
     func store(_ definition: DomainDefinition) throws {
         do throws(Errno) {
-            try definitionStore.write(folders.definition(definition.name), Self.notice + definition.printed())
+            try StateFiles.write(
+                folders.definition(definition.name), Self.notice + definition.printed(), from: spares)
         } catch {
             throw ManagementError(
                 .systemError, "cannot write the definition '\(folders.definition(definition.name))': \(error)")
@@ -265,10 +265,7 @@ public final class MachineDriver: @unchecked Sendable {
     }
 
     func removing(_ path: String) throws {
-        do throws(Errno) {
-            try definitionStore.willRemove(path)
-            try StateFiles.remove(path)
-        } catch {
+        do throws(Errno) { try StateFiles.remove(path) } catch {
             throw ManagementError(.systemError, "cannot remove '\(path)': \(error)")
         }
     }

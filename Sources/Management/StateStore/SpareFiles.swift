@@ -76,48 +76,21 @@ public final class SpareFiles: @unchecked Sendable {
 
 extension StateFiles {
     /// Writes a file as `write(_:_:mode:)` does, readable by its user alone, with one of the spare ones when there is one.
-    /// - Parameter journal: has what is written before it returns, so that the file itself need not be flushed; nil without.
-    public static func write(
-        _ path: String, _ text: String, from spares: SpareFiles, noting journal: StateJournal? = nil
-    ) throws(Errno) {
-        let bytes = Array(text.utf8)
-        do throws(Errno) { try write(path, bytes, from: spares, journal) } catch {
-            // The journal is not to put back later what the caller is told did not happen.
-            if error != StateFaults.killedCode { try? journal?.recordUnchanged(path) }
-            throw error
-        }
-    }
-
-    private static func write(
-        _ path: String, _ bytes: [UInt8], from spares: SpareFiles, _ journal: StateJournal?
-    ) throws(Errno) {
-        guard let file = spares.take() else {
-            return try write(path, bytes: bytes) { number throws(Errno) in try flush(number, path, bytes, journal) }
-        }
+    public static func write(_ path: String, _ text: String, from spares: SpareFiles) throws(Errno) {
+        guard let file = spares.take() else { return try write(path, text) }
         try StateFaults.before(.make)
         try StateFaults.before(.write)
-        try file.writeAll(bytes)
+        try file.writeAll(Array(text.utf8))
         try StateFaults.before(.sync)
-        try flush(file.number, path, bytes, journal)
+        _ = try retrying { fdatasync(file.number) }
         try StateFaults.before(.replace)
-        try put(file.number, at: path)
-    }
-
-    private static func flush(
-        _ number: Int32, _ path: String, _ bytes: [UInt8], _ journal: StateJournal?
-    ) throws(Errno) {
-        if let journal, try journal.record(path, bytes) { return }
-        _ = try retrying { fdatasync(number) }
-    }
-
-    /// Gives a file without a name its name; one that is taken gets the file by way of another, so that it is never without.
-    private static func put(_ file: Int32, at path: String) throws(Errno) {
-        do throws(Errno) { try name(file, path) } catch {
+        // A name that is taken gets the file by way of another name, so that it is never without one.
+        do throws(Errno) { try name(file.number, path) } catch {
             guard error.code == EEXIST else { throw error }
             let temporary = path + ".new"
             // unlink copies the path; what is there is of a write that was not finished.
             _ = unsafe unlink(temporary)
-            try name(file, temporary)
+            try name(file.number, temporary)
             // rename copies both paths.
             do throws(Errno) { _ = try retrying { unsafe rename(temporary, path) } } catch {
                 _ = unsafe unlink(temporary)

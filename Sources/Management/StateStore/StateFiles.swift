@@ -24,15 +24,6 @@ public enum StateFiles {
 
     /// Writes a file beside the old one and puts it in its place.
     public static func write(_ path: String, bytes: [UInt8], mode: UInt32 = 0o600) throws(Errno) {
-        try write(path, bytes: bytes, mode: mode) { number throws(Errno) in
-            _ = try retrying { fdatasync(number) }
-        }
-    }
-
-    /// As above, with another way to make sure of the bytes before the file takes its place.
-    static func write(
-        _ path: String, bytes: [UInt8], mode: UInt32 = 0o600, flush: (Int32) throws(Errno) -> Void
-    ) throws(Errno) {
         let temporary = path + ".new"
         do throws(Errno) {
             try StateFaults.before(.make)
@@ -40,7 +31,7 @@ public enum StateFiles {
             try StateFaults.before(.write)
             try file.writeAll(bytes)
             try StateFaults.before(.sync)
-            try flush(file.number)
+            _ = try retrying { fdatasync(file.number) }
             try StateFaults.before(.replace)
             // rename copies both paths.
             _ = try retrying { unsafe rename(temporary, path) }
