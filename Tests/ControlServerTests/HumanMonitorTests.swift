@@ -56,6 +56,13 @@ import Testing
         ("system_wakeup", "Error: Unable to wake up: guest is not in suspended state\n"),
         ("sum 0 16", "00000\n"), ("help stop", "stop|s  -- stop emulation\n"),
         ("gdbserver none", "Disabled gdbserver\n"),
+        ("info numa", "0 nodes\n"), ("info dump", "Status: none\n"), ("info memdev", "\n"), ("info tpm", ""),
+        ("info vm-generation-id", "Error: VM Generation ID device not found\n"),
+        ("info trace-events xyz", "unknown event \"xyz\"\n"),
+        ("closefd x", "Error: File descriptor named 'x' not found\n"),
+        ("ringbuf_read foo 10", "Error: Device 'foo' not found\n"),
+        ("qom-get /machine type", "\"pc-q35-7.2-machine\"\n"),
+        ("dump-guest-memory -z -l x", "Error: only one of '-z|-l|-s|-w' can be set\n"),
         ("trace-event foo on", "unknown event \"foo\"\n"), ("info uuid", "00000000-0000-0000-0000-000000000000\n"),
         (
             "info network",

@@ -12,7 +12,7 @@ import StreamTestKit
 import Testing
 
 /// A QMP session that has finished its negotiation.
-private final class Client {
+final class QMPClient {
     let machine: SmallMachine
     let stream = MemoryStream("compat_monitor0")
 
@@ -60,7 +60,7 @@ private final class Client {
     }
 
     @Test func aNewClientNegotiatesAnew() throws {
-        let client = try Client()
+        let client = try QMPClient()
         client.stream.setOpen(false)
         client.machine.runner.resume()
         client.stream.setOpen(true)
@@ -97,13 +97,13 @@ private final class Client {
         ("{'exec-oob':'query-name'}", "QMP input member 'exec-oob' is unexpected"),
     ])
     func mistakesAsQEMU(line: String, text: String) throws {
-        let client = try Client()
+        let client = try QMPClient()
         let answer = try JSONValue(parsing: try #require(client.lines(line).first))
         #expect(answer["error"]?["desc"] == .string(text))
     }
 
     @Test func identifiersAreEchoedInErrorsToo() throws {
-        let client = try Client()
+        let client = try QMPClient()
         #expect(
             client.lines("{'execute':'nope','id':{'a':[1]}}") == [
                 #"{"id": {"a": [1]}, "error": {"class": "CommandNotFound", "desc": "The command nope has not been found"}}"#
@@ -111,7 +111,7 @@ private final class Client {
     }
 
     @Test func aClientThatDoesNotReadLosesNothingButEvents() throws {
-        let client = try Client()
+        let client = try QMPClient()
         client.stream.room = 10
         client.stream.type("{'execute':'query-name'}{'execute':'query-status'}")
         #expect(client.stream.takeText().utf8.count == 10)
@@ -121,7 +121,7 @@ private final class Client {
     }
 
     @Test func randomInputNeverTraps() throws {
-        let client = try Client()
+        let client = try QMPClient()
         let names = try #require(try client.value("query-commands").array).compactMap { $0["name"]?.string }
             .filter { !["memsave", "pmemsave", "quit"].contains($0) }
         let values = ["1", "-1", "\"x\"", "{}", "[]", "null", "true", "99999999999999999999", "{\"a\":{}}"]
@@ -139,7 +139,7 @@ private final class Client {
 
 @Suite struct QMPCommandTests {
     @Test func stateAndEvents() throws {
-        let client = try Client()
+        let client = try QMPClient()
         #expect(
             try client.value("query-status").printed()
                 == #"{"status": "prelaunch", "singlestep": false, "running": false}"#)
@@ -161,7 +161,7 @@ private final class Client {
     }
 
     @Test func noRebootTurnsEveryResetIntoAShutdown() throws {
-        let client = try Client()
+        let client = try QMPClient()
         client.machine.runner.policy.resetShutsDown = true
         #expect(client.lines("{'execute':'system_reset'}").first?.contains("SHUTDOWN") == true)
     }
@@ -183,7 +183,7 @@ private final class Client {
     }
 
     @Test func whatGuestsReportReachesClients() throws {
-        let client = try Client()
+        let client = try QMPClient()
         for (event, text) in [
             (MachineEvent.guestPanicked(action: "pause"), #""GUEST_PANICKED", "data": {"action": "pause"}"#),
             (.guestCrashLoaded(action: "run"), #""GUEST_CRASHLOADED", "data": {"action": "run"}"#),
@@ -207,7 +207,7 @@ private final class Client {
     }
 
     @Test func whatManagementProgramsAskFirst() throws {
-        let client = try Client()
+        let client = try QMPClient()
         let all = try #require(try client.value("qom-list-types").array).compactMap { $0["name"]?.string }
         for name in ["virtio-blk-pci", "pc-q35-7.2-machine", "memory-backend-file", "max-x86_64-cpu", "secret"] {
             #expect(all.contains(name))
@@ -259,7 +259,7 @@ private final class Client {
         ("'multifd-compression':'zlib'", "multifd-compression=zlib is not supported"),
     ])
     func parametersOfMovesThatCannotBe(argument: String, text: String) throws {
-        let client = try Client()
+        let client = try QMPClient()
         let answer = client.lines("{'execute':'migrate-set-parameters','arguments':{\(argument)}}").joined()
         #expect(answer.contains(text), "\(answer)")
     }
@@ -279,13 +279,13 @@ private final class Client {
         ),
     ])
     func movesThatCannotBe(command: String, arguments: String, text: String) throws {
-        let client = try Client()
+        let client = try QMPClient()
         let answer = client.lines("{'execute':'\(command)','arguments':\(arguments)}").joined()
         #expect(answer.contains(text), "\(answer)")
     }
 
     @Test func cardsAreAnnounced() throws {
-        let client = try Client()
+        let client = try QMPClient()
         let answer = client.lines(
             "{'execute':'announce-self','arguments':{'initial':1,'max':2,'rounds':3,'step':4,'interfaces':['n'],'id':'i'}}"
         )
@@ -299,7 +299,7 @@ private final class Client {
     }
 
     @Test func parametersOfMovesThatCanBe() throws {
-        let client = try Client()
+        let client = try QMPClient()
         for argument in ["'max-bandwidth':-1", "'block-bitmap-mapping':[]", "'tls-creds':''", "'announce-step':10000"] {
             let answer = client.lines("{'execute':'migrate-set-parameters','arguments':{\(argument)}}")
             #expect(answer == [#"{"return": {}}"#])
@@ -311,7 +311,7 @@ private final class Client {
     }
 
     @Test func actionsChangeThePolicy() throws {
-        let client = try Client()
+        let client = try QMPClient()
         #expect(
             client.lines("{'execute':'set-action','arguments':{'reboot':'shutdown','shutdown':'pause','panic':'none'}}")
                 == [#"{"return": {}}"#])
@@ -321,7 +321,7 @@ private final class Client {
     }
 
     @Test func facts() throws {
-        let client = try Client(processors: 2)
+        let client = try QMPClient(processors: 2)
         client.machine.facts.name = "web"
         #expect(try client.value("query-name") == ["name": "web"])
         #expect(try client.value("query-uuid")["UUID"] == "00000000-0000-0000-0000-000000000000")
@@ -341,7 +341,7 @@ private final class Client {
     }
 
     @Test func everyCommandIsListedAndInTheSchema() throws {
-        let client = try Client()
+        let client = try QMPClient()
         let names = try #require(try client.value("query-commands").array).compactMap { $0["name"]?.string }
         for expected in [
             "query-status", "query-version", "query-kvm", "query-commands", "query-cpus-fast", "query-block",
@@ -358,7 +358,7 @@ private final class Client {
     }
 
     @Test func disks() throws {
-        let client = try Client()
+        let client = try QMPClient()
         var report = BlockDeviceReport()
         report.device = "dr"
         report.qdev = "/machine/peripheral/d1/virtio-backend"
@@ -381,7 +381,7 @@ private final class Client {
     }
 
     @Test func memoryIsSaved() throws {
-        let client = try Client()
+        let client = try QMPClient()
         try client.machine.memory.write(Array("hello".utf8), at: 0x1000)
         client.machine.processors[0].offset = 0x800
         #expect(
@@ -398,7 +398,7 @@ private final class Client {
     }
 
     @Test func errorsAsQEMU() throws {
-        let client = try Client()
+        let client = try QMPClient()
         for (command, arguments, text) in [
             ("system_wakeup", "{}", "GenericError: Unable to wake up: guest is not in suspended state"),
             ("query-balloon", "{}", "DeviceNotActive: No balloon device has been activated"),
@@ -421,7 +421,7 @@ private final class Client {
     }
 
     @Test func devicesAndObjects() throws {
-        let client = try Client()
+        let client = try QMPClient()
         #expect(
             try client.value("set_link", "{'name':'net0','up':false}") == [:] && client.machine.links["net0"] == false)
         client.machine.balloonActualBytes = 1 << 20
@@ -437,7 +437,7 @@ private final class Client {
     }
 
     @Test func pciFunctions() throws {
-        let client = try Client()
+        let client = try QMPClient()
         var function = PCIFunctionReport()
         (function.vendor, function.device, function.slot, function.interruptPin) = (0x1AF4, 0x1005, 1, 1)
         function.regions = [
@@ -454,7 +454,7 @@ private final class Client {
     }
 
     @Test func humanCommandsThroughQMP() throws {
-        let client = try Client()
+        let client = try QMPClient()
         #expect(try client.value("human-monitor-command", "{'command-line':'foo'}") == "unknown command: 'foo'\r\n")
         #expect(
             try client.value("human-monitor-command", "{'command-line':'info status'}")

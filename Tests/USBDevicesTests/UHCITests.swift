@@ -11,14 +11,15 @@ import Testing
 import USBDevices
 
 /// A controller on a bus, with a driver's hands.
-private final class UHCIBench {
+final class UHCIBench {
     static let ports: UInt64 = 0xC000, list: UInt64 = 0x1000, queue: UInt64 = 0x3000, descriptors: UInt64 = 0x4000
     static let buffers: UInt64 = 0x8000
     let memory = GuestMemory()
     let space: AddressSpace
     let clock = ManualClock()
     let controller: UHCIController
-    private var address: UInt32 = 0
+    /// Whom packets are for.
+    var address: UInt32 = 0
 
     init() throws {
         let lock = Lock()

@@ -257,6 +257,34 @@ private func makeStick(_ bench: Bench, sectors: Int = 64) -> USBStorage {
         #expect(throws: StateError.self) { try Bench(ports: 8).controller.checkState(record) }
     }
 
+    /// More was put into a ring than one turn does, and the machine is saved before the next turn.
+    @Test func whatIsLeftOfALongRingIsDoneAfterwards() throws {
+        func ready() throws -> (Bench, USBPointer) {
+            let bench = try Bench()
+            let tablet = USBPointer(isAbsolute: true, clock: bench.clock)
+            bench.controller.attach(tablet, at: 1)
+            return (bench, tablet)
+        }
+        let (bench, tablet) = try ready()
+        try bench.start()
+        let slot = try bench.address(port: 1)
+        // Blocks that do nothing, in a ring that leads back to its beginning: there is always more than one turn does.
+        let base = bench.ring(slot, 1).base
+        for place in 0..<3 { try bench.memory.store(UInt32(8 << 10 | 1), at: base + UInt64(place * 16) + 12) }
+        try bench.memory.store(base, at: base + 48)
+        try bench.memory.store(UInt32(6 << 10 | 1), at: base + 60)
+        bench.ringDoorbell(slot, 1)
+        let (other, otherTablet) = try ready()
+        try other.memory.write(try bench.memory.read(at: 0, count: Int(Bench.memoryCount)), at: 0)
+        let restore = try other.controller.checkState(try bench.controller.saveState(as: "x"))
+        let restoreTablet = try otherTablet.checkState(try tablet.saveState(as: "t"))
+        restore()
+        restoreTablet()
+        let before = try other.controller.saveState(as: "x")
+        other.clock.advance(by: 1_000_000)
+        #expect(try other.controller.saveState(as: "x").payload != before.payload)
+    }
+
     /// Registers, rings and contexts full of rubbish: the controller may fail, and does not come to harm.
     @Test func rubbishDoesNoHarm() throws {
         var generator = SystemRandomNumberGenerator()
