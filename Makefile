@@ -7,6 +7,8 @@ BUILD := .build/release
 .PHONY: build dependencies test-dependencies run test lint format clean help \
 	test-debian test-install test-screen test-viewers test-media test-libvirt test-management test-libvirt-clients \
 	test-kvm test-lockstep test-images test-migration \
+	test-debian test-install test-screen test-media test-libvirt test-management test-libvirt-clients \
+	test-kvm test-lockstep test-plain-host test-images test-migration \
 	stress-cpu crash-images crash-jobs \
 	bench-boot bench-block bench-img bench-machine bench-cpu bench-rpc bench-virtio bench-migration bench-vnc \
 	fuzz-virtio fuzz-devices fuzz-qmp fuzz-cpu fuzz-images fuzz-state fuzz-rpc fuzz-vnc
@@ -163,6 +165,10 @@ stress-cpu: test-dependencies build
 # Debian's kernel with every instruction on both tiers of the software CPU.
 test-lockstep: test-dependencies build
 	Integration/lockstep
+
+# The software CPU on a host without AVX, BMI2 and SSE4, which is a guest of QEMU's TCG. Some minutes.
+test-plain-host: test-dependencies build
+	Integration/plain-host
 
 # Some thousand command lines of roost-img beside qemu-img's: what both say and leave. Some minutes.
 test-images: test-dependencies build

@@ -51,7 +51,7 @@ extension Translator {
         else { return }
         var emitter = Emitter(at: cursor)
         Emitter.link(
-            BlockTranslator.emitLookup(&emitter, bytes: site.refill.bytes, isWrite: site.refill.isWrite),
+            BlockTranslator.emitLookup(&emitter, bytes: site.refill.bytes, isWrite: site.refill.isWrite, abilities),
             to: site.slow)
         emitter.op(0x03, Host.scratch0, .memory(Host.scratch1, 8))
         emitter.jump(to: site.refill.done)

@@ -42,6 +42,7 @@ public final class Translator: CodeTranslator {
     let slots: SlotAllocator
     let cachesEverywhere: Bool
     private var isOnlyProcessor = false
+    private(set) var abilities = HostAbilities.host
     /// The keys in `blocks` of each page.
     var pages: [UInt64: [UInt64]] = [:]
     private var drops: [UInt64: Int] = [:]
@@ -97,6 +98,9 @@ public final class Translator: CodeTranslator {
         cpu.translation.pointee.threshold = -1
         cpu.translator = translator
     }
+
+    /// For tests: code of a processor that is translated from now on uses no more of the host than this.
+    package static func limit(_ cpu: SoftCPU, to abilities: HostAbilities) { of(cpu)?.abilities = abilities }
 
     /// The translator of a processor; nil where all is interpreted.
     static func of(_ cpu: SoftCPU) -> Translator? { cpu.translator as? Translator }
@@ -217,27 +221,35 @@ public final class Translator: CodeTranslator {
         if let known = table.find(linear, keys) { return known }
         guard let physical = cpu.physicalCode(at: linear) else { return nil }
         let key = physical << Self.modeBits | modeKey(cpu)
-        let entries: BlockEntries
-        switch blocks.find(key) {
-        case .block(let known): entries = known
-        case .untranslatable:
-            guard let crossing = crossing(linear, physical, key, cpu, translates: translates) else { return nil }
-            entries = crossing
-        case .unknown:
-            guard translates else { return nil }
-            guard
-                let made = translate(physical, key, cpu)
-                    ?? crossing(linear, physical, key, cpu, translates: true)
-            else { return nil }
-            entries = made
-        }
-        let code = area.executable(entries.saved)
-        let tag = linear &+ (cpu.isGlobalCode(at: linear) ? keys.global : keys.space)
+        var tag = linear &+ (cpu.isGlobalCode(at: linear) ? keys.global : keys.space)
         let page = linear & ~UInt64(CodeReader.pageSize - 1)
+        if let known = table.recall(linear, JumpTable.mark(key, drops: dropCount), tag: tag, page: page) {
+            return known
+        }
+        guard let (entries, isCrossing) = blockEntries(linear, physical, key, cpu, translates: translates) else {
+            return nil
+        }
+        if isCrossing, !cpu.isGlobalCode(at: page &+ UInt64(CodeReader.pageSize)) { tag = linear &+ keys.space }
+        let code = area.executable(entries.saved)
+        let mark = isCrossing ? 0 : JumpTable.mark(key, drops: dropCount)
         table.enter(
-            linear, JumpTable.Entry(tag: tag, code: code, page: page),
+            linear, JumpTable.Entry(tag: tag, code: code, page: page, mark: mark),
             inForce: (translation.pointee.userKeys, translation.pointee.kernelKeys))
         return code
+    }
+
+    /// The block at an address, and whether it is one instruction that ends in another page.
+    private func blockEntries(
+        _ linear: UInt64, _ physical: UInt64, _ key: UInt64, _ cpu: SoftCPU, translates: Bool
+    ) -> (BlockEntries, isCrossing: Bool)? {
+        switch blocks.find(key) {
+        case .block(let known): return (known, false)
+        case .untranslatable: break
+        case .unknown:
+            guard translates else { return nil }
+            if let made = translate(physical, key, cpu) { return (made, false) }
+        }
+        return crossing(linear, physical, key, cpu, translates: translates).map { ($0, true) }
     }
 
     // MARK: translating
@@ -266,6 +278,7 @@ public final class Translator: CodeTranslator {
         block.dataOffset = keepInstructions(block)
         block.isPlain = isPlain
         block.keepsLocks = !isOnlyProcessor
+        block.abilities = abilities
         slots.isUser = UInt8(truncatingIfNeeded: modeKey) & StateLayout.userBit != 0
         if slots.isUser || cachesEverywhere { block.slots = slots }
         block.loopCells = slots
@@ -330,7 +343,7 @@ public final class Translator: CodeTranslator {
 
     /// Forgets the blocks of a guest-physical page, by its number.
     package func drop(page: UInt64) {
-        if let lockstep, lockstep.forget(page: page) { dropCount &+= 1 }
+        if let lockstep, lockstep.forget(page: page) { noteDrop() }
         let hadCrossings = crossings.drop(page: page)
         let keys = pages.removeValue(forKey: page) ?? []
         guard hadCrossings || !keys.isEmpty else { return }
@@ -339,8 +352,13 @@ public final class Translator: CodeTranslator {
             plainBlocks.remove(key)
         }
         drops[page, default: 0] += 1
-        dropCount &+= 1
+        noteDrop()
         statistics.drops += 1
+    }
+
+    private func noteDrop() {
+        dropCount &+= 1
+        if dropCount % JumpTable.markedDrops == 0 { table.forgetMarks() }
     }
 
     /// Forgets all blocks; the memory for code is empty again.

@@ -8,7 +8,7 @@ internal import HostSystem
 final class BlockCache {
     /// Bytes of instructions before everything is forgotten and decoded anew.
     private static let arenaSize = 16 << 20
-    private static let hashCount = 1 << 14
+    private static let hashBits: UInt64 = 16, hashCount = 1 << hashBits
 
     private let arena: MemoryMapping
     private var used = 0
@@ -35,7 +35,7 @@ final class BlockCache {
 
     private static func hash(_ physical: UInt64, _ mode: CodeMode) -> Int {
         let mixed = (physical ^ UInt64(mode.rawValue) << 40) &* 0x9E37_79B9_7F4A_7C15
-        return Int(truncatingIfNeeded: mixed >> 50)
+        return Int(truncatingIfNeeded: mixed >> (64 - hashBits))
     }
 
     /// A block that was decoded before; any of those that begin there and go on in different pages.

@@ -36,26 +36,20 @@ struct HostFeatures: OptionSet, Sendable {
         return out.1 == 0x6874_7541 || out.1 == 0x6F67_7948
     }()
 
-    /// RORX and its kind.
-    static let hasBMI2: Bool = {
-        var out: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
-        withUnsafeMutableBytes(of: &out) { bytes in
-            let words = bytes.baseAddress!.assumingMemoryBound(to: UInt32.self)
-            roost_cpuid(0, 0, words)
-            if words[0] >= 7 { roost_cpuid(7, 0, words) } else { words[1] = 0 }
-        }
-        // VEX encoding needs the host kernel's consent, as AVX does.
-        return out.1 >> 8 & 1 != 0 && host.contains(.avx)
-    }()
-
-    private static func detect() -> HostFeatures {
-        func leaf(_ leaf: UInt32) -> InlineArray<4, UInt32> {
+    /// A leaf of CPUID: EAX, EBX, ECX, EDX; all 0 where the host has no such leaf.
+    static func leaf(_ leaf: UInt32) -> InlineArray<4, UInt32> {
+        func read(_ leaf: UInt32) -> InlineArray<4, UInt32> {
             var out: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
             withUnsafeMutableBytes(of: &out) {
                 roost_cpuid(leaf, 0, $0.baseAddress!.assumingMemoryBound(to: UInt32.self))
             }
             return [out.0, out.1, out.2, out.3]
         }
+        let extended: UInt32 = 0x8000_0000
+        return read(leaf & extended)[0] >= leaf ? read(leaf) : [0, 0, 0, 0]
+    }
+
+    private static func detect() -> HostFeatures {
         var found: HostFeatures = .baseline
         func note(_ feature: HostFeatures, _ register: UInt32, bit: UInt32) {
             if register >> bit & 1 != 0 { found.insert(feature) }
@@ -67,7 +61,7 @@ struct HostFeatures: OptionSet, Sendable {
         note(.sse41, basic[2], bit: 19)
         note(.sse42, basic[2], bit: 20)
         note(.aes, basic[2], bit: 25)
-        let extended = leaf(0)[0] >= 7 ? leaf(7) : [0, 0, 0, 0]
+        let extended = leaf(7)
         note(.sha, extended[1], bit: 29)
         note(.gfni, extended[2], bit: 8)
         // The YMM registers are usable where the host's kernel enabled them.

@@ -82,12 +82,6 @@ package enum StateLayout {
     package static let hostControl = Int32(VectorBlock.control + VectorBlock.controlHost)
 }
 
-/// What translated code may use of the host beyond what the guest has.
-package enum HostAbilities {
-    /// The host has SHLX and the like, which leave the flags alone.
-    package static let hasBMI2 = HostFeatures.hasBMI2
-}
-
 /// An instruction as the decoder leaves it, with what the translator must know beyond.
 package struct DecodedInstruction {
     /// How far the decoder came.

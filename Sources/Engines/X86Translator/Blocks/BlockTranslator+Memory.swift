@@ -85,15 +85,17 @@ extension BlockTranslator {
             emitter.byte(alignment)
             slow.append(emitter.jump(if: Emitter.ifNotEqual))
         }
-        slow.append(Self.emitLookup(&emitter, bytes: bytes, isWrite: isWrite))
+        slow.append(Self.emitLookup(&emitter, bytes: bytes, isWrite: isWrite, abilities))
         return slow
     }
 
-    static func emitLookup(_ emitter: inout Emitter, bytes: Int, isWrite: Bool) -> UnsafeMutablePointer<UInt8> {
+    static func emitLookup(
+        _ emitter: inout Emitter, bytes: Int, isWrite: Bool, _ abilities: HostAbilities
+    ) -> UnsafeMutablePointer<UInt8> {
         let (address, entry) = (Host.scratch0, Host.scratch1)
         // The page number's low bits, times the bytes of an entry.
         let shift: UInt8 = 8
-        if HostAbilities.hasBMI2 {
+        if abilities.contains(.bmi2) {
             emitter.instruction(
                 Encoding(prefix: 0xF2, map: 3, vex: (0, false)), 0xF0, reg: entry, .register(address))
         } else {

@@ -116,6 +116,8 @@ struct BlockTranslator {
     var isPlain = false
     /// Other processors look at the same memory.
     var keepsLocks = true
+    /// What the code may use of the host.
+    var abilities = HostAbilities.host
 
     static let maximumInstructions = 64
 
@@ -169,8 +171,9 @@ struct BlockTranslator {
         kind == .interpreted && InstructionKind.changesMode(raw)
     }
 
-    /// Whether the processor's mode lets a vector instruction run without a check.
+    /// Whether the host has the instruction, and the processor's mode lets a vector instruction run without a check.
     private func isAllowed(_ raw: RawInstruction, _ decoded: DecodedInstruction) -> Bool {
+        guard abilities.contains(raw.hostNeeds) else { return false }
         if raw.isVEX, raw.map == 1, raw.opcode == 0x77 { return mode.hasAVX }
         guard let shape = Shape.of(raw, decoded) else { return true }
         if shape.isMMX { return mode.hasFPU }

@@ -14,13 +14,8 @@ struct JumpTable {
         var code: UnsafeRawPointer?
         /// The linear address of its page.
         var page: UInt64
-        private let unused: UInt64 = 0
-
-        init(tag: UInt64, code: UnsafeRawPointer?, page: UInt64) {
-            self.tag = tag
-            self.code = code
-            self.page = page
-        }
+        /// Which block it is: see `JumpTable.mark`.
+        var mark: UInt64 = 0
     }
 
     static let count = TranslationTables.jumpCount
@@ -44,6 +39,39 @@ struct JumpTable {
         return (entries + index).code(linear &+ keys.space, linear &+ keys.global)
             ?? (entries + (index ^ 1)).code(linear &+ keys.space, linear &+ keys.global)
     }
+
+    /// What an entry is known by when its key is no longer in force, as after a change of address space: the block, by
+    /// the page and mode of its code, and how often code had been forgotten when it was entered. The entry's place tells
+    /// the rest of the address. 0 for blocks that are not found again so.
+    /// - Parameter key: as in `Translator.blocks`.
+    static func mark(_ key: UInt64, drops: Int) -> UInt64 {
+        let physical = key >> Translator.modeBits
+        let page = physical / UInt64(CodeReader.pageSize)
+        let mode = key & (1 << Translator.modeBits - 1)
+        let pageBits: UInt64 = 33
+        guard page >> pageBits == 0 else { return 0 }
+        // Of the places of two neighbours either may be taken.
+        let place = page << 1 | physical & 1
+        return UInt64(truncatingIfNeeded: drops) << (pageBits + 1 + Translator.modeBits)
+            | place << Translator.modeBits | mode
+    }
+
+    /// Marks count so far before they begin anew.
+    static let markedDrops = 1 << 16
+
+    /// Takes up an entry that stands under a key of before.
+    func recall(_ linear: UInt64, _ mark: UInt64, tag: UInt64, page: UInt64) -> UnsafeRawPointer? {
+        guard mark != 0 else { return nil }
+        let index = Int(truncatingIfNeeded: linear) & (Self.count - 1)
+        let place = entries[index].mark == mark ? index : index ^ 1
+        guard entries[place].mark == mark else { return nil }
+        entries[place].tag = tag
+        entries[place].page = page
+        return entries[place].code
+    }
+
+    /// No entry is recalled any more.
+    func forgetMarks() { for index in 0..<Self.count { entries[index].mark = 0 } }
 
     /// Enters code; what was there under one of the keys in force gives way to the neighbour's place.
     func enter(_ linear: UInt64, _ entry: Entry, inForce keys: (user: JumpKeys, kernel: JumpKeys)) {
