@@ -65,9 +65,9 @@ extension Translator {
 
     /// Leads a jump inside a page to an instruction that ends in the next page: through the table of jump targets.
     func linkThroughTable(_ site: ChainSite) {
-        guard area.count - (cursor - area.start) >= Self.blockBytes else { return }
+        guard hasRoomForCode else { return }
         let isUser = UInt8(truncatingIfNeeded: site.mode) & StateLayout.userBit != 0
-        var emitter = Emitter(at: cursor)
+        var emitter = Emitter(at: coldCursor)
         if !site.needsSavedEntry {
             emitter.move(Host.scratch1, Host.rax)
             Stubs.emitSaveFlags(&emitter, Host.rsp)
@@ -78,7 +78,7 @@ extension Translator {
             Host.scratch0, .memory(Host.scratch0, Int32(truncatingIfNeeded: site.target)), wide: is64(site.mode))
         MissStubs.emitJumpThroughTable(
             &emitter, isUser: isUser, unknown: isUser ? stubs.userMisses.missed : stubs.kernelMisses.missed)
-        Emitter.link(site.place, to: cursor)
-        cursor += (emitter.cursor - cursor + 15) & ~15
+        Emitter.link(site.place, to: coldCursor)
+        keep(emitter)
     }
 }

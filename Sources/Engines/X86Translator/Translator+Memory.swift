@@ -7,15 +7,14 @@ internal import X86CPU
 extension Translator {
     /// Before the memory for code is used from its start again.
     func noteEnds() {
-        codeEnd = max(codeEnd, cursor - area.start)
+        codeEnd = max(codeEnd, codeBytes)
         dataEnd = max(dataEnd, dataUsed)
     }
 
     /// Bytes of host memory that code and what belongs to it take up. Code counts twice, by its two mappings, and the
     /// tables about as much as the code.
     package var residentBytes: Int {
-        let (code, data) = (max(codeEnd, cursor - area.start), max(dataEnd, dataUsed))
-        return 3 * (code - (stubs.end - area.start)) + data
+        3 * max(codeEnd, codeBytes) + max(dataEnd, dataUsed)
     }
 
     /// Forgets all code and gives its memory back to the host. While no translated code is entered.

@@ -26,9 +26,12 @@ public final class Translator: CodeTranslator {
     let enter: EnterCode
     let table: JumpTable
     let buffer = UnsafeMutablePointer<UInt8>.allocate(capacity: CodeReader.bufferSize)
-    var cursor: UnsafeMutablePointer<UInt8>
+    /// Where the next block's code goes: what is run again and again, and what stands out of line.
+    var cursor: UnsafeMutablePointer<UInt8>, coldCursor: UnsafeMutablePointer<UInt8>
+    /// The area's second half, which holds what stands out of line.
+    let coldStart: UnsafeMutablePointer<UInt8>
     var dataUsed = 0
-    /// Bytes of code, stubs included, and of the data area that were used since memory was given back.
+    /// Bytes of code and of the data area that were used since memory was given back.
     var codeEnd = 0, dataEnd = 0
     private(set) var mode = TranslationMode(bits: 0)
     /// What the keys of the jump table stand for.
@@ -39,6 +42,8 @@ public final class Translator: CodeTranslator {
     var plainBlocks = BlockTable()
     var cachedSites: [CachedSite] = []
     var crossings = CrossingBlocks()
+    /// The site that counts its looks.
+    var trial: SiteTrial?
     let slots: SlotAllocator
     let cachesEverywhere: Bool
     private var isOnlyProcessor = false
@@ -58,11 +63,11 @@ public final class Translator: CodeTranslator {
     /// Where each instruction is compared with the interpreter.
     var lockstep: Lockstep?
     /// Names for perf(1).
-    private var perfMap: PerfMap?
+    private(set) var perfMap: PerfMap?
 
     /// Room for one block's code, and what the data area keeps for it.
     static let blockBytes = 64 << 10
-    private static let dataBytes =
+    static let dataBytes =
         (BlockTranslator.maximumInstructions + 1) * MemoryLayout<Instruction>.stride + headerBytes
     /// Before a block's instructions: its offset in the page.
     static let headerBytes = 8
@@ -109,7 +114,7 @@ public final class Translator: CodeTranslator {
     package static func statistics(of cpu: SoftCPU) -> TranslatorStatistics? { of(cpu)?.statistics }
 
     /// Bytes of code and of what belongs to it, now and at most.
-    var usedBytes: Int { (cursor - area.start) + dataUsed }
+    var usedBytes: Int { codeBytes + dataUsed }
     var capacity: Int { area.count + data.count }
     var blockCount: Int { blocks.count }
 
@@ -133,6 +138,8 @@ public final class Translator: CodeTranslator {
             at: area.start, code: area.executable(area.start), helper: UInt64(helper), hasAVX: cpu.hostHasAVX)
         enter = unsafeBitCast(area.executable(stubs.enter), to: EnterCode.self)
         cursor = stubs.end
+        coldStart = area.start + area.count / 2
+        coldCursor = coldStart
         translation.pointee.context = Unmanaged.passUnretained(self).toOpaque()
         translation.pointee.run = runTranslation
     }
@@ -269,8 +276,7 @@ public final class Translator: CodeTranslator {
             cpu, page: page, nextPage: nextPage, mode: UInt8(truncatingIfNeeded: modeKey), buffer: buffer)
         var block = BlockTranslator(
             reader: reader, stubs: stubs, mode: mode, key: modeKey, page: page, start: start,
-            place: cursor,
-            firstSite: sites.count)
+            place: cursor, coldPlace: coldCursor, firstSite: sites.count)
         guard block.decode() else {
             if nextPage == nil { remember(nil, key, page, isPlain) }
             return nil
@@ -290,53 +296,11 @@ public final class Translator: CodeTranslator {
         return block.entries
     }
 
-    /// Makes sure that there is room for a block.
-    func makeRoom() {
-        if area.count - (cursor - area.start) < Self.blockBytes || data.count - dataUsed < Self.dataBytes {
-            dropAll()
-        }
-    }
-
     func keyOf(_ physical: UInt64, _ cpu: SoftCPU) -> UInt64 { physical << Self.modeBits | modeKey(cpu) }
-
-    /// Keeps the code that was emitted at `cursor`.
-    func finish(_ block: BlockTranslator) {
-        let count = block.emitter.cursor - cursor
-        let host = area.executable(cursor)
-        BlockLog.write(block, host: host, code: UnsafeRawBufferPointer(start: cursor, count: count))
-        perfMap?.note(
-            host, count: count, name: "guest-0x\(String(block.page << 12 | UInt64(block.start), radix: 16))")
-        cursor += (count + 15) & ~15
-        sites += block.sites
-        farSites += block.farSites
-        cachedSites += block.cachedSites
-        statistics.note(block, hostBytes: count)
-    }
 
     private func remember(_ entries: BlockEntries?, _ key: UInt64, _ page: UInt64, _ isPlain: Bool) {
         if isPlain { plainBlocks.set(key, entries) } else { blocks.set(key, entries) }
         pages[page, default: []].append(key)
-    }
-
-    /// - Returns: where the first instruction lies in the data area.
-    func keepInstructions(_ block: BlockTranslator) -> Int {
-        let stride = MemoryLayout<Instruction>.stride
-        data.base.storeBytes(of: block.start, toByteOffset: dataUsed, as: Int.self)
-        let first = dataUsed + Self.headerBytes
-        let places = (data.base + first).bindMemory(
-            to: Instruction.self, capacity: block.body.count + 1)
-        var end = 0
-        for (index, item) in block.body.enumerated() {
-            var instruction = item.instruction
-            instruction.ordinal = UInt8(index)
-            instruction.counter = InterpretedCounts.counter(item)
-            (places + index).initialize(to: instruction)
-            end = item.end - block.start
-        }
-        (places + block.body.count).initialize(
-            to: resumeInstruction(offset: end, ordinal: block.body.count))
-        dataUsed = first + (block.body.count + 1) * stride
-        return first
     }
 
     // MARK: forgetting
@@ -367,6 +331,7 @@ public final class Translator: CodeTranslator {
         plainBlocks.removeAll()
         crossings.removeAll()
         cachedSites.removeAll(keepingCapacity: true)
+        trial = nil
         pages.removeAll(keepingCapacity: true)
         drops.removeAll()
         sites.removeAll(keepingCapacity: true)
@@ -375,7 +340,7 @@ public final class Translator: CodeTranslator {
         lockstep?.forget()
         table.clear()
         noteEnds()
-        cursor = stubs.end
+        (cursor, coldCursor) = (stubs.end, coldStart)
         dataUsed = 0
         dropCount &+= 1
         statistics.flushes += 1

@@ -14,7 +14,7 @@ package enum SiteCache {
     package static let slotBytes = 32
 
     /// Slots of a kind.
-    package static let ring = 256
+    package static let ring = 512
     /// Bytes of accesses, by kind; twice for reads and writes, and twice for user and other code.
     package static let sizes: [Int] = [1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 320, 384, 448, 512]
     /// Kinds of sites: each size for reads and writes, user and other code.

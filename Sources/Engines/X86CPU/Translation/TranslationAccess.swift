@@ -47,6 +47,8 @@ package enum StateLayout {
     package static let groupCount = 8
     /// How many site caches are filled.
     package static let filledSites = offset(\.translation.filledSites)
+    /// Looks of the site whose looks are counted.
+    package static let siteLooks = offset(\.translation.siteLooks)
     /// What the accesses of a loop add to the register that moves.
     package static let loopBases = offset(\.translation.loopBases)
     /// How many groups of accesses a loop may have.

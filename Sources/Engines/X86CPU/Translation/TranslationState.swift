@@ -26,6 +26,8 @@ package struct TranslationState {
     package var groups = InlineArray<8, UInt64>(repeating: 0)
     /// How many entries the list of filled site caches has.
     package var filledSites: UInt64 = 0
+    /// Looks of the site whose looks are counted.
+    package var siteLooks: UInt64 = 0
     /// What the accesses of a loop add to the register that moves, or the host's address of those that stand still.
     package var loopBases = InlineArray<8, UInt64>(repeating: 0)
     /// Which of the host's registers are the guest's: bit 0 the vectors and MXCSR, bit 1 x87.

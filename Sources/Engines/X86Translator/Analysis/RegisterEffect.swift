@@ -20,7 +20,7 @@ enum RegisterEffect: Equatable {
         case .interpreted: return .writes(all)
         case .nothing: return .writes(0)
         case .floating: return .writes(rax)
-        case .verbatim: return .writes(rax | rdx)
+        case .verbatim: return ofVerbatim(item)
         case .system: return ofSystem(item)
         case .flow: return ofFlow(item)
         case .special: return ofSpecial(item)
@@ -30,6 +30,20 @@ enum RegisterEffect: Equatable {
                 return .writes(ofVector(raw, shape))
             }
             return .writes(ofOther(item))
+        }
+    }
+
+    /// Those without a modrm byte: with RAX or a part of it and an immediate, and what sets flags or fences alone.
+    private static func ofVerbatim(_ item: BlockInstruction) -> RegisterEffect {
+        guard item.raw.map == 0, !item.raw.isVEX else { return .writes(0) }
+        let value = Int64(bitPattern: item.instruction.immediate)
+        let isWhole = item.instruction.operandSize == 3
+        switch item.raw.opcode {
+        case 0x05 where isWhole: return .moves(0, value)
+        case 0x2D where isWhole: return .moves(0, 0 &- value)
+        case 0x3C, 0x3D, 0x90, 0x9E, 0xA8, 0xA9, 0xF5, 0xF8, 0xF9: return .writes(0)
+        case 0x99: return .writes(rdx)
+        default: return .writes(rax)
         }
     }
 

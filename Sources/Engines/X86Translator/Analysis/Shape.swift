@@ -44,8 +44,8 @@ struct Shape {
         return shape
     }
 
-    /// AH, CH, DH and BH cannot stand beside anything that wants a REX prefix, as the host's address of memory does; and
-    /// only one of the prefixes 66, F2 and F3 is kept.
+    /// AH, CH, DH and BH cannot stand beside anything that wants a REX prefix, as the host's registers of some of the
+    /// guest's do (for an address see `emitHighByteForm`); and only one of the prefixes 66, F2 and F3 is kept.
     private func isEncodable(_ raw: RawInstruction) -> Bool {
         if !isVector, raw.has66, raw.repeatPrefix != 0, hasMandatoryPrefix { return false }
         if raw.isVEX { return !generalV || Host.of(raw.vvvv) != nil }
@@ -53,7 +53,7 @@ struct Shape {
         let isHighReg = reg == .byte && raw.reg >= 4
         let isHighRM = rm == .byte && !raw.isMemory && raw.rm >= 4
         guard isHighReg || isHighRM else { return true }
-        if raw.isMemory { return false }
+        if raw.isMemory { return true }
         let usesStack = reg == .general && raw.reg == 4 || rm == .general && raw.rm == 4
         return !usesStack
     }

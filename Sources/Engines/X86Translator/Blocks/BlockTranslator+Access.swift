@@ -34,6 +34,8 @@ struct CachedSite {
     var offset: Int
     /// The host's time when its misses were looked at last.
     var lookedAt: UInt64
+    /// How often it is let pass before its looks are counted again.
+    var reprieve = 0
 }
 
 // Memory operands: alone by the TLB or by a cache of the site, or together with others of the block that share a base.
@@ -197,6 +199,7 @@ extension BlockTranslator {
     /// Turns the linear address in scratch0 into the host's by a site's cache.
     private mutating func emitCached(_ slot: Int32, bytes: Int, isWrite: Bool) -> Refill {
         let begin = emitter.cursor
+        // See `SiteTrial` for this one.
         emitter.op(0x2B, Host.scratch0, .state(slot + SiteCache.tag))
         emitter.op(0x3B, Host.scratch0, .state(slot + SiteCache.limit))
         let from = emitter.jump(if: Emitter.ifAboveOrEqual)

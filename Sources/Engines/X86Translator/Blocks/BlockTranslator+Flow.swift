@@ -2,7 +2,7 @@
 
 internal import X86CPU
 
-// Jumps, calls and returns, and what stands behind the block out of line.
+// Jumps, calls and returns, and what stands out of line.
 extension BlockTranslator {
     mutating func emitFlow(_ index: Int) {
         let item = body[index]

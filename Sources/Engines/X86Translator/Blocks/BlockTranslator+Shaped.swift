@@ -98,8 +98,22 @@ extension BlockTranslator {
         }
     }
 
-    /// Where a register of modrm.rm lies in memory, if the instruction does the same there: nothing but 32-bit results
-    /// clears what is above them, and some instructions work otherwise on memory.
+    /// As `replacesReg` for a register of modrm.rm: a move, or what clears a register.
+    private func replacesRM(_ item: BlockInstruction) -> Bool {
+        guard item.instruction.operandSize >= 2, !item.raw.isVEX, item.raw.map == 0, item.decoded.vector == nil else {
+            return false
+        }
+        switch item.raw.opcode {
+        case 0x89: return item.raw.reg != item.raw.rm
+        case 0xC7: return true
+        case 0x29, 0x2B, 0x31, 0x33: return item.raw.reg == item.raw.rm
+        default: return false
+        }
+    }
+
+    /// Where a register of modrm.rm lies in memory, if the instruction does the same there: 32-bit results clear what is
+    /// above them, the next load of a register of which less was written waits for the store's end, and some instructions
+    /// work otherwise on memory.
     private func ownPlace(_ item: BlockInstruction, _ shape: Shape) -> Place? {
         let raw = item.raw
         guard shape.rm == .general || shape.rm == .byte, !shape.isVector, !raw.isVEX, raw.map < 2,
@@ -109,7 +123,7 @@ extension BlockTranslator {
         case (0, 0x86), (0, 0x87), (1, 0xA3), (1, 0xAB), (1, 0xB3), (1, 0xBB): return nil
         default: break
         }
-        let isNarrow = shape.rm == .general && item.instruction.operandSize == 2
+        let isNarrow = shape.rm == .byte || item.instruction.operandSize != 3
         return isNarrow && RegisterEffect.of(item).mayWrite(raw.rm) ? nil : Self.slot(raw.rm)
     }
 
@@ -121,7 +135,7 @@ extension BlockTranslator {
             emitOperation(item, shape, reg: reg.number, place)
             return writeBack(reg, item)
         }
-        let rm = register(raw.rm, shape.rm, raw, scratch: Host.scratch0)
+        let rm = register(raw.rm, shape.rm, raw, scratch: Host.scratch0, loads: !replacesRM(item))
         if rm.slot != nil { held = nil }
         let isSame =
             rm.slot != nil && (shape.reg == .general || shape.reg == .byte) && raw.reg == raw.rm
@@ -139,8 +153,20 @@ extension BlockTranslator {
             index, .operand, bytes: shape.bytes, isWrite: shape.writesMemory, alignment: shape.alignment)
         if wantsFlags(item), flags == .saved { ensureNativeFlags() }
         let reg = register(raw.reg, shape.reg, raw, scratch: Host.scratch1, loads: !replacesReg(item))
-        emitOperation(item, shape, reg: reg.number, access.place)
+        if shape.reg == .byte, raw.rex == 0, raw.reg >= 4 {
+            emitHighByteForm(item, shape, access.place)
+        } else {
+            emitOperation(item, shape, reg: reg.number, access.place)
+        }
         writeBack(reg, item)
         interpretSlowly(index, access)
+    }
+
+    /// AH, CH, DH or BH and memory: by an address in RDI, which needs no REX prefix and takes part in none of these.
+    private mutating func emitHighByteForm(_ item: BlockInstruction, _ shape: Shape, _ place: Place) {
+        emitter.move(Host.scratch1, Host.rdi)
+        emitter.address(Host.rdi, place)
+        emitOperation(item, shape, reg: item.raw.reg, .memory(Host.rdi))
+        emitter.move(Host.rdi, Host.scratch1)
     }
 }

@@ -48,7 +48,7 @@ struct BlockTranslator {
     /// Where the arithmetic flags are.
     enum FlagPlace { case native, saved, both, nowhere }
 
-    /// Code out of line that is emitted behind the block.
+    /// Code out of line, which is emitted in the end.
     enum Cold {
         /// Interprets an instruction and goes on behind it.
         case interpret(
@@ -77,6 +77,8 @@ struct BlockTranslator {
     let page: UInt64
     let start: Int
     var emitter: Emitter
+    /// For what stands out of line.
+    var coldEmitter: Emitter
     var body: [BlockInstruction] = []
     var cold: [Cold] = []
     var sites: [ChainSite] = []
@@ -123,7 +125,7 @@ struct BlockTranslator {
 
     init(
         reader: CodeReader, stubs: Stubs, mode: TranslationMode, key: UInt64, page: UInt64, start: Int,
-        place: UnsafeMutablePointer<UInt8>, firstSite: Int
+        place: UnsafeMutablePointer<UInt8>, coldPlace: UnsafeMutablePointer<UInt8>, firstSite: Int
     ) {
         self.reader = reader
         self.stubs = stubs
@@ -133,6 +135,7 @@ struct BlockTranslator {
         self.start = start
         self.firstSite = firstSite
         emitter = Emitter(at: place)
+        coldEmitter = Emitter(at: coldPlace)
         entries = BlockEntries(saved: place, native: place, unpolled: place)
     }
 
@@ -142,9 +145,7 @@ struct BlockTranslator {
     /// - Returns: false where not even its first instruction lies in the page whole.
     mutating func decode() -> Bool {
         var offset = start
-        while body.count < limit,
-            let decoded = reader.decode(at: offset, from: start)
-        {
+        while body.count < limit, let decoded = reader.decode(at: offset, from: start) {
             let raw = RawInstruction(
                 reader.pointer(offset), count: Int(decoded.instruction.length), is64: reader.is64)
             var kind = InstructionKind(raw, decoded)
@@ -207,8 +208,8 @@ struct BlockTranslator {
 
     // MARK: emission
 
-    /// The code at the block's start, what stands behind it and the sites that lead out; the instructions are at
-    /// `dataOffset` in the data area by then.
+    /// The block's code, what stands out of line and the sites that lead out; the instructions are at `dataOffset` in the
+    /// data area by then.
     mutating func emit() {
         let is64 = UInt8(truncatingIfNeeded: key) & StateLayout.widthMask == StateLayout.width64
         let isGrouped = is64 && !isPlain
@@ -220,7 +221,9 @@ struct BlockTranslator {
         if isGrouped, !isAlone, let loopCells, !needsFlags, let loop = AccessLoop(body, start: start) {
             emitLoop(loop, loopCells.takeLoop())
         }
+        swap(&emitter, &coldEmitter)
         emitCold()
+        swap(&emitter, &coldEmitter)
     }
 
     /// Its first instructions look at the flags that they find.
@@ -228,7 +231,35 @@ struct BlockTranslator {
         body[0].effect.contains(.reads) || body[0].flagsAreLive && !body[0].effect.contains(.replaces)
     }
 
+    /// No instruction looks at the flags or changes them, and they cannot stay in RFLAGS all along.
+    private var passesFlags: Bool {
+        body.allSatisfy { $0.effect.isEmpty } && body.contains { $0.clobbersFlags }
+    }
+
+    /// Of a block that passes the flags on: they are saved at once, so that nothing in it has to spare them.
+    private mutating func emitPassingEntry() {
+        flags = .native
+        entries.unpolled = emitter.cursor
+        saveFlags()
+        let overPoll = emitter.jump()
+        flags = .native
+        entries.native = emitter.cursor
+        saveFlags()
+        entries.saved = emitter.cursor
+        emitPlainPoll()
+        emitter.linkHere(overPoll)
+        flags = .saved
+    }
+
+    /// Looks whether attention is wanted; destroys RFLAGS.
+    private mutating func emitPlainPoll() {
+        emitter.arithmetic(7, .state(StateLayout.attention), 0, wide: false)
+        let wanted = emitter.jump(if: Emitter.ifNotEqual)
+        cold.append(.poll(from: wanted, offset: start, restoresCounter: false, saving: false))
+    }
+
     private mutating func emitEntry() {
+        if needsFlags, passesFlags { return emitPassingEntry() }
         entries.saved = emitter.cursor
         if needsFlags {
             flags = .saved
@@ -245,9 +276,7 @@ struct BlockTranslator {
             emitter.move(Host.rcx, Host.scratch0)
             cold.append(.poll(from: wanted, offset: start, restoresCounter: true, saving: true))
         } else {
-            emitter.arithmetic(7, .state(StateLayout.attention), 0, wide: false)
-            let wanted = emitter.jump(if: Emitter.ifNotEqual)
-            cold.append(.poll(from: wanted, offset: start, restoresCounter: false, saving: false))
+            emitPlainPoll()
             flags = .nowhere
         }
         entries.unpolled = emitter.cursor
@@ -333,6 +362,19 @@ extension BlockInstruction {
             let start = offset - Int(instruction.offset)
             return start + Int(truncatingIfNeeded: Int64(bitPattern: instruction.immediate))
         default: return nil
+        }
+    }
+
+    /// Its code needs RFLAGS: it looks at the TLB, or at the table of jump targets.
+    fileprivate var clobbersFlags: Bool {
+        switch kind {
+        case .shaped: return raw.isMemory
+        case .special:
+            if raw.map == 1 { return raw.opcode < 0xC0 }
+            return raw.opcode != 0x8D && !(0x90...0x97).contains(raw.opcode) && !(0xB0...0xBF).contains(raw.opcode)
+        case .flow: return nearTarget == nil || raw.opcode == 0xE8
+        case .floating, .system: return true
+        case .interpreted, .nothing, .verbatim: return false
         }
     }
 

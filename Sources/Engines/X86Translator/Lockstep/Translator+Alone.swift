@@ -15,7 +15,8 @@ extension Translator {
             cpu, page: physical >> 12, mode: UInt8(truncatingIfNeeded: modeKey), buffer: buffer)
         var block = BlockTranslator(
             reader: reader, stubs: stubs, mode: mode, key: modeKey, page: physical >> 12,
-            start: Int(physical & UInt64(CodeReader.pageSize - 1)), place: cursor, firstSite: sites.count)
+            start: Int(physical & UInt64(CodeReader.pageSize - 1)), place: cursor, coldPlace: coldCursor,
+            firstSite: sites.count)
         block.isAlone = true
         block.limit = limit
         block.isPlain = isPlain
