@@ -5,10 +5,8 @@ SWIFT ?= swift
 BUILD := .build/release
 
 .PHONY: build dependencies test-dependencies run test lint format clean help \
-	test-debian test-install test-screen test-viewers test-media test-libvirt test-management test-libvirt-clients \
-	test-kvm test-lockstep test-images test-migration \
-	test-debian test-install test-screen test-media test-libvirt test-management test-libvirt-clients \
-	test-kvm test-lockstep test-plain-host test-images test-migration \
+	test-debian test-install test-screen test-viewers test-media test-libvirt test-management \
+	test-libvirt-clients test-kvm test-lockstep test-plain-host test-images test-migration \
 	stress-cpu crash-images crash-jobs \
 	bench-boot bench-block bench-img bench-machine bench-cpu bench-rpc bench-virtio bench-migration bench-vnc \
 	fuzz-virtio fuzz-devices fuzz-qmp fuzz-cpu fuzz-images fuzz-state fuzz-rpc fuzz-vnc
