@@ -155,6 +155,26 @@ import X86Translator
         #expect(walk.statistics.demotions == 0)
     }
 
+    /// A site that misses fast, but hits much more often, keeps its cache after its looks were counted.
+    ///
+    ///     2: mov edx, 12; 1: add r13, [rsi]; dec edx; jnz 1b; xor esi, 0x80000; dec ecx; jnz 2b
+    @Test func cachesThatMostlyHitAreKept() throws {
+        let code: [UInt8] = [
+            0xBA, 12, 0, 0, 0, 0xEB, 0, 0x4C, 0x03, 0x2E, 0xFF, 0xCA, 0xEB, 0, 0x75, 0xF7, 0x81, 0xF6, 0, 0, 8, 0, 0xFF,
+            0xC9, 0x75, 0xE6,
+        ]
+        let machines = [try TranslatedMachine(code), try TranslatedMachine(code, translates: false)]
+        for machine in machines {
+            try machine.memory.write([3], at: 0x10_0000)
+            try machine.memory.write([5], at: 0x18_0000)
+            machine.cpu[general: 1] = 14_000
+            machine.cpu[general: 6] = 0x10_0000
+            #expect(machine.run() == .halted)
+        }
+        #expect(machines[0].statistics.demotions == 0)
+        #expect(machines[0].cpu[general: 13] == machines[1].cpu[general: 13])
+    }
+
     /// A cache that is taken from a site stays right for the other sites that share it.
     @Test(arguments: [UInt64(0x10_0000), 0x30_0000]) func aCacheThatGoesLeavesNothingBehind(first: UInt64) throws {
         // 1: add r13, [rsi]; xchg rsi, rdi; dec ecx; jnz 1b

@@ -20,8 +20,8 @@ import X86Translator
         mutating func pick(_ count: Int) -> Int { Int(random.next() % UInt64(count)) }
         private mutating func choose<Value>(_ values: [Value]) -> Value { values[pick(values.count)] }
 
-        /// RBX, RSI, R8, R10 and R14; of RDX and R9 one may be an index.
-        static let bases: [UInt8] = [3, 6, 8, 10, 14], indices: [UInt8] = [2, 9]
+        /// RBX, RSI, R8, R10 and R14; of RDX, R9 and RAX one may be an index.
+        static let bases: [UInt8] = [3, 6, 8, 10, 14], indices: [UInt8] = [2, 9, 0]
 
         private static func little(_ value: Int) -> [UInt8] {
             (0..<4).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }
@@ -48,9 +48,22 @@ import X86Translator
             }
         }
 
+        /// An instruction on RAX without a modrm byte.
+        private mutating func withoutOperandByte() {
+            // CQO, CDQE, CMP of AL; then CMP, ADD and SUB of 64 bits and TEST, whose immediates have 32 bits.
+            let short: [[UInt8]] = [[0x48, 0x99], [0x48, 0x98], [0x3C, 5]]
+            let long: [[UInt8]] = [[0x48, 0x3D], [0x48, 0x05], [0x48, 0x2D], [0xA9]]
+            if pick(3) == 0 {
+                bytes += choose(short)
+            } else {
+                bytes += choose(long)
+                bytes += Self.little(pick(4) * 8)
+            }
+        }
+
         mutating func add() {
-            let reg: UInt8 = choose([0, 1, 7, 11, 12, 13])
-            switch pick(14) {
+            let reg: UInt8 = choose([1, 7, 11, 12, 13])
+            switch pick(15) {
             case 0...1: memory(nil, [0x8B], reg, isWide: pick(2) == 0)
             case 2...3: memory(nil, [0x89], reg, isWide: pick(2) == 0)
             case 4: memory(nil, [choose([0x01, 0x03, 0x13, 0x29, 0x31])], reg, isWide: pick(2) == 0)
@@ -64,6 +77,7 @@ import X86Translator
                 bytes += [0x0F, choose([0x80, 0x88])]
                 exits.append(bytes.count)
                 bytes += Self.little(0)
+            case 14 where pick(2) == 0: withoutOperandByte()
             case 11: bytes += [0x4D, 0x31, 0xE8 | UInt8(pick(2)) * 4]
             default: move()
             }
@@ -127,6 +141,22 @@ import X86Translator
         #expect(bytes.first == 0 && bytes.last == 0)
         #expect(bytes.dropFirst().dropLast().allSatisfy { $0 == 0x5A })
         #expect(machine.cpu[general: 7] == 0x10_0003 + 20_000)
+    }
+
+    /// The counter is RAX, which is compared by an instruction without a modrm byte.
+    ///
+    ///     1: movups xmm0, [rcx + rax]; movups [rdx + rax], xmm0; add rax, 16; cmp rax, 0x5000; jnz 1b
+    @Test func loopCountedInRAX() throws {
+        let machine = try TranslatedMachine([
+            0x0F, 0x10, 0x04, 0x01, 0x0F, 0x11, 0x04, 0x02, 0x48, 0x83, 0xC0, 16, 0x48, 0x3D, 0, 0x50, 0, 0, 0x75, 0xEC,
+        ])
+        machine.cpu[general: 1] = 0x10_0008
+        machine.cpu[general: 2] = 0x20_0018
+        try machine.memory.write((0..<0x5000).map { UInt8(truncatingIfNeeded: $0 % 251) }, at: 0x10_0008)
+        #expect(machine.run() == .halted)
+        #expect(machine.statistics.loops > 0)
+        #expect(
+            try machine.memory.read(at: 0x20_0018, count: 0x5000) == machine.memory.read(at: 0x10_0008, count: 0x5000))
     }
 
     /// A loop that overwrites what stands behind it, in its own page, and then itself runs into what it wrote.

@@ -55,6 +55,51 @@ import X86Translator
         #expect(machine.cpu[general: 0] == 1500)
     }
 
+    /// Blocks that neither look at the flags nor change them, but for which they must be put aside.
+    @Test func carriesFlagsThroughBlocksThatMove() throws {
+        // 1: cmp rcx, 250; call 3f; setb dl; add rbx, rdx; add rcx, 0; jmp 2f; 2: mov rax, [rsp - 32]; push rcx; jmp 4f
+        // 4: pop rdi; setnz dl; adc rsi, rdx; loop 1b; hlt; 3: mov [rsp - 24], rcx; mov [rsp - 32], rsp; ret
+        let machine = try expectAgreement(
+            [
+                0x48, 0x81, 0xF9, 250, 0, 0, 0, 0xE8, 37, 0, 0, 0, 0x0F, 0x92, 0xC2, 0x48, 0x01, 0xD3, 0x48, 0x83, 0xC1,
+                0,
+                0xEB, 0, 0x48, 0x8B, 0x44, 0x24, 0xE0, 0x51, 0xEB, 1, 0x90, 0x5F, 0x0F, 0x95, 0xC2, 0x48, 0x11, 0xD6,
+                0xE2,
+                0xD6, 0xF4, 0xF4, 0xF4, 0xF4, 0xF4, 0xF4, 0xF4, 0x48, 0x89, 0x4C, 0x24, 0xE8, 0x48, 0x89, 0x64, 0x24,
+                0xE0,
+                0xC3,
+            ], rcx: 1000, comparesFlags: false)
+        #expect(machine.cpu[general: 3] == 249 && machine.cpu[general: 6] == 1000)
+    }
+
+    /// AH, CH, DH and BH with memory, also where RDI is part of the address.
+    @Test func highBytesAndMemory() throws {
+        // mov eax, 0x1234; mov edx, 0x5678; lea rdi, [rsp - 64]; 1: mov [rdi], ah; add [rdi + 1], dh; xchg [rdi + 1], ch
+        // mov bh, [rdi + rcx * 0]; cmp bh, [rsp - 64]; setz bl; lock xadd [rdi], ah; inc rdi; dec cl; jnz 1b
+        let machine = try expectAgreement(
+            [
+                0xB8, 0x34, 0x12, 0, 0, 0xBA, 0x78, 0x56, 0, 0, 0x48, 0x8D, 0x7C, 0x24, 0xC0, 0x88, 0x27, 0x00, 0x77, 1,
+                0x86, 0x6F, 1, 0x8A, 0x3F, 0x3A, 0x7C, 0x24, 0xC0, 0x0F, 0x94, 0xC3, 0xF0, 0x0F, 0xC0, 0x27, 0x48, 0xFF,
+                0xC7, 0xFE, 0xC9, 0x75, 0xE4,
+            ], rcx: 40)
+        #expect(machine.statistics.blocks > 0)
+    }
+
+    /// Registers that lie in memory, written in part and read whole.
+    @Test func partsOfRegistersInMemory() throws {
+        // 1: mov r9d, ecx; shr r9w, 1; add rax, r9; mov r10b, cl; add rax, r10; setnz r11b; add rax, r11; mov r10w, 7
+        // xor r11d, r11d; mov r9d, r9d; sub rbx, r9; add r10b, cl; sub rdx, r10; loop 1b
+        let machine = try expectAgreement(
+            [
+                0x41, 0x89, 0xC9, 0x66, 0x41, 0xD1, 0xE9, 0x4C, 0x01, 0xC8, 0x41, 0x88, 0xCA, 0x4C, 0x01, 0xD0, 0x41,
+                0x0F,
+                0x95, 0xC3, 0x4C, 0x01, 0xD8, 0x66, 0x41, 0xBA, 7, 0, 0x45, 0x31, 0xDB, 0x45, 0x89, 0xC9, 0x4C, 0x29,
+                0xCB,
+                0x41, 0x00, 0xCA, 0x4C, 0x29, 0xD2, 0xE2, 0xD3,
+            ], rcx: 70_000, comparesFlags: false)
+        #expect(machine.statistics.blocks > 0)
+    }
+
     @Test func seesCodeThatChangesItself() throws {
         // 1: mov eax, 1 (whose immediate grows); add ebx, eax; inc dword [rip - 12]; dec rcx; jnz 1b
         let code: [UInt8] = [
