@@ -30,13 +30,18 @@ final class LockstepRegion {
     ) {
         physicalPage = page
         self.items = items
-        plans = items.map(Plan.init)
         flagsAfter = items.indices.map { Self.definedFlags(items, after: $0 + 1) }
         var open: UInt64 = 0
         openFlags = items.map { item in
             open = OpenFlags.after(item, open)
             return open
         }
+        var plans = items.map(Plan.init)
+        // PUSHF shows what an instruction left open: by then both tiers have gone on with the same.
+        for index in items.indices.dropFirst() where items[index].kind == .system && openFlags[index - 1] != 0 {
+            plans[index].isComparable = false
+        }
+        self.plans = plans
         self.instructions = instructions
         self.entry = entry
         start = items.first?.offset ?? 0
