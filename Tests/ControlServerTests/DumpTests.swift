@@ -4,9 +4,12 @@ import CPUInterface
 import Compression
 import ControlServer
 import GuestMemory
+import HostIO
 import HostSystem
 import JSONCoding
+import MachineRuntime
 import StorageTestKit
+import StreamTestKit
 import Testing
 
 /// All bytes of a file, or what a pipe has now.

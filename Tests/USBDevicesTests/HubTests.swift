@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DisplaySurfaces
+import GuestMemory
 import MachineModel
 import StateCoding
 import Testing

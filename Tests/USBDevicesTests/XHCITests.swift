@@ -55,7 +55,7 @@ private func makeStick(_ bench: Bench, sectors: Int = 64) -> USBStorage {
         let tablet = USBPointer(isAbsolute: true, clock: bench.clock)
         bench.controller.attach(tablet, at: 3)
         #expect(try bench.takeEvents().map { $0.parameter >> 24 } == [3])
-        #expect(bench.controller.freePort == 1)
+        #expect(bench.controller.freePorts().first?.port == 1)
         bench.write(0x460, 0x2_0200)
         bench.controller.detach(tablet)
         #expect(try bench.takeEvents().map { $0.parameter >> 24 } == [3])
