@@ -16,7 +16,7 @@ import Testing
             + "-device isa-debug-exit -device pvpanic -device pvpanic-pci -device pci-testdev -device e1000e,netdev=n "
             + "-device ide-hd,drive=d -device ide-cd,id=cd",
         "-M q35 -usb -device usb-tablet -device nec-usb-xhci,id=x -device usb-storage,bus=x.0,drive=d -device e1000,netdev=n "
-            + "-device usb-hub,bus=usb-bus.0 -device usb-mouse,bus=usb-bus.0,port=3.1",
+            + "-device usb-hub,bus=usb-bus.0,port=3 -device usb-mouse,bus=usb-bus.0,port=3.1",
         "-M pc -device VGA -device virtio-blk-pci,drive=d -device virtio-net-pci,netdev=n -device virtio-balloon-pci "
             + "-device isa-serial,chardev=c -device isa-debugcon,chardev=e -device pc-testdev " + usb,
         "-M pc -usb -device piix4-usb-uhci -device usb-ehci,id=h -device ich9-usb-ehci1,id=i "

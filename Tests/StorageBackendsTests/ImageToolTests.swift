@@ -139,7 +139,7 @@ private func code(_ body: () throws -> Void) -> ErrorCode? {
         let text = "<pool type='dir'><name>t</name><target><path>\(folder)/t</path></target></pool>"
         let transient = try pools.add(text, persistent: false)
         #expect(try pools.facts(transient.uuid).isActive)
-        #expect(code { try pools.setAutostart(transient.uuid, true) } == .operationInvalid)
+        #expect(code { try pools.setAutostart(transient.uuid, true) } == .internalError)
         try pools.stop(transient.uuid)
         #expect(code { _ = try pools.facts(transient.uuid) } == .noStoragePool)
         // One that cannot start is not kept at all.

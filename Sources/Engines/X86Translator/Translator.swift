@@ -277,6 +277,7 @@ public final class Translator: CodeTranslator {
         var block = BlockTranslator(
             reader: reader, stubs: stubs, mode: mode, key: modeKey, page: page, start: start,
             place: cursor, coldPlace: coldCursor, firstSite: sites.count)
+        block.abilities = abilities
         guard block.decode() else {
             if nextPage == nil { remember(nil, key, page, isPlain) }
             return nil
@@ -284,7 +285,6 @@ public final class Translator: CodeTranslator {
         block.dataOffset = keepInstructions(block)
         block.isPlain = isPlain
         block.keepsLocks = !isOnlyProcessor
-        block.abilities = abilities
         slots.isUser = UInt8(truncatingIfNeeded: modeKey) & StateLayout.userBit != 0
         if slots.isUser || cachesEverywhere { block.slots = slots }
         block.loopCells = slots
