@@ -58,7 +58,7 @@ struct CoreDump: GuestDump {
         let pieces = DumpPiece.all(of: memory, in: range)
         self.pieces = pieces
         guard let mappings else {
-            segments = pieces.map { LinearMapping(linear: 0, physical: $0.address, count: $0.count) }
+            segments = pieces.map { LinearMapping(linear: $0.address, physical: $0.address, count: $0.count) }
             return
         }
         segments = mappings.compactMap { mapping in
